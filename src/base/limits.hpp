@@ -1,0 +1,68 @@
+// Every limit of the system, each with the reason for its number. Limits in the first two groups
+// are constants of the state machine (kSmVersion): changing one changes results, hence roots.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bftmeta::limits {
+
+// ---- versions
+constexpr std::uint8_t kWireVersion = 1;
+constexpr std::uint32_t kSmVersion = 1;
+
+// ---- namespace (protocol §10)
+constexpr std::size_t kMaxName = 255;  // POSIX NAME_MAX of the file systems users come from
+constexpr std::size_t kMaxPathComponents = 64;  // of a Target; bounds the work of one operation
+constexpr std::size_t kMaxSymlink = 4095;       // PATH_MAX less its NUL
+constexpr std::size_t kMaxInline = 1536;        // 1.5 KiB: one leaf stays below half an LMDB page
+constexpr std::uint32_t kBlockSize = 1U << 20;  // file data block; the last one is short
+constexpr std::size_t kMaxXattrName = 255;
+constexpr std::size_t kMaxXattrValue =
+    4096;  // fits one reply together with others; Linux allows 64 KiB
+constexpr std::size_t kMaxXattrsPerInode = 64;
+constexpr std::size_t kMaxGroups = 32;      // supplementary groups that travel with a request
+constexpr std::uint32_t kMaxLinks = 65535;  // 16-bit link counts of other file systems
+constexpr std::uint32_t kMaxDepth = 1024;   // bounds the rename cycle walk
+constexpr std::uint64_t kMaxFileSize = 1ULL << 46;  // 64 TiB: 2^26 extents of 1 MiB
+constexpr std::size_t kMaxExtentChanges = 512;      // 512 MiB of blocks named in one operation
+constexpr std::size_t kPurgePerBatch = 64;  // leaves purged by later batches after O(1) unlink
+
+// ---- sessions (protocol §8, architecture §5)
+constexpr std::size_t kMaxOpsPerBundle = 256;
+constexpr std::size_t kMaxBundleBytes = 64 * 1024;
+constexpr std::size_t kSessionWindow = 8;           // bundles in flight per session
+constexpr std::size_t kMaxStoredResult = 4 * 1024;  // bytes of results kept per bundle
+constexpr std::size_t kMaxSessions = 65536;
+constexpr std::size_t kMaxSessionsPerPrincipal = 1024;
+constexpr std::uint64_t kLeaseUs = 60'000'000;     // 60 s of lease time
+constexpr std::uint64_t kLeaseStepUs = 2'000'000;  // lease time advances at most this per batch
+constexpr std::uint64_t kTombstoneUs = 86'400'000'000;  // 24 h of agreed time
+constexpr std::uint64_t kMaxOpenValidityUs =
+    3'600'000'000;  // SESSION-OPEN valid_until <= exec_time + 1 h
+constexpr std::uint64_t kOrphanGraceUs = 2 * kLeaseUs;  // protocol §10: unlink of an open file
+constexpr std::size_t kMaxExpiriesPerBatch = 64;
+
+// ---- agreement (protocol §2)
+constexpr std::size_t kMaxReplicas = 31;  // f <= 10; replica sets travel as a u32 bitmap
+constexpr std::uint64_t kWindow = 128;    // L: votes for (c, c + L]
+constexpr std::uint64_t kCertStall =
+    32;  // a primary proposes at most this far past its certificate
+constexpr std::size_t kMaxBundlesPerBatch = 256;
+constexpr std::size_t kMaxOpsPerBatch = 2048;
+constexpr std::size_t kMaxBatchBytes = 512 * 1024;
+constexpr std::uint64_t kSkewAheadUs = 500'000;     // agreed time: accepted ahead of the own clock
+constexpr std::uint64_t kSkewBehindUs = 5'000'000;  // ... and behind it
+
+// ---- wire
+constexpr std::size_t kMaxFrame = 1024 * 1024;  // any frame on a consensus or client link
+constexpr std::size_t kMaxBlockFrame = kBlockSize + 4096;
+constexpr std::size_t kMaxProof = 768 * 1024;  // one partial tree
+constexpr std::size_t kMaxQueriesPerRead = 64;
+constexpr std::size_t kMaxPageEntries = 1000;  // entries of one listing page
+constexpr std::size_t kMaxHeaderChain = 256;   // batch headers in one reply or fetch
+constexpr std::size_t kMaxHost = 253;          // DNS name
+constexpr std::size_t kMaxClients = 4096;      // client cards in a genesis
+constexpr std::size_t kMaxAdmins = 16;
+
+}  // namespace bftmeta::limits
