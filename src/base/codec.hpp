@@ -231,6 +231,12 @@ class Decoder {
     }
   }
 
+  // A variant's alternative whose index stands elsewhere (a frame's type byte).
+  template <class V>
+  void get_alternative(const char* name, V& v, std::size_t index) {
+    get_variant<0>(name, v, index);
+  }
+
  private:
   template <std::size_t I, class V>
   void get_variant(const char* name, V& v, std::size_t index) {

@@ -1,0 +1,173 @@
+// Messages between a client and a replica, authenticated by the link's CURVE key and, where it
+// matters, by proof: nothing in an answer is believed for its sender's sake. Thread-safety: plain
+// values.
+#pragma once
+
+#include "messages/certificate.hpp"
+#include "schema/queries.hpp"
+
+namespace bftmeta::messages {
+
+// REQUEST or SESSION-OPEN for the primary. A backup passes it on and starts its timer.
+struct Submit {
+  Item item;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("item", s.item);
+  }
+  friend bool operator==(const Submit&, const Submit&) = default;
+};
+
+// "Answer this session's bundles on this link": sent to the home replica, to others after a
+// timeout.
+struct Subscribe {
+  Id16 session_id{};
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("session_id", s.session_id);
+  }
+  friend bool operator==(const Subscribe&, const Subscribe&) = default;
+};
+
+// REPLY: proves itself. leaf = reply_leaf(session, bundle_no, request_digest,
+// results_digest(results)); `path` leads from it to headers[0].reply_root; headers lead to the
+// certificate's history_hash.
+struct Reply {
+  Hash request_digest{};
+  Id16 session_id{};  // zero for a SESSION-OPEN
+  std::uint64_t bundle_no = 0;
+  Bytes results;  // encoded schema::BundleResult
+  std::uint32_t leaf_index = 0;
+  std::vector<Hash> path;            // RFC 6962 inclusion path, leaf upwards
+  Hash history_before{};             // history_hash of the batch before headers[0]
+  std::vector<BatchHeader> headers;  // the batch's header and those up to the certificate's seq
+  RootCert cert;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("request_digest", s.request_digest);
+    v.field("session_id", s.session_id);
+    v.field("bundle_no", s.bundle_no);
+    v.field("results", s.results, Cap{limits::kMaxFrame});
+    v.field("leaf_index", s.leaf_index);
+    v.field("path", s.path, Cap{32});
+    v.field("history_before", s.history_before);
+    v.field("headers", s.headers, Cap{limits::kMaxHeaderChain});
+    v.field("cert", s.cert);
+  }
+  friend bool operator==(const Reply&, const Reply&) = default;
+};
+
+// Queries are evaluated at one certified root with seq >= min_seq.
+struct Read {
+  std::uint64_t request_id = 0;  // the client's, unique on its link
+  Seq min_seq = 0;
+  Seq known_cert = 0;  // the client holds this certificate: it need not be sent again
+  std::vector<schema::Query> queries;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("request_id", s.request_id);
+    v.field("min_seq", s.min_seq);
+    v.field("known_cert", s.known_cert);
+    v.field("queries", s.queries, Cap{limits::kMaxQueriesPerRead});
+  }
+  friend bool operator==(const Read&, const Read&) = default;
+};
+
+enum class ReadStatus : std::uint8_t {
+  ok = 0,
+  too_old = 1,    // no certificate >= min_seq in time; `cert` is the newest
+  too_large = 2,  // the proof would exceed kMaxProof: ask for less
+  refused = 3,    // the caller may not, or the replica cannot serve now
+};
+bool valid_value(ReadStatus s);
+
+struct ReadReply {
+  std::uint64_t request_id = 0;
+  ReadStatus status = ReadStatus::ok;
+  Seq seq = 0;                   // of the certificate that the proof belongs to
+  std::optional<RootCert> cert;  // absent if seq == known_cert
+  Bytes proof;                   // partial tree under the certificate's state_root
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("request_id", s.request_id);
+    v.field("status", s.status);
+    v.field("seq", s.seq);
+    v.field("cert", s.cert);
+    v.field("proof", s.proof, Cap{limits::kMaxProof});
+  }
+  friend bool operator==(const ReadReply&, const ReadReply&) = default;
+};
+
+// The item was not taken into the queue. Not an outcome: the client sends again later, or
+// elsewhere.
+enum class RefusalReason : std::uint8_t {
+  busy = 0,
+  bad_signature = 1,
+  malformed = 2,
+  no_session = 3,
+  out_of_window = 4,
+  expired = 5,
+  not_serving = 6,
+};
+bool valid_value(RefusalReason r);
+
+struct Refusal {
+  Hash request_digest{};
+  RefusalReason reason = RefusalReason::busy;
+  std::uint32_t retry_after_ms = 0;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("request_digest", s.request_digest);
+    v.field("reason", s.reason);
+    v.field("retry_after_ms", s.retry_after_ms);
+  }
+  friend bool operator==(const Refusal&, const Refusal&) = default;
+};
+
+// What a replica says of itself (bftadm status, choice of the primary by clients); unproven, a
+// hint.
+struct StatusQuery {
+  std::uint64_t request_id = 0;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("request_id", s.request_id);
+  }
+  friend bool operator==(const StatusQuery&, const StatusQuery&) = default;
+};
+
+struct StatusReply {
+  std::uint64_t request_id = 0;
+  ReplicaId replica = 0;
+  std::uint64_t pid = 0;
+  View view = 0;
+  bool active = false;
+  Seq executed_seq = 0;
+  Seq certified_seq = 0;
+  Seq durable_seq = 0;  // newest LMDB flush that survives power loss
+  std::uint64_t uptime_us = 0;
+  std::uint64_t queued = 0;  // items waiting for a proposal
+  std::uint64_t view_changes = 0;
+  std::uint64_t inodes = 0;
+  std::string version;
+  std::string condition;  // "ok", or what is wrong in one line
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("request_id", s.request_id);
+    v.field("replica", s.replica);
+    v.field("pid", s.pid);
+    v.field("view", s.view);
+    v.field("active", s.active);
+    v.field("executed_seq", s.executed_seq);
+    v.field("certified_seq", s.certified_seq);
+    v.field("durable_seq", s.durable_seq);
+    v.field("uptime_us", s.uptime_us);
+    v.field("queued", s.queued);
+    v.field("view_changes", s.view_changes);
+    v.field("inodes", s.inodes);
+    v.field("version", s.version, Cap{64});
+    v.field("condition", s.condition, Cap{512});
+  }
+  friend bool operator==(const StatusReply&, const StatusReply&) = default;
+};
+
+}  // namespace bftmeta::messages
