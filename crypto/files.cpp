@@ -109,6 +109,16 @@ Status write_new_file(const std::string& path, ByteView content, FileMode mode) 
   return filled;
 }
 
+Status replace_file(const std::string& path, ByteView content, FileMode mode) {
+  const std::string temporary = path + ".new";
+  if (::unlink(temporary.c_str()) != 0 && errno != ENOENT)
+    return os_error("cannot remove " + temporary, errno);
+  BFTMETA_TRY(write_new_file(temporary, content, mode));
+  if (::rename(temporary.c_str(), path.c_str()) != 0)
+    return os_error("cannot rename " + temporary + " to " + path, errno);
+  return sync_directory_of(path);
+}
+
 Result<Bytes> read_public_file(const std::string& path, const std::string& what,
                                std::size_t max_bytes) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

@@ -20,6 +20,10 @@ enum class FileMode : std::uint16_t {
 // before.
 Status write_new_file(const std::string& path, ByteView content, FileMode mode);
 
+// Puts `content` in the place of `path`, whether it exists or not: the old or the new content is
+// there after a crash, the new one once this returns. Uses `path`.new; one writer at a time.
+Status replace_file(const std::string& path, ByteView content, FileMode mode);
+
 // Whole content of a regular file. Errors: not_found, permission, limit (longer than `max_bytes`),
 // io. `what` names the kind of file in messages ("key file").
 Result<Bytes> read_public_file(const std::string& path, const std::string& what,
