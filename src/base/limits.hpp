@@ -35,11 +35,16 @@ constexpr std::size_t kSessionWindow = 8;           // bundles in flight per ses
 constexpr std::size_t kMaxStoredResult = 4 * 1024;  // bytes of results kept per bundle
 constexpr std::size_t kMaxSessions = 65536;
 constexpr std::size_t kMaxSessionsPerPrincipal = 1024;
-constexpr std::uint64_t kLeaseUs = 60'000'000;     // 60 s of lease time
+constexpr std::uint64_t kLeaseUs = 60'000'000;  // 60 s of lease time
+constexpr std::uint64_t kLeaseGranuleUs =
+    5'000'000;  // leases end at multiples: a busy session moves its lease entry once in 5 s
 constexpr std::uint64_t kLeaseStepUs = 2'000'000;  // lease time advances at most this per batch
 constexpr std::uint64_t kTombstoneUs = 86'400'000'000;  // 24 h of agreed time
 constexpr std::uint64_t kMaxOpenValidityUs =
-    3'600'000'000;  // SESSION-OPEN valid_until <= exec_time + 1 h
+    3'600'000'000;                             // SESSION-OPEN valid_until <= exec_time + 1 h
+constexpr std::size_t kMaxTombstones = 65536;  // oldest goes first: as many as sessions
+constexpr std::size_t kMaxTombstonesPerPrincipal = 1024;
+constexpr std::size_t kMaxOpensPerPrincipal = 4096;  // remembered digests: about one open a second
 constexpr std::uint64_t kOrphanGraceUs = 2 * kLeaseUs;  // protocol §10: unlink of an open file
 constexpr std::size_t kMaxExpiriesPerBatch = 64;
 

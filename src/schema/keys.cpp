@@ -83,7 +83,8 @@ Key open_digest(std::uint64_t until, const Hash& digest) {
   return table(kOpenDigests).append_be64(until).append(digest);
 }
 Key open_digests() { return table(kOpenDigests); }
-Key tombstone(const Id16& id) { return table(kTombstones).append(id); }
+Key tombstone(const Id16& id) { return tombstone_table().append(id); }
+Key tombstone_table() { return table(kTombstones); }
 Key tombstone_expiry(std::uint64_t expiry, const Id16& id) {
   return table(kTombstoneExpiries).append_be64(expiry).append(id);
 }
@@ -108,6 +109,12 @@ std::uint64_t ino_of(const Key& key) { return u64_at(key, 1); }
 std::uint64_t expiry_of(const Key& key) { return u64_at(key, 1); }
 Id16 session_of_index(const Key& key) { return id_at(key, 1 + 8); }
 Id16 session_of(const Key& key) { return id_at(key, 1); }
+Hash digest_of_open(const Key& key) {
+  BFTMETA_ASSERT(key.size() == 1 + 8 + 32);
+  Hash digest;
+  std::copy_n(key.data() + 1 + 8, digest.size(), digest.begin());
+  return digest;
+}
 Id16 session_of_hold(const Key& key) { return id_at(key, 1 + 8 + 1); }
 std::uint64_t ino_of_orphan(const Key& key) { return u64_at(key, 1 + 8); }
 std::uint64_t ino_of_garbage(const Key& key) { return u64_at(key, 1); }

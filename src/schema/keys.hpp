@@ -54,6 +54,7 @@ Key open_digests();  // prefix of the table
 // 0x22 | session id(16): tombstone of an evicted session; 0x33 | expiry_us(8) | session id(16): its
 // index
 Key tombstone(const Id16& id);
+Key tombstone_table();  // prefix
 Key tombstone_expiry(std::uint64_t expiry_us, const Id16& id);
 Key tombstone_expiries();  // prefix
 // 0x30 | expiry_us(8) | session id(16): lease index
@@ -77,7 +78,8 @@ Key history_frontier();  // 0x60 | 0x10
 std::uint64_t ino_of(const Key& key);     // any 0x10 key
 std::uint64_t expiry_of(const Key& key);  // lease, orphan, tombstone_expiry, open_digest
 Id16 session_of_index(const Key& key);    // lease, tombstone_expiry
-Id16 session_of(const Key& key);          // session, session_result
+Id16 session_of(const Key& key);          // session, session_result, tombstone
+Hash digest_of_open(const Key& key);      // open_digest
 Id16 session_of_hold(const Key& key);
 std::uint64_t ino_of_orphan(const Key& key);
 std::uint64_t ino_of_garbage(const Key& key);

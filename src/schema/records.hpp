@@ -151,7 +151,7 @@ struct Content {
   friend bool operator==(const Content&, const Content&) = default;
 };
 
-// Index entries whose key says everything (leases, orphans, holds, open digests, tombstone index).
+// Index entries whose key says everything (leases, orphans, holds, tombstone index).
 struct Marker {
   std::uint8_t format = kRecordFormat;
 
@@ -220,6 +220,22 @@ struct StoredResult {
     v.field("results", s.results, Cap{limits::kMaxStoredResult});
   }
   friend bool operator==(const StoredResult&, const StoredResult&) = default;
+};
+
+// A SESSION-OPEN that was executed, remembered until its valid_until_us: ordered again it gets the
+// same answer and opens nothing (protocol §1.5).
+struct RememberedOpen {
+  std::uint8_t format = kRecordFormat;
+  PublicKey principal{};
+  Id16 session_id{};
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("format", s.format);
+    v.field("principal", s.principal);
+    v.field("session_id", s.session_id);
+  }
+  friend bool operator==(const RememberedOpen&, const RememberedOpen&) = default;
 };
 
 struct Tombstone {
