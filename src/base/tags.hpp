@@ -39,6 +39,7 @@ enum class Domain : std::uint8_t {
   trie_empty = 0x02,
   state_root = 0x03,
   trie_value = 0x04,
+  trie_record = 0x05,  // check sum of a stored node record
   proof_file = 0x05,
   reply_leaf = 0x08,
   reply_node = 0x09,
@@ -64,19 +65,16 @@ enum class Domain : std::uint8_t {
   block = 0x40,  // reserved: blocks are named by plain SHA-256 of their content
 };
 
-inline constexpr std::array kAllDomains = {Domain::trie_leaf,     Domain::trie_node,
-                                           Domain::trie_empty,    Domain::state_root,
-                                           Domain::trie_value,    Domain::proof_file,
-                                           Domain::reply_leaf,    Domain::reply_node,
-                                           Domain::reply_results, Domain::history_leaf,
-                                           Domain::history_node,  Domain::history_chain,
-                                           Domain::batch,         Domain::batch_items,
-                                           Domain::request,       Domain::session_open,
-                                           Domain::session_id,    Domain::cert_body,
-                                           Domain::view_change,   Domain::request_body,
-                                           Domain::new_view,      Domain::name,
-                                           Domain::salt,          Domain::genesis,
-                                           Domain::config,        Domain::key_fingerprint,
-                                           Domain::log_group,     Domain::block};
+inline constexpr std::array kAllDomains = {
+    Domain::trie_leaf,     Domain::trie_node,    Domain::trie_empty,
+    Domain::state_root,    Domain::trie_value,   Domain::trie_record,
+    Domain::proof_file,    Domain::reply_leaf,   Domain::reply_node,
+    Domain::reply_results, Domain::history_leaf, Domain::history_node,
+    Domain::history_chain, Domain::batch,        Domain::batch_items,
+    Domain::request,       Domain::session_open, Domain::session_id,
+    Domain::cert_body,     Domain::view_change,  Domain::request_body,
+    Domain::new_view,      Domain::name,         Domain::salt,
+    Domain::genesis,       Domain::config,       Domain::key_fingerprint,
+    Domain::log_group,     Domain::block};
 
 }  // namespace bftmeta::tags
