@@ -1,0 +1,54 @@
+// Brings subtrees that were left in the store back into memory. Everything is compared with the
+// hash that the parent commits to, so what comes back is right or an error; nothing is written to
+// shared nodes, the loaded node belongs to the caller. Thread-safety: const, any thread.
+#pragma once
+
+#include "base/result.hpp"
+#include "tree/node.hpp"
+#include "tree/page_store.hpp"
+
+namespace bftmeta::tree {
+
+// The part of the key space in which a reference lies: keys that begin with these bits.
+struct Region {
+  Key prefix;
+  std::size_t bits = 0;
+
+  static Region below(const Node& parent, bool side) {
+    return {extend_prefix(parent, side), std::size_t{parent.bitlen()} + 1};
+  }
+  // The smallest key behind the region.
+  std::optional<Key> end() const;
+
+ private:
+  static Key extend_prefix(const Node& parent, bool side);
+};
+
+class Loader {
+ public:
+  explicit Loader(const Snapshot* snapshot) : snapshot_(snapshot) {}
+
+  // The node of `ref`. Precondition: the leaves of the snapshot in `region` are exactly those of
+  // the subtree. `hint`: a key that is looked for, which saves a seek if the subtree holds its
+  // prefix. Errors: corrupt (what is stored is not what was written), io.
+  Result<NodePtr> load(const Ref& ref, const Region& region, const Key* hint) const;
+
+ private:
+  Result<NodePtr> load_leaf(const Ref& ref, const Region& region, const Key* hint) const;
+  Result<NodePtr> load_small(const Ref& ref, const Region& region) const;
+  Result<NodePtr> load_record(const Ref& ref, const Region& region, const Key* hint) const;
+  // nullopt: there is no such record, or it is not the one that `ref` commits to.
+  Result<std::optional<NodePtr>> try_record(const Ref& ref, const Key& sample) const;
+  tl::unexpected<Error> corrupt(const Ref& ref, const Region& region) const;
+
+  const Snapshot* snapshot_;
+};
+
+// Record of an internal node (docs/formats/tree.md).
+Bytes encode_node_record(const Node& node);
+NodeId node_id(const Node& node);
+// Record of the root of a generation.
+Bytes encode_root_record(const Ref& root);
+Result<Ref> decode_root_record(ByteView record);
+
+}  // namespace bftmeta::tree
