@@ -39,8 +39,8 @@ enum class Domain : std::uint8_t {
   trie_empty = 0x02,
   state_root = 0x03,
   trie_value = 0x04,
-  trie_record = 0x05,  // check sum of a stored node record
   proof_file = 0x05,
+  trie_record = 0x06,  // check sum of a stored node record
   reply_leaf = 0x08,
   reply_node = 0x09,
   reply_results = 0x0a,
