@@ -1,0 +1,80 @@
+#include "verify/trust.hpp"
+
+#include "base/assert.hpp"
+
+namespace bftmeta::verify {
+
+namespace {
+
+// State file of a client: which certificate it has seen last.
+struct SavedState {
+  std::uint8_t format = 1;
+  Hash cluster_id{};
+  messages::RootCert cert;
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("format", s.format);
+    v.field("cluster_id", s.cluster_id);
+    v.field("cert", s.cert);
+  }
+};
+
+}  // namespace
+
+TrustAnchor TrustAnchor::of(const config::Genesis& genesis) {
+  return {genesis.cluster_id(), genesis.config};
+}
+
+Result<TrustAnchor> TrustAnchor::from_genesis(ByteView canonical) {
+  BFTMETA_ASSIGN(const config::Genesis genesis, config::decode_genesis(canonical));
+  return of(genesis);
+}
+
+Certificates::Certificates(const crypto::Verifier& verifier, TrustAnchor anchor,
+                           std::size_t capacity)
+    : verifier_(&verifier), anchor_(std::move(anchor)), capacity_(capacity) {
+  BFTMETA_ASSERT(capacity_ > 0);
+}
+
+Status Certificates::check(const messages::RootCert& cert) {
+  const messages::RootCert* known = find(cert.body.seq);
+  if (known != nullptr && known->body == cert.body) return {};
+  BFTMETA_TRY(messages::verify_cert(*verifier_, anchor_.cluster_id, anchor_.config, cert));
+  if (known != nullptr)
+    return fail(Errc::unverified,
+                "certificate of sequence number " + std::to_string(cert.body.seq) +
+                    ": another root of this number is certified too, which proves more than " +
+                    std::to_string(anchor_.config.f()) +
+                    " faulty replicas; stop writing and compare the replicas' states");
+  checked_.emplace(cert.body.seq, cert);
+  if (checked_.size() > capacity_) checked_.erase(checked_.begin());
+  return {};
+}
+
+const messages::RootCert* Certificates::find(messages::Seq seq) const {
+  const auto at = checked_.find(seq);
+  return at == checked_.end() ? nullptr : &at->second;
+}
+
+const messages::RootCert* Certificates::newest() const {
+  return checked_.empty() ? nullptr : &checked_.rbegin()->second;
+}
+
+Bytes Certificates::save() const {
+  if (newest() == nullptr) return {};
+  return encode(SavedState{1, anchor_.cluster_id, *newest()});
+}
+
+Status Certificates::restore(ByteView saved) {
+  if (saved.empty()) return {};
+  BFTMETA_ASSIGN(const SavedState state, decode<SavedState>(saved, "state file"));
+  if (state.format != 1)
+    return fail(Errc::malformed, "state file: unknown format " + std::to_string(state.format));
+  if (state.cluster_id != anchor_.cluster_id)
+    return fail(Errc::unverified, "state file: it is of cluster " + short_hex(state.cluster_id) +
+                                      ", the genesis says " + short_hex(anchor_.cluster_id));
+  return check(state.cert);
+}
+
+}  // namespace bftmeta::verify
