@@ -6,10 +6,6 @@ namespace bftmeta::messages {
 
 namespace {
 
-// Execution time of a batch is bounded by a static cost (protocol §8.4): a full batch of ordinary
-// operations fits, a batch of only the dearest ones does not.
-constexpr std::uint64_t kMaxBatchCost = 8 * limits::kMaxOpsPerBatch;
-
 Hash body_hash(ItemKind kind, ByteView body) {
   return crypto::Hasher(tags::Domain::request_body)
       .update_u8(static_cast<std::uint8_t>(kind))

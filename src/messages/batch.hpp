@@ -105,6 +105,10 @@ Item sign_session_open(const crypto::Signer& signer, const Hash& cluster_id,
 // H(0x13 || body) without the signature: its owner can sign the same body in many ways (§1.5).
 Hash open_digest(const SessionOpen& open);
 
+// Execution time of a batch is bounded by a static cost (protocol §8.4): a full batch of ordinary
+// operations fits, a batch of only the dearest ones does not.
+constexpr std::uint64_t kMaxBatchCost = 8 * limits::kMaxOpsPerBatch;
+
 enum class BatchFlags : std::uint8_t { normal = 0, null = 1, config = 2 };
 bool valid_value(BatchFlags f);
 

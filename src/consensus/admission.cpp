@@ -1,0 +1,81 @@
+// Client items into the queue, and out of it into proposals (protocol §2.1, §2.3).
+#include "consensus/core.hpp"
+
+namespace bftmeta::consensus {
+
+using messages::Item;
+using messages::ParsedBatch;
+using messages::PrePrepare;
+using messages::RefusalReason;
+
+void Core::on_client(Item item, std::uint64_t link) { admit(std::move(item), link, true); }
+
+void Core::on(ReplicaId, messages::Forward m) { admit(std::move(m.item), 0, false); }
+
+// Cheapest test first. What executed state says here keeps an item out of the queue, never a batch
+// from being prepared.
+void Core::admit(Item item, std::uint64_t link, bool forward) {
+  const auto refuse = [&](const Hash& digest, RefusalReason reason) {
+    if (link != 0) out_->push_back(action::Refuse{link, digest, reason});
+  };
+  auto parsed = messages::parse_item(item);
+  if (!parsed) return refuse(item.digest(), RefusalReason::malformed);
+  auto shared = std::make_shared<const messages::ParsedItem>(std::move(*parsed));
+  const bool pass_on = forward && active_ && primary(view_) != self_;
+  if (pending_.contains(shared->digest)) {
+    if (pass_on) send(primary(view_), messages::Forward{std::move(item)});  // the first may be lost
+    return;
+  }
+  switch (machine_.admit(*shared)) {
+    case Admission::accept: break;
+    case Admission::done:
+      if (link != 0) out_->push_back(action::AlreadyDone{link, shared});
+      return;
+    case Admission::no_session: return refuse(shared->digest, RefusalReason::no_session);
+    case Admission::out_of_window: return refuse(shared->digest, RefusalReason::out_of_window);
+    case Admission::expired: return refuse(shared->digest, RefusalReason::expired);
+  }
+  if (!messages::verify_item(verifier_, cluster_id_, item, shared->client))
+    return refuse(shared->digest, RefusalReason::bad_signature);
+  if (pass_on) send(primary(view_), messages::Forward{item});
+  if (pending_.add(std::move(item), shared, now_.mono_us) == Pending::Added::full)
+    refuse(shared->digest, RefusalReason::busy);
+}
+
+// One batch at once when nothing is in flight; otherwise when a slot frees or a full batch waits.
+// No delay timer: the batch size follows from load and commit latency (protocol §2.3).
+void Core::try_propose() {
+  while (!halted_ && is_primary() && pending_.waiting() > 0) {
+    if (next_seq_ <= certified_seq() || next_seq_ <= executed_seq())
+      next_seq_ = std::max(certified_seq(), executed_seq()) + 1;
+    if (next_seq_ > certified_seq() + limits::kCertStall) return;
+    const bool full = pending_.waiting_bytes() >= limits::kMaxBatchBytes / 2 ||
+                      pending_.waiting() >= limits::kMaxBundlesPerBatch;
+    if (in_flight() >= (full ? max_in_flight_ : 1)) return;
+    const Seq before = next_seq_;
+    propose(next_seq_);
+    if (next_seq_ == before) return;  // nothing that is in line
+  }
+}
+
+void Core::propose(Seq seq) {
+  messages::Batch batch;
+  batch.seq = seq;
+  batch.time_us = now_.wall_us;
+  batch.items = pending_.take(machine_, seq);
+  if (batch.items.empty()) return;
+  auto parsed = messages::parse_batch(context(), std::move(batch));
+  if (!parsed) return halt(std::move(parsed.error()));  // its own rules: a broken invariant
+  Slot& s = slot(seq);
+  s.proposal = messages::Proposal{view_, seq, parsed->digest};
+  s.primary_signature = messages::sign_pre_prepare(signer_, context(), *s.proposal);
+  s.batch = std::make_shared<ParsedBatch>(std::move(*parsed));
+  s.verified = true;  // each item was on admission
+  s.time_waived = true;
+  s.since_us = now_.mono_us;
+  next_seq_ = seq + 1;
+  broadcast(PrePrepare{*s.proposal, s.primary_signature, s.batch->batch}, entered_lsn_);
+  advance(seq);
+}
+
+}  // namespace bftmeta::consensus

@@ -1,0 +1,130 @@
+// Following history without agreement (protocol §4.4): a batch is executed only when a header chain
+// ties its digest to a certified history, or to one that W replicas signed.
+#include "consensus/core.hpp"
+
+namespace bftmeta::consensus {
+
+using messages::Batch;
+using messages::BatchHeader;
+using messages::FetchHistory;
+using messages::HistoryData;
+using messages::ParsedBatch;
+
+// The highest sequence number that is proven to be committed, or, for asking only, claimed.
+Seq Core::evidence_seq() const {
+  Seq best = certified_seq();
+  for (const auto& [seq, shares] : shares_)
+    if (shares.size() >= config_.weak_quorum()) best = std::max(best, seq);
+  std::vector<Seq> claims;  // W claims contain one of a correct replica
+  for (const auto& [replica, peer] : peers_) claims.push_back(peer.status.executed);
+  std::ranges::sort(claims, std::greater<>{});
+  return std::max(best, claims[config_.weak_quorum() - 1]);
+}
+
+// history_hash(seq) as a certificate or W valid equal shares prove it.
+std::optional<Hash> Core::proven_history(Seq seq) const {
+  if (const auto it = recent_certs_.find(seq); it != recent_certs_.end())
+    return it->second.body.history_hash;
+  const auto it = shares_.find(seq);
+  if (it == shares_.end()) return std::nullopt;
+  std::map<Hash, std::uint32_t> votes;
+  for (const auto& [replica, share] : it->second)
+    if (messages::verify_share(verifier_, config_, share) &&
+        ++votes[share.body.digest()] >= config_.weak_quorum())
+      return share.body.history_hash;
+  return std::nullopt;
+}
+
+// Called with every STATUS round: who is behind and got nowhere for a whole round asks one peer
+// after another. Being behind for a moment is normal: certificates may arrive before the own
+// execution.
+void Core::ask_for_history() {
+  const bool stuck = stuck_at_ == executed_seq();
+  stuck_at_.reset();
+  if (evidence_seq() <= executed_seq()) return;
+  stuck_at_ = executed_seq();
+  if (!stuck) return;
+  for (std::uint32_t i = 0; i < config_.n(); ++i) {
+    ask_next_ = (ask_next_ + 1) % config_.n();
+    const auto peer = peers_.find(ask_next_);
+    if (peer == peers_.end() || peer->second.status.executed <= executed_seq()) continue;
+    return send(ask_next_, FetchHistory{executed_seq()});
+  }
+}
+
+void Core::on(ReplicaId from, FetchHistory m) {
+  Peer& peer = peers_[from];
+  if (m.executed >= executed_seq()) return;
+  if (peer.history_us != 0 && now_.mono_us - peer.history_us < timing_.status_busy / 10) return;
+  peer.history_us = now_.mono_us;
+
+  HistoryData data;
+  data.first = m.executed + 1;
+  const Seq last = std::min<Seq>(executed_seq(), m.executed + limits::kMaxHeaderChain);
+  Seq end = last;  // with a certificate if one lies in reach, else shares must prove it
+  for (Seq s = last; s >= data.first && !data.cert; --s) {
+    const auto it = recent_certs_.find(s);
+    if (it != recent_certs_.end())
+      data.cert = it->second;
+    else if (s <= certified_seq())
+      data.cert = archive_.certificate(s);
+    if (data.cert) end = s;
+  }
+  std::size_t room = limits::kMaxFrame - limits::kMaxBatchBytes / 2;
+  bool bodies = true;
+  for (Seq s = data.first; s <= end; ++s) {
+    const auto it = history_.find(s);
+    const auto header =
+        it != history_.end() ? std::optional(it->second.header) : archive_.header(s);
+    if (!header) return;  // older than what is kept: only a state transfer helps
+    data.headers.push_back(*header);
+    room -= std::min(room, sizeof(BatchHeader));
+    if (!bodies) continue;
+    auto batch = it != history_.end() ? std::optional(it->second.batch->batch)
+                                      : archive_.batch(s, header->batch_digest);
+    const std::size_t size = batch ? encoded_size(*batch) : 0;
+    bodies = batch && size <= room;
+    if (!bodies) continue;
+    room -= size;
+    data.batches.push_back(std::move(*batch));
+  }
+  send(from, std::move(data));
+}
+
+void Core::on(ReplicaId, HistoryData m) {
+  if (m.first != executed_seq() + 1 || m.headers.empty() || m.batches.size() > m.headers.size())
+    return;
+  const Seq last = m.first + m.headers.size() - 1;
+  if (m.cert) {
+    if (m.cert->body.seq != last) return;
+    const auto known = recent_certs_.find(last);
+    if (known == recent_certs_.end() || known->second != *m.cert) {
+      if (!messages::verify_cert(verifier_, cluster_id_, config_, *m.cert)) return;
+      recent_certs_.insert_or_assign(last, *m.cert);
+    }
+  }
+  const auto target = proven_history(last);
+  if (!target) return;
+  Hash history = machine_.history_hash();
+  Seq expected = m.first;
+  for (const BatchHeader& header : m.headers) {
+    if (header.seq != expected++) return;
+    history = messages::extend_history(history, header);
+  }
+  if (history != *target) return;
+
+  for (std::size_t i = 0; i < m.batches.size() && !halted_; ++i) {
+    auto parsed = messages::parse_batch(context(), std::move(m.batches[i]));
+    if (!parsed || parsed->digest != m.headers[i].batch_digest) return;
+    if (!execute(std::make_shared<ParsedBatch>(std::move(*parsed)))) return;
+    if (history_[m.first + i].header != m.headers[i])
+      return halt({Errc::corrupt, "sequence number " + std::to_string(m.first + i) +
+                                      ": executing the agreed batch gave another result than at "
+                                      "the other replicas; this replica's state is damaged"});
+  }
+  if (m.cert && m.batches.size() == m.headers.size()) adopt_cert(std::move(*m.cert));
+  stuck_at_ = executed_seq();  // go on at once while there is more to get
+  ask_for_history();
+}
+
+}  // namespace bftmeta::consensus

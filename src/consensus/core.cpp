@@ -1,0 +1,163 @@
+#include "consensus/core.hpp"
+
+#include "base/assert.hpp"
+
+namespace bftmeta::consensus {
+
+bool valid_value(RecordKind k) { return k >= RecordKind::entered && k <= RecordKind::executed; }
+
+Core::Core(Options options, const crypto::Signer& signer, const crypto::Verifier& verifier,
+           StateMachine& machine, const Archive& archive)
+    : self_(options.self),
+      cluster_id_(options.cluster_id),
+      config_(std::move(options.config)),
+      timing_(options.timing),
+      max_in_flight_(options.max_in_flight),
+      signer_(signer),
+      verifier_(verifier),
+      machine_(machine),
+      archive_(archive) {
+  BFTMETA_ASSERT(self_ < config_.n());
+  for (ReplicaId r = 0; r < config_.n(); ++r)
+    if (r != self_) peers_[r];
+}
+
+void Core::step(Event event, Now now, Actions& out) {
+  if (halted_) return;
+  now_ = now;
+  out_ = &out;
+  if (auto* peer = std::get_if<event::Peer>(&event)) {
+    if (peers_.contains(peer->from))
+      std::visit([&](auto& m) { on(peer->from, std::move(m)); }, peer->message);
+  } else if (auto* client = std::get_if<event::Client>(&event)) {
+    on_client(std::move(client->item), client->link);
+  } else if (auto* durable = std::get_if<event::Durable>(&event)) {
+    on_durable(durable->lsn);
+  } else if (auto* flushed = std::get_if<event::Flushed>(&event)) {
+    flushed_ = std::max(flushed_, flushed->seq);
+    prune();
+  } else {
+    tick();
+  }
+  turn();
+  out_ = nullptr;
+}
+
+// Everything here looks at stored sets, not at what just happened, and may run at any time: a lost,
+// late, repeated or reordered message can then never wedge anything.
+void Core::turn() {
+  if (halted_) return;
+  try_certify();
+  try_execute();
+  try_certify();
+  count_suspects();
+  try_join();
+  arm_new_view_timer();
+  try_new_view();
+  try_enter();
+  try_propose();
+}
+
+void Core::tick() {
+  check_suspicion();
+  if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_) {
+    ++failed_views_;
+    start_view_change(view_ + 1, Reason::new_view_timeout);
+  }
+  for (auto& [seq, s] : slots_)  // proposals that were too early for the clock
+    if (s.proposal && !s.voted) advance(seq);
+  if (now_.mono_us >= next_status_) {
+    ask_for_history();
+    send_status();
+  }
+}
+
+std::uint64_t Core::deadline() const {
+  std::uint64_t due = next_status_;
+  if (outstanding()) due = std::min(due, now_.mono_us + timing_.status_busy);
+  if (new_view_deadline_ != 0) due = std::min(due, new_view_deadline_);
+  return due;
+}
+
+Lsn Core::append(RecordKind kind, Seq seq, Bytes payload) {
+  out_->push_back(action::Append{{kind, seq, std::move(payload)}});
+  return ++last_lsn_;
+}
+
+void Core::send(ReplicaId to, PeerMessage message, Lsn needs_lsn) {
+  out_->push_back(action::Send{to, std::move(message), needs_lsn});
+}
+
+void Core::broadcast(PeerMessage message, Lsn needs_lsn) {
+  out_->push_back(action::Send{std::nullopt, std::move(message), needs_lsn});
+}
+
+void Core::halt(Error error) {
+  halted_ = true;
+  out_->push_back(action::Halt{std::move(error)});
+}
+
+Core::Slot* Core::find(Seq seq) {
+  const auto it = slots_.find(seq);
+  return it == slots_.end() ? nullptr : &it->second;
+}
+
+const Core::Slot* Core::find(Seq seq) const {
+  const auto it = slots_.find(seq);
+  return it == slots_.end() ? nullptr : &it->second;
+}
+
+void Core::log_body(const messages::ParsedBatch& batch) {
+  if (logged_bodies_.insert(batch.digest).second)
+    append(RecordKind::body, batch.batch.seq, encode(batch.batch));
+}
+
+// What may be forgotten: votes at or below a certificate that was executed, P-entries below the
+// durable flush (protocol §4.6), old history, for which the archive answers.
+void Core::prune() {
+  constexpr Seq kKeepHistory = 128;  // batches, at most 64 MiB
+  const Seq done = std::min(certified_seq(), executed_seq());
+  slots_.erase(slots_.begin(), slots_.upper_bound(done));
+  shares_.erase(shares_.begin(), shares_.upper_bound(done));
+  verified_shares_.erase(verified_shares_.begin(), verified_shares_.upper_bound(done));
+  own_bodies_.erase(own_bodies_.begin(), own_bodies_.upper_bound(done));
+  prepared_.erase(prepared_.begin(), prepared_.upper_bound(std::min(done, flushed_)));
+  if (executed_seq() <= kKeepHistory) return;
+  const Seq old = executed_seq() - kKeepHistory;
+  while (!history_.empty() && history_.begin()->first <= old) {
+    logged_bodies_.erase(history_.begin()->second.header.batch_digest);
+    history_.erase(history_.begin());
+  }
+  recent_certs_.erase(recent_certs_.begin(), recent_certs_.upper_bound(old));
+}
+
+Seq Core::in_flight() const {
+  const Seq proposed = next_seq_ - 1;
+  return proposed > executed_seq() ? proposed - executed_seq() : 0;
+}
+
+std::uint64_t Core::backoff(std::uint64_t base) const {
+  const std::uint32_t k = std::min<std::uint32_t>(failed_views_, 16);
+  return std::min(base << k, timing_.backoff_cap);
+}
+
+std::uint64_t Core::request_timeout() const {
+  return backoff(std::clamp(8 * commit_latency_, timing_.request_min, timing_.request_max));
+}
+
+std::vector<Record> Core::control_state() const {
+  std::vector<Record> state;
+  state.push_back({RecordKind::entered, 0, encode(entered_record_)});
+  if (own_view_change_ && own_view_change_->new_view > entered_)
+    state.push_back({RecordKind::left, 0, encode(*own_view_change_)});
+  if (cert_) state.push_back({RecordKind::certificate, cert_->body.seq, encode(*cert_)});
+  for (const auto& [seq, s] : slots_)
+    if (s.voted && s.proposal)
+      state.push_back(
+          {RecordKind::vote, seq, encode(VoteRecord{*s.proposal, s.primary_signature})});
+  for (const auto& [seq, entry] : prepared_)
+    state.push_back({RecordKind::prepared, seq, encode(entry)});
+  return state;
+}
+
+}  // namespace bftmeta::consensus

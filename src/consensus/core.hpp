@@ -1,0 +1,321 @@
+// The PBFT core as a pure state machine: step(event) -> actions. No clock, no I/O, no randomness,
+// no threads; time comes in with each event. A driver (bftmetad or the simulator) delivers events,
+// performs the actions, and must keep two promises: records reach the log in order, and a message
+// leaves only when every record up to its needs_lsn is durable (protocol §3.1). Sources: Castro and
+// Liskov, OSDI'99 and TOCS 20(4); docs/protocol.md names every difference. Thread-safety: one
+// thread.
+#pragma once
+
+#include <deque>
+#include <set>
+
+#include "consensus/new_view.hpp"
+#include "consensus/pending.hpp"
+#include "consensus/records.hpp"
+#include "messages/frame.hpp"
+
+namespace bftmeta::consensus {
+
+using messages::PeerMessage;
+using messages::Reason;
+using messages::ReplicaId;
+// Position of a record in what this process appends. The first appended record has kRecoveredLsn +
+// 1; kRecoveredLsn stands for everything that the log gave back at the start.
+using Lsn = std::uint64_t;
+constexpr Lsn kRecoveredLsn = 1;
+
+// All in microseconds. Local policy: safety never depends on them (protocol §5.4).
+struct Timing {
+  std::uint64_t request_min =
+      1'000'000;  // T_req = clamp(8 x commit latency, min, max) x 2^failed views
+  std::uint64_t request_max = 8'000'000;
+  std::uint64_t new_view = 1'000'000;  // T0
+  std::uint64_t backoff_cap = 60'000'000;
+  std::uint64_t status_busy = 50'000;
+  std::uint64_t status_idle = 1'000'000;
+};
+
+struct Options {
+  ReplicaId self = 0;
+  Hash cluster_id{};
+  config::Config config;
+  Timing timing;
+  std::uint32_t max_in_flight = 2;  // batches proposed and not executed (protocol §2.3)
+};
+
+struct Now {
+  std::uint64_t mono_us = 0;  // for timers
+  std::uint64_t wall_us = 0;  // for agreed time only
+};
+
+// What the log and the page store gave back at start (consensus/recovery.cpp).
+struct Recovered {
+  std::vector<Record> records;                     // in log order
+  std::optional<messages::RootCert> flushed_cert;  // stored with the page store's generation
+  Seq flushed = 0;                                 // its sequence number: nothing below is needed
+};
+
+namespace event {
+struct Peer {  // a message that came over the link of replica `from`
+  ReplicaId from = 0;
+  PeerMessage message;
+};
+struct Client {  // an item from a client link; `link` is the driver's token for answers
+  messages::Item item;
+  std::uint64_t link = 0;
+};
+struct Durable {  // every record up to lsn survives a power cut
+  Lsn lsn = 0;
+};
+struct Flushed {  // the page store holds the state after seq, durably
+  Seq seq = 0;
+};
+struct Tick {};
+}  // namespace event
+using Event = std::variant<event::Peer, event::Client, event::Durable, event::Flushed, event::Tick>;
+
+namespace action {
+struct Append {
+  Record record;
+};
+struct Send {
+  std::optional<ReplicaId> to;  // nullopt: every other replica
+  PeerMessage message;
+  Lsn needs_lsn = 0;
+};
+struct Certified {  // a new newest root certificate; replies up to its seq may leave
+  messages::RootCert cert;
+};
+struct Refuse {  // an item was not queued
+  std::uint64_t link = 0;
+  Hash digest{};
+  messages::RefusalReason reason = messages::RefusalReason::busy;
+};
+struct AlreadyDone {  // an item that was executed before: answer from the state
+  std::uint64_t link = 0;
+  std::shared_ptr<const messages::ParsedItem> item;
+};
+struct Halt {  // this replica must stop: a broken invariant or divergence (protocol §4.5)
+  Error error;
+};
+}  // namespace action
+using Action = std::variant<action::Append, action::Send, action::Certified, action::Refuse,
+                            action::AlreadyDone, action::Halt>;
+using Actions = std::vector<Action>;
+
+class Core {
+ public:
+  Core(Options options, const crypto::Signer& signer, const crypto::Verifier& verifier,
+       StateMachine& machine, const Archive& archive);
+
+  // Once, before any step: replays the log, re-executes, resumes or leaves the persisted view.
+  void start(Recovered recovered, Now now, Actions& out);
+  void step(Event event, Now now, Actions& out);
+
+  // When the next Tick is due (monotonic).
+  std::uint64_t deadline() const;
+
+  // Everything that a fresh log segment must begin with (protocol §3.3, state group).
+  std::vector<Record> control_state() const;
+
+  // ---- what a driver shows and tests check
+  View view() const { return view_; }
+  bool active() const { return active_; }
+  bool is_primary() const { return active_ && primary(view_) == self_; }
+  ReplicaId primary(View view) const { return config_.primary(view); }
+  Seq executed_seq() const { return machine_.executed_seq(); }
+  Seq certified_seq() const { return cert_ ? cert_->body.seq : 0; }
+  const std::optional<messages::RootCert>& certificate() const { return cert_; }
+  std::size_t pending() const { return pending_.size(); }
+  std::uint64_t view_changes() const { return view_changes_done_; }
+  bool halted() const { return halted_; }
+
+ private:
+  // One sequence number of the window. Votes are of the current view; what is committed stays.
+  struct Slot {
+    std::optional<messages::Proposal> proposal;  // accepted PRE-PREPARE of the current view
+    Signature primary_signature{};
+    std::shared_ptr<const messages::ParsedBatch> batch;  // body of `proposal` or of `committed`
+    bool time_waived = false;  // own proposal, or it came with NEW-VIEW (protocol §2.5)
+    bool verified = false;     // body is valid, client signatures hold
+    bool voted = false;        // own PREPARE or PRE-PREPARE of this view was logged
+    Lsn vote_lsn = 0;
+    std::map<ReplicaId, messages::Prepare> prepares;  // verified, of this view, one per sender
+    std::map<ReplicaId, messages::Proposal> commits;  // of this view, one per sender
+    Lsn prepared_lsn = 0;         // the P-entry's record, once prepared in this view
+    bool commit_durable = false;  // own COMMIT may be counted
+    std::optional<Hash> committed;
+    std::uint64_t since_us = 0;  // proposal age
+  };
+
+  struct Peer {
+    messages::PeerStatus status;
+    bool heard = false;
+    std::uint64_t answered_us = 0;  // last STATUS answer, at most one per status_busy
+    std::uint64_t history_us = 0;   // last HISTORY answer
+  };
+
+  struct History {  // an executed batch that peers may still ask for
+    messages::BatchHeader header;
+    std::shared_ptr<const messages::ParsedBatch> batch;
+  };
+
+  // agreement.cpp
+  void on(ReplicaId from, messages::PrePrepare m);
+  void on(ReplicaId from, messages::Prepare m);
+  void on(ReplicaId from, messages::Commit m);
+  void on(ReplicaId from, messages::BatchData m);
+  void on(ReplicaId from, messages::FetchBatch m);
+  bool accepts_votes(Seq seq) const;
+  void attach_batch(Seq seq, std::shared_ptr<const messages::ParsedBatch> batch);
+  bool items_hold(const messages::ParsedBatch& batch);
+  bool time_acceptable(const Slot& slot);
+  void try_vote(Seq seq);
+  void try_prepared(Seq seq);
+  void try_committed(Seq seq);
+  void advance(Seq seq);
+  void try_execute();
+  bool execute(const std::shared_ptr<const messages::ParsedBatch>& batch);
+  bool apply(const std::shared_ptr<const messages::ParsedBatch>& batch);
+  void on_durable(Lsn lsn);
+
+  // certify.cpp
+  void on(ReplicaId from, messages::RootShare m);
+  void on(ReplicaId from, messages::RootCert m);
+  void try_certify();
+  bool certify_from_shares(Seq seq);
+  void adopt_cert(messages::RootCert cert);
+  bool body_agrees(const messages::CertBody& body);
+
+  // admission.cpp
+  void on_client(messages::Item item, std::uint64_t link);
+  void on(ReplicaId from, messages::Forward m);
+  void admit(messages::Item item, std::uint64_t link, bool forward);
+  void try_propose();
+  void propose(Seq seq);
+
+  // view_change.cpp
+  void on(ReplicaId from, messages::ViewChange m);
+  void on(ReplicaId from, messages::NewView m);
+  void on(ReplicaId from, messages::FetchViewChange m);
+  void on(ReplicaId from, messages::FetchNewView m);
+  void check_suspicion();
+  void suspect(Reason reason);
+  void count_suspects();
+  void try_join();
+  void start_view_change(View view, Reason reason);
+  void note_view_change(messages::ViewChange vc);
+  const messages::ViewChange* find_view_change(const Hash& digest) const;
+  void try_new_view();
+  void try_enter();
+  void enter(messages::NewView nv, std::vector<messages::ViewChange> votes,
+             const ReproposalPlan& plan);
+  void install_reproposals(const messages::NewView& nv);
+  std::uint32_t replicas_at_or_above(View view) const;
+  void arm_new_view_timer();
+
+  // catch_up.cpp
+  void on(ReplicaId from, messages::FetchHistory m);
+  void on(ReplicaId from, messages::HistoryData m);
+  Seq evidence_seq() const;
+  std::optional<Hash> proven_history(Seq seq) const;
+  void ask_for_history();
+
+  // status.cpp
+  void on(ReplicaId from, messages::PeerStatus m);
+  messages::PeerStatus own_status() const;
+  void send_status();
+  void answer_status(ReplicaId to, const messages::PeerStatus& s);
+  void answer_slot(ReplicaId to, const messages::SlotStatus& theirs, Seq seq, std::size_t& budget);
+  bool outstanding() const;
+
+  // recovery.cpp
+  struct Replay;
+  Status replay(Recovered recovered, Replay& r);
+  bool re_execute(Replay& r);
+  void resume(Replay& r);
+  void restore_slot(const Replay& r, const VoteRecord& vote, bool voted);
+
+  // core.cpp
+  void tick();
+  void turn();  // level-triggered work after every event
+  Lsn append(RecordKind kind, Seq seq, Bytes payload);
+  void send(ReplicaId to, PeerMessage message, Lsn needs_lsn = 0);
+  void broadcast(PeerMessage message, Lsn needs_lsn = 0);
+  void halt(Error error);
+  Slot& slot(Seq seq) { return slots_[seq]; }
+  Slot* find(Seq seq);
+  const Slot* find(Seq seq) const;
+  void log_body(const messages::ParsedBatch& batch);
+  void prune();
+  Seq in_flight() const;
+  std::uint64_t request_timeout() const;
+  std::uint64_t backoff(std::uint64_t base) const;
+  crypto::Context context() const { return {cluster_id_, config_.epoch}; }
+  std::uint32_t quorum() const { return config_.quorum(); }
+
+  // ---- fixed
+  const ReplicaId self_;
+  const Hash cluster_id_;
+  const config::Config config_;
+  const Timing timing_;
+  const std::uint32_t max_in_flight_;
+  const crypto::Signer& signer_;
+  const crypto::Verifier& verifier_;
+  StateMachine& machine_;
+  const Archive& archive_;
+
+  // ---- this step
+  Now now_;
+  Actions* out_ = nullptr;
+  bool halted_ = false;
+
+  // ---- log
+  Lsn last_lsn_ = 0;
+  Lsn durable_lsn_ = 0;
+  std::set<Hash> logged_bodies_;  // digests above the durable flush
+
+  // ---- view
+  View view_ = 0;  // active, or the target while a view change is pending
+  bool active_ = false;
+  View entered_ = 0;  // highest view entered; equals view_ when active
+  Lsn entered_lsn_ = 0;
+  EnteredRecord entered_record_;
+  Seq max_reproposed_ = 0;                               // max(base, max O) of the entered view
+  std::map<Seq, messages::Reproposal> reproposals_;      // O of the entered view
+  std::optional<messages::ViewChange> own_view_change_;  // newest
+  std::map<ReplicaId, messages::ViewChange> view_change_of_;  // highest per sender, verified
+  std::optional<messages::NewView> candidate_;  // NEW-VIEW whose VIEW-CHANGEs are being fetched
+  std::map<Hash, messages::ViewChange> fetched_view_changes_;  // those that candidate_ names
+  Reason suspicion_ = Reason::none;
+  Reason view_fault_ = Reason::none;     // the primary provably misbehaved in this view
+  std::uint64_t new_view_deadline_ = 0;  // 0: not armed
+  std::uint32_t failed_views_ = 0;       // k of the exponential back-off
+  std::uint32_t executed_in_view_ = 0;
+  std::uint64_t view_changes_done_ = 0;
+
+  // ---- agreement
+  std::map<Seq, Slot> slots_;
+  std::map<Seq, messages::PreparedCert> prepared_;  // P: highest view per seq, above the flush
+  Seq next_seq_ = 1;                                // the primary's next proposal
+  Pending pending_;
+  std::uint64_t commit_latency_ = 0;  // EWMA, microseconds
+
+  // ---- certificates
+  std::optional<messages::RootCert> cert_;                          // newest known
+  std::map<Seq, std::map<ReplicaId, messages::RootShare>> shares_;  // sender == share.replica
+  std::map<Seq, std::uint32_t> verified_shares_;                    // bitmap per seq
+  std::map<Seq, messages::CertBody> own_bodies_;                    // executed, above certified
+  std::map<Seq, History> history_;
+  std::map<Seq, messages::RootCert> recent_certs_;
+  Seq flushed_ = 0;
+
+  // ---- peers
+  std::map<ReplicaId, Peer> peers_;
+  std::uint64_t next_status_ = 0;
+  std::optional<Seq>
+      stuck_at_;  // executed_seq when the last STATUS round found this replica behind
+  ReplicaId ask_next_ = 0;
+};
+
+}  // namespace bftmeta::consensus

@@ -1,0 +1,63 @@
+// What consensus writes into the write-ahead log, and what it reads back after a crash (protocol
+// §3.1, §3.3). Control records are small and decide votes; body records are bulk. The log stores
+// them as opaque bytes with a kind and a sequence number. Thread-safety: plain values.
+#pragma once
+
+#include "messages/agreement.hpp"
+
+namespace bftmeta::consensus {
+
+using messages::Seq;
+using messages::View;
+
+enum class RecordKind : std::uint8_t {
+  entered = 1,      // control: EnteredRecord
+  left = 2,         // control: own ViewChange
+  body = 3,         // bulk: Batch
+  vote = 4,         // control: VoteRecord
+  prepared = 5,     // control: PreparedCert
+  certificate = 6,  // control: RootCert
+  executed = 7,     // bulk: BatchHeader
+};
+bool valid_value(RecordKind k);
+constexpr bool is_control(RecordKind k) {
+  return k != RecordKind::body && k != RecordKind::executed;
+}
+
+// One record as it goes to the log. `seq`: what it is about; 0 for view records.
+struct Record {
+  RecordKind kind = RecordKind::body;
+  Seq seq = 0;
+  Bytes payload;
+};
+
+// "Entered view v" with everything that a restarted replica needs to hold on to it, and to pass it
+// on: view 0 has no NEW-VIEW.
+struct EnteredRecord {
+  View view = 0;
+  std::optional<messages::NewView> new_view;
+  std::vector<messages::ViewChange> votes;  // those that new_view names
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("view", s.view);
+    v.field("new_view", s.new_view);
+    v.field("votes", s.votes, Cap{limits::kMaxReplicas});
+  }
+  friend bool operator==(const EnteredRecord&, const EnteredRecord&) = default;
+};
+
+// The own PRE-PREPARE or PREPARE, and the primary's signature that it answers.
+struct VoteRecord {
+  messages::Proposal proposal;
+  Signature primary_signature{};
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("proposal", s.proposal);
+    v.field("primary_signature", s.primary_signature);
+  }
+  friend bool operator==(const VoteRecord&, const VoteRecord&) = default;
+};
+
+}  // namespace bftmeta::consensus

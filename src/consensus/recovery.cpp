@@ -1,0 +1,189 @@
+// Start after a crash (protocol §3.5): what the log gave back becomes view state, votes, P-entries
+// and executed history again. Nothing is concluded from evidence that lacks a digest: only the
+// unbroken run of EXECUTED records is executed again, everything above it goes through agreement or
+// catch-up.
+#include "base/assert.hpp"
+#include "consensus/core.hpp"
+
+namespace bftmeta::consensus {
+
+using messages::Batch;
+using messages::BatchHeader;
+using messages::ParsedBatch;
+using messages::PreparedCert;
+using messages::RootCert;
+using messages::ViewChange;
+
+struct Core::Replay {
+  std::optional<EnteredRecord> entered;
+  std::map<Hash, Batch> bodies;
+  std::map<Seq, VoteRecord> votes;  // highest view per seq
+  std::map<Seq, BatchHeader> executed;
+};
+
+namespace {
+
+template <class T>
+Result<T> read(const Record& record, const char* what) {
+  auto value = decode<T>(record.payload, what);
+  if (!value) return fail("write-ahead log", Error{Errc::corrupt, value.error().message});
+  return value;
+}
+
+}  // namespace
+
+void Core::start(Recovered recovered, Now now, Actions& out) {
+  now_ = now;
+  out_ = &out;
+  last_lsn_ = durable_lsn_ = kRecoveredLsn;
+  flushed_ = recovered.flushed;
+  cert_ = recovered.flushed_cert;
+  if (cert_) recent_certs_[cert_->body.seq] = *cert_;
+  Replay r;
+  if (auto status = replay(std::move(recovered), r); !status) {
+    halt(std::move(status.error()));
+  } else if (re_execute(r)) {
+    resume(r);
+    if (!halted_) {
+      if (cert_) out.push_back(action::Certified{*cert_});
+      send_status();
+      turn();
+    }
+  }
+  out_ = nullptr;
+}
+
+Status Core::replay(Recovered recovered, Replay& r) {
+  for (Record& record : recovered.records) {
+    switch (record.kind) {
+      case RecordKind::entered: {
+        BFTMETA_ASSIGN(auto entered, read<EnteredRecord>(record, "entered record"));
+        if (!r.entered || entered.view >= r.entered->view) r.entered = std::move(entered);
+        break;
+      }
+      case RecordKind::left: {
+        BFTMETA_ASSIGN(auto left, read<ViewChange>(record, "left record"));
+        if (!own_view_change_ || left.new_view > own_view_change_->new_view)
+          own_view_change_ = std::move(left);
+        break;
+      }
+      case RecordKind::body: {
+        BFTMETA_ASSIGN(auto body, read<Batch>(record, "batch record"));
+        const Hash digest = messages::batch_digest(context(), body);
+        logged_bodies_.insert(digest);
+        r.bodies.insert_or_assign(digest, std::move(body));
+        break;
+      }
+      case RecordKind::vote: {
+        BFTMETA_ASSIGN(auto vote, read<VoteRecord>(record, "vote record"));
+        const auto it = r.votes.find(vote.proposal.seq);
+        if (it == r.votes.end() || it->second.proposal.view <= vote.proposal.view)
+          r.votes.insert_or_assign(vote.proposal.seq, vote);
+        break;
+      }
+      case RecordKind::prepared: {
+        BFTMETA_ASSIGN(auto entry, read<PreparedCert>(record, "prepared record"));
+        const Seq seq = entry.proposal.seq;
+        const auto it = prepared_.find(seq);
+        if (seq > flushed_ &&
+            (it == prepared_.end() || it->second.proposal.view <= entry.proposal.view))
+          prepared_.insert_or_assign(seq, std::move(entry));
+        break;
+      }
+      case RecordKind::certificate: {
+        BFTMETA_ASSIGN(auto cert, read<RootCert>(record, "certificate record"));
+        if (cert.body.seq > certified_seq()) cert_ = cert;
+        recent_certs_.insert_or_assign(cert.body.seq, std::move(cert));
+        break;
+      }
+      case RecordKind::executed: {
+        BFTMETA_ASSIGN(auto header, read<BatchHeader>(record, "executed record"));
+        r.executed.insert_or_assign(header.seq, header);
+        break;
+      }
+    }
+  }
+  return {};
+}
+
+bool Core::re_execute(Replay& r) {
+  while (true) {
+    const auto header = r.executed.find(executed_seq() + 1);
+    if (header == r.executed.end()) return true;
+    const auto body = r.bodies.find(header->second.batch_digest);
+    if (body == r.bodies.end()) return true;
+    auto parsed = messages::parse_batch(context(), body->second);
+    if (!parsed) {
+      halt({Errc::corrupt, "write-ahead log: batch " + std::to_string(header->first) +
+                               " was executed and does not parse: " + parsed.error().message});
+      return false;
+    }
+    if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)))) return false;
+    if (history_.at(header->first).header != header->second) {
+      halt({Errc::corrupt, "sequence number " + std::to_string(header->first) +
+                               ": executing the logged batch again gave another result; this "
+                               "replica's state is damaged"});
+      return false;
+    }
+  }
+}
+
+void Core::resume(Replay& r) {
+  const bool fresh = !r.entered;
+  entered_record_ = r.entered.value_or(EnteredRecord{});
+  entered_lsn_ = fresh ? append(RecordKind::entered, 0, encode(entered_record_)) : kRecoveredLsn;
+  view_ = entered_ = entered_record_.view;
+  active_ = true;
+  if (entered_record_.new_view) {
+    const messages::NewView& nv = *entered_record_.new_view;
+    max_reproposed_ = nv.max_seq();
+    for (const messages::Reproposal& p : nv.proposals) {
+      reproposals_[p.seq] = p;
+      if (p.seq > certified_seq()) restore_slot(r, {{view_, p.seq, p.digest}, p.signature}, false);
+    }
+  }
+  for (const auto& [seq, vote] : r.votes)
+    if (seq > certified_seq() && vote.proposal.view == view_) restore_slot(r, vote, true);
+  next_seq_ = std::max({max_reproposed_, certified_seq(), executed_seq()}) + 1;
+  prune();
+
+  if (own_view_change_ && own_view_change_->new_view > entered_) {
+    view_ = own_view_change_->new_view;
+    active_ = false;
+    note_view_change(*own_view_change_);
+    broadcast(*own_view_change_);
+  } else if (!fresh && primary(view_) == self_) {
+    // It may have proposed what its log does not know: it never proposes again in this view.
+    start_view_change(view_ + 1, Reason::abdication);
+  }
+  for (auto& [seq, s] : slots_) advance(seq);
+}
+
+// A proposal of the view that this replica had entered, with the own vote if it was logged. Its
+// PREPARE is made again: Ed25519 is deterministic, so these are the same bytes.
+void Core::restore_slot(const Replay& r, const VoteRecord& vote, bool voted) {
+  const messages::Proposal& p = vote.proposal;
+  Slot& s = slot(p.seq);
+  s.proposal = p;
+  s.primary_signature = vote.primary_signature;
+  s.time_waived = true;
+  s.since_us = now_.mono_us;
+  if (const auto body = r.bodies.find(p.digest); body != r.bodies.end()) {
+    if (auto parsed = messages::parse_batch(context(), body->second))
+      s.batch = std::make_shared<ParsedBatch>(std::move(*parsed));
+  } else if (auto null = messages::parse_batch(context(), Batch::null(p.seq));
+             null && null->digest == p.digest) {
+    s.batch = std::make_shared<ParsedBatch>(std::move(*null));
+  }
+  if (!voted || !s.batch) return;
+  s.voted = s.verified = true;
+  s.vote_lsn = kRecoveredLsn;
+  if (primary(p.view) != self_)
+    s.prepares[self_] = messages::sign_prepare(signer_, context(), p, self_);
+  const auto entry = prepared_.find(p.seq);
+  if (entry == prepared_.end() || entry->second.proposal != p) return;
+  s.prepared_lsn = kRecoveredLsn;
+  s.commit_durable = true;
+}
+
+}  // namespace bftmeta::consensus

@@ -1,0 +1,50 @@
+// The seams of the consensus core: what it needs from execution and from the archive of old
+// batches. Both are called synchronously from Core::step and must be deterministic functions of
+// what consensus told them before. Thread-safety: called by the core's thread only.
+#pragma once
+
+#include "messages/agreement.hpp"
+
+namespace bftmeta::consensus {
+
+using messages::Seq;
+
+struct Outcome {
+  messages::BatchHeader header;
+  messages::CertBody body;
+};
+
+// What executed state says of an item that wants into the queue. Never a reason to refuse a
+// PREPARE.
+enum class Admission : std::uint8_t {
+  accept,
+  done,           // executed already: the stored result is the answer
+  no_session,     // unknown session, or of another key
+  out_of_window,  // bundle_no beyond what a session may have in flight
+  expired,        // valid_until is past
+};
+
+class StateMachine {
+ public:
+  virtual ~StateMachine() = default;
+
+  virtual Seq executed_seq() const = 0;
+  // history_hash of the last executed batch.
+  virtual Hash history_hash() const = 0;
+  // Precondition: batch.seq == executed_seq() + 1. An Error stops the replica.
+  virtual Result<Outcome> execute(const messages::ParsedBatch& batch) = 0;
+  virtual Admission admit(const messages::ParsedItem& item) const = 0;
+  // Highest executed bundle of a session, 0 if unknown.
+  virtual std::uint64_t last_bundle(const Id16& session_id) const = 0;
+};
+
+// Executed history that is no longer in the core's memory, as far as the log still has it.
+class Archive {
+ public:
+  virtual ~Archive() = default;
+  virtual std::optional<messages::BatchHeader> header(Seq seq) const = 0;
+  virtual std::optional<messages::Batch> batch(Seq seq, const Hash& digest) const = 0;
+  virtual std::optional<messages::RootCert> certificate(Seq seq) const = 0;
+};
+
+}  // namespace bftmeta::consensus
