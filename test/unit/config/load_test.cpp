@@ -186,6 +186,14 @@ TEST_CASE("client.toml: the commented sample loads, and says what the defaults a
   CHECK(*loaded == expected);
 }
 
+TEST_CASE("genesis.toml and card.toml: the commented samples load") {
+  const auto genesis = load_genesis(std::string(SAMPLES) + "/genesis.toml");
+  REQUIRE_MESSAGE(genesis.has_value(), (genesis ? "" : genesis.error().message));
+  const auto card = load_card(std::string(SAMPLES) + "/card.toml");
+  REQUIRE_MESSAGE(card.has_value(), (card ? "" : card.error().message));
+  CHECK(std::get<ReplicaCard>(*card).vote_key == genesis->config.replicas[0].vote_key);
+}
+
 TEST_CASE("settings: what is written loads to the same value") {
   const TempDir dir;
   ReplicaSettings r;
