@@ -26,12 +26,14 @@ constexpr std::uint32_t kMaxLinks = 65535;  // 16-bit link counts of other file 
 constexpr std::uint32_t kMaxDepth = 1024;   // bounds the rename cycle walk
 constexpr std::uint64_t kMaxFileSize = 1ULL << 46;  // 64 TiB: 2^26 extents of 1 MiB
 constexpr std::size_t kMaxExtentChanges = 512;      // 512 MiB of blocks named in one operation
-constexpr std::size_t kPurgePerBatch = 64;  // leaves purged by later batches after O(1) unlink
+constexpr std::size_t kPurgePerBatch = 64;     // leaves purged by later batches after O(1) unlink
+constexpr std::size_t kPurgePerOperation = 8;  // ... or at once, when no more than these die
 
 // ---- sessions (protocol §8, architecture §5)
 constexpr std::size_t kMaxOpsPerBundle = 256;
 constexpr std::size_t kMaxBundleBytes = 64 * 1024;
 constexpr std::size_t kSessionWindow = 8;           // bundles in flight per session
+constexpr std::size_t kMaxHoldsPerSession = 256;    // bounds the work of evicting a session
 constexpr std::size_t kMaxStoredResult = 4 * 1024;  // bytes of results kept per bundle
 constexpr std::size_t kMaxSessions = 65536;
 constexpr std::size_t kMaxSessionsPerPrincipal = 1024;

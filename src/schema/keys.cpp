@@ -78,6 +78,8 @@ Key session_prefix(const Id16& id) { return table(kSessions).append(id); }
 Key session(const Id16& id) { return session_prefix(id).append_u8(0x00); }
 Key session_results(const Id16& id) { return session_prefix(id).append_u8(0x10); }
 Key session_result(const Id16& id, std::uint64_t no) { return session_results(id).append_be64(no); }
+Key session_holds(const Id16& id) { return session_prefix(id).append_u8(0x20); }
+Key session_hold(const Id16& id, std::uint64_t ino) { return session_holds(id).append_be64(ino); }
 Key sessions() { return table(kSessions); }
 Key open_digest(std::uint64_t until, const Hash& digest) {
   return table(kOpenDigests).append_be64(until).append(digest);
@@ -116,6 +118,7 @@ Hash digest_of_open(const Key& key) {
   return digest;
 }
 Id16 session_of_hold(const Key& key) { return id_at(key, 1 + 8 + 1); }
+std::uint64_t ino_of_session_hold(const Key& key) { return u64_at(key, 1 + 16 + 1); }
 std::uint64_t ino_of_orphan(const Key& key) { return u64_at(key, 1 + 8); }
 std::uint64_t ino_of_garbage(const Key& key) { return u64_at(key, 1); }
 std::uint64_t offset_of_extent(const Key& key) { return u64_at(key, 1 + 8 + 1); }

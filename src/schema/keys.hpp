@@ -47,7 +47,10 @@ Key session(const Id16& id);
 Key session_prefix(const Id16& id);
 Key session_result(const Id16& id, std::uint64_t bundle_no);
 Key session_results(const Id16& id);  // prefix
-Key sessions();                       // prefix of the table
+// 0x20 | session id(16) | 0x20 | ino(8): what the session holds, the other side of hold()
+Key session_hold(const Id16& id, std::uint64_t ino);
+Key session_holds(const Id16& id);  // prefix
+Key sessions();                     // prefix of the table
 // 0x21 | valid_until_us(8) | open_digest(32)
 Key open_digest(std::uint64_t valid_until_us, const Hash& digest);
 Key open_digests();  // prefix of the table
@@ -78,9 +81,10 @@ Key history_frontier();  // 0x60 | 0x10
 std::uint64_t ino_of(const Key& key);     // any 0x10 key
 std::uint64_t expiry_of(const Key& key);  // lease, orphan, tombstone_expiry, open_digest
 Id16 session_of_index(const Key& key);    // lease, tombstone_expiry
-Id16 session_of(const Key& key);          // session, session_result, tombstone
+Id16 session_of(const Key& key);          // session, session_result, session_hold, tombstone
 Hash digest_of_open(const Key& key);      // open_digest
 Id16 session_of_hold(const Key& key);
+std::uint64_t ino_of_session_hold(const Key& key);
 std::uint64_t ino_of_orphan(const Key& key);
 std::uint64_t ino_of_garbage(const Key& key);
 std::uint64_t offset_of_extent(const Key& key);

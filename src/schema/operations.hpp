@@ -250,11 +250,12 @@ struct ExtentChange {
 
 // Commits written data (protocol §10 "write/size ops"): compare-and-set on the version. Either the
 // whole file inline (extents empty, every extent of before is dropped) or extents (an inline leaf
-// of before is dropped). Every block named is held durably by 2f+1 replicas before this is sent.
-// Clears setuid and setgid as write(2) does unless the caller is root. Reply: attributes.
+// of before is dropped), or neither: size and times alone. Every block named is held durably by
+// 2f+1 replicas before this is sent. Clears setuid and setgid as write(2) does unless the caller is
+// root. Reply: attributes.
 struct CommitData {
   std::uint64_t ino = 0;
-  std::uint64_t expected_version = 0;
+  std::uint64_t expected_version = 0;  // 0: any
   std::uint64_t new_size = 0;
   std::int64_t mtime_ns = 0;  // 0: agreed time
   std::optional<Content> inline_data;

@@ -47,7 +47,7 @@ struct Attributes {
   std::uint64_t size = 0;  // bytes; directories: number of entries; symlinks: length of the target
   std::uint64_t rdev = 0;  // devices only
   std::uint64_t parent = 0;   // directories only: the one parent (root: itself)
-  std::uint32_t depth = 0;    // directories only: an upper bound of the distance from the root
+  std::uint32_t depth = 0;    // directories only: distance from the root when made or moved itself
   std::uint64_t version = 1;  // +1 on every change: compare-and-set
   std::int64_t atime_ns = 0;  // since the epoch; changed by utimens only
   std::int64_t mtime_ns = 0;
@@ -55,8 +55,10 @@ struct Attributes {
   std::int64_t btime_ns = 0;
   Hash salt{};  // of this inode's dirent and xattr names
   DataKind data = DataKind::none;
-  std::uint32_t data_generation = 0;  // an extent is live if below live_limit or of this generation
-  std::uint64_t live_limit = 0;  // bytes; meaningful while a garbage record of this inode exists
+  // An extent is live if it lies below live_limit or is of this generation (live_extent below): an
+  // O(1) truncate raises the one and lowers the other, whatever waits to be purged stays dead.
+  std::uint32_t data_generation = 0;
+  std::uint64_t live_limit = 0;  // bytes
   std::uint32_t xattr_count = 0;
   std::uint64_t project = 0;  // reserved for subtree quotas
 
@@ -138,7 +140,11 @@ struct Extent {
   friend bool operator==(const Extent&, const Extent&) = default;
 };
 
-// Inline file data or a symlink target.
+inline bool live_extent(const Attributes& attributes, std::uint64_t offset, const Extent& extent) {
+  return offset < attributes.live_limit || extent.generation == attributes.data_generation;
+}
+
+// Inline file data or a symlink target. Inline data that is shorter than the file ends in zeros.
 struct Content {
   std::uint8_t format = kRecordFormat;
   Bytes bytes;
@@ -166,7 +172,7 @@ struct Marker {
 struct Garbage {
   std::uint8_t format = kRecordFormat;
   bool whole = false;
-  std::uint64_t from = 0;  // first byte that died
+  std::uint64_t from = 0;  // offset at which the purge goes on; everything dead lies behind it
 
   template <class V, class Self>
   static void fields(V& v, Self& s) {
@@ -270,6 +276,19 @@ struct Principal {
     v.field("sessions", s.sessions);
   }
   friend bool operator==(const Principal&, const Principal&) = default;
+};
+
+// The configuration of an epoch.
+struct ConfigRecord {
+  std::uint8_t format = kRecordFormat;
+  config::Config config;
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("format", s.format);
+    v.field("config", s.config);
+  }
+  friend bool operator==(const ConfigRecord&, const ConfigRecord&) = default;
 };
 
 struct Counters {
