@@ -38,8 +38,8 @@ struct World {
   // Makes something and answers its number; 0 when it fails.
   std::uint64_t make(std::uint64_t parent, std::string_view name, FileType type, int mode,
                      const schema::Caller& caller) {
-    schema::MakeNode op{at(parent), named(name), type, static_cast<std::uint16_t>(mode),
-                        0,          {},          true};
+    schema::MakeNode op = new_node(parent, name, type);
+    op.mode = static_cast<std::uint16_t>(mode);
     if (type == FileType::symlink) op.symlink = to_bytes("target");
     const auto result = run(caller, op);
     return result.code == Code::ok ? result.inode->ino : 0;
@@ -75,6 +75,14 @@ struct World {
   void settle() { base.absorb(overlay); }
 
   static schema::Target at(std::uint64_t ino) { return {ino, {}}; }
+  static schema::MakeNode new_node(std::uint64_t parent, std::string_view name,
+                                   FileType type = FileType::regular) {
+    schema::MakeNode op;
+    op.parent = at(parent);
+    op.name = named(name);
+    op.type = type;
+    return op;
+  }
   static schema::Name named(std::string_view name) { return {to_bytes(name)}; }
 
   MapReader base;

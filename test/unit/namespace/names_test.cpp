@@ -28,18 +28,17 @@ TEST_CASE("a directory counts its entries and subdirectories") {
 TEST_CASE("names that no file may have") {
   World w;
   for (const std::string_view name : {"", ".", "..", "a/b"})
-    CHECK(w.code(w.root, schema::MakeNode{World::at(kRootIno), World::named(name)}) ==
-          Code::invalid);
-  CHECK(w.code(w.root, schema::MakeNode{World::at(kRootIno), {Bytes{'a', 0}}}) == Code::invalid);
-  CHECK(w.code(w.root, schema::MakeNode{World::at(kRootIno), World::named("...")}) == Code::ok);
-  CHECK(w.code(w.root, schema::MakeNode{World::at(99), World::named("x")}) == Code::stale_handle);
+    CHECK(w.code(w.root, World::new_node(kRootIno, name)) == Code::invalid);
+  CHECK(w.code(w.root, World::new_node(kRootIno, std::string_view("a\0", 2))) == Code::invalid);
+  CHECK(w.code(w.root, World::new_node(kRootIno, "...")) == Code::ok);
+  CHECK(w.code(w.root, World::new_node(99, "x")) == Code::stale_handle);
 }
 
 TEST_CASE("create: existing names, types, devices") {
   World w;
   const auto f = w.file(kRootIno, "f");
   w.directory(kRootIno, "d");
-  schema::MakeNode again{World::at(kRootIno), World::named("f")};
+  schema::MakeNode again = World::new_node(kRootIno, "f");
   CHECK(w.run(again).code == Code::exists);
   again.exclusive = false;
   const auto found = w.run(again);
@@ -50,9 +49,9 @@ TEST_CASE("create: existing names, types, devices") {
   CHECK(w.run(again).code == Code::is_directory);
   CHECK(w.make(kRootIno, "null", FileType::character_device, 0666, w.root) != 0);
   w.set(kRootIno, schema::set_mask::kMode, 0777);
-  schema::MakeNode device{World::at(kRootIno), World::named("x"), FileType::block_device};
+  schema::MakeNode device = World::new_node(kRootIno, "x", FileType::block_device);
   CHECK(w.code(kAlice, device) == Code::not_permitted);
-  schema::MakeNode link{World::at(kRootIno), World::named("l"), FileType::symlink};
+  schema::MakeNode link = World::new_node(kRootIno, "l", FileType::symlink);
   CHECK(w.run(link).code == Code::no_entry);
 }
 
