@@ -56,6 +56,14 @@ int compare_subtree(ByteView prefix, std::size_t bits, const Key& key) {
   return bit_at(prefix, common) ? 1 : -1;
 }
 
+bool outside_range(ByteView prefix, std::size_t bits, const Key& from,
+                   const std::optional<Key>& to) {
+  if (to && *to <= from) return true;
+  // The padded prefix is not greater than any key below it.
+  if (to && !std::ranges::lexicographical_compare(prefix, to->view())) return true;
+  return compare_subtree(prefix, bits, from) < 0;
+}
+
 Hash empty_hash() {
   static const Hash hash = crypto::Hasher(tags::Domain::trie_empty).finish();
   return hash;

@@ -23,6 +23,9 @@ inline bool bit_at(ByteView key, std::size_t i) {
 // Orders all keys that begin with the first `bits` bits of `prefix` against `key`: -1 all are
 // smaller, 1 all are greater, 0 neither is certain.
 int compare_subtree(ByteView prefix, std::size_t bits, const Key& key);
+// No key that begins with these bits has from <= key < to. `prefix` is zero padded behind `bits`.
+bool outside_range(ByteView prefix, std::size_t bits, const Key& from,
+                   const std::optional<Key>& to);
 
 Hash empty_hash();
 Hash value_hash(ByteView value);

@@ -16,7 +16,7 @@ class RangeWalk {
 
   // False in the value: `visit` has had enough.
   Result<bool> walk(const Ref& ref, const Region& region) {
-    if (outside(region.prefix, region.bits)) return true;
+    if (outside_range(region.prefix, region.bits, from_, to_)) return true;
     BFTMETA_ASSIGN(const NodePtr held, loader_.load(ref, region, nullptr));
     const Node& node = *held.get();
     if (node.is_leaf()) {
@@ -24,7 +24,7 @@ class RangeWalk {
       if (key < from_ || (to_ && key >= *to_)) return true;
       return visit_(key, node.value());
     }
-    if (outside(node.prefix(), node.bitlen())) return true;
+    if (outside_range(node.prefix(), node.bitlen(), from_, to_)) return true;
     for (const bool side : {false, true}) {
       BFTMETA_ASSIGN(const bool more, walk(node.child(side), Region::below(node, side)));
       if (!more) return false;
@@ -33,11 +33,6 @@ class RangeWalk {
   }
 
  private:
-  bool outside(ByteView prefix, std::size_t bits) const {
-    if (compare_subtree(prefix, bits, from_) < 0) return true;
-    return to_ && compare_subtree(prefix, bits, *to_) > 0;
-  }
-
   const Loader& loader_;
   const Key& from_;
   const std::optional<Key>& to_;
