@@ -1,0 +1,118 @@
+// Who may connect: the ZAP handler (RFC 27) of a context, one thread, and one Domain per listening
+// socket with the CURVE keys that it admits. The handler also chooses the routing id of every
+// connection, `secret || key || slot`, in place of the one that the peer asked for: a peer can
+// neither take another's id nor guess one, and a key has at most `slots` connections, because one
+// more replaces the least recently used of the SAME key. Thread-safety: all public functions.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "base/bytes.hpp"
+#include "net/context.hpp"
+#include "net/socket.hpp"
+
+namespace bftmeta::net {
+
+using PeerName = std::string;  // for logs and metrics
+using AllowList = std::map<PublicKey, PeerName>;
+
+// One connection, as far as the authenticated side of it goes.
+struct Route {
+  PublicKey key{};
+  std::uint8_t slot = 0;
+  friend auto operator<=>(const Route&, const Route&) = default;
+};
+
+class Domain {
+ public:
+  static constexpr std::size_t kMaxSlots = 64;
+  using Activity = std::array<std::atomic<std::int64_t>, kMaxSlots>;
+
+  // slots: connections per key, 1..kMaxSlots.
+  Domain(std::string name, std::size_t slots);
+
+  const std::string& name() const { return name_; }
+  // Replaces the list. Keys that are gone lose their connections at their next frame and get no
+  // answers any more.
+  void set_allowed(const AllowList& allowed);
+  // Refuses handshakes of this key for a while; existing connections are the server's business.
+  void ban(const PublicKey& key, std::int64_t until_us);
+
+  // Changes with every set_allowed.
+  std::uint64_t revision() const { return revision_.load(std::memory_order_acquire); }
+  // The name of an admitted key and the table in which the server notes (steady clock, us) when a
+  // slot was last used; nullopt for a key that is not on the list.
+  struct Member {
+    PeerName name;
+    std::shared_ptr<Activity> activity;
+  };
+  std::optional<Member> member(const PublicKey& key) const;
+
+  // For the handler: the routing id of a new connection, or why there is none.
+  enum class Refusal { unknown_key, banned };
+  struct Decision {
+    std::optional<std::string> routing_id;
+    Refusal refusal = Refusal::unknown_key;
+  };
+  Decision admit(const PublicKey& key);
+  // The reverse: nullopt for an id that this process did not make.
+  std::optional<Route> route_of(ByteView routing_id) const;
+  std::string routing_id_of(const Route& route) const;
+
+ private:
+  struct Entry {
+    PeerName name;
+    std::shared_ptr<Activity> activity;
+    std::int64_t banned_until_us = 0;
+  };
+
+  const std::string name_;
+  const std::size_t slots_;
+  std::array<std::uint8_t, 16> secret_{};
+  mutable std::mutex mutex_;
+  std::map<PublicKey, Entry> entries_;
+  std::atomic<std::uint64_t> revision_{1};
+};
+
+struct AuthCounters {
+  std::uint64_t admitted = 0;
+  std::uint64_t refused_unknown_key = 0;
+  std::uint64_t refused_banned = 0;
+  std::uint64_t refused_malformed = 0;  // other mechanism, domain or shape of request
+};
+
+// Must be made before the first server of its context and outlive it.
+class Authenticator {
+ public:
+  explicit Authenticator(const Context& context);
+  ~Authenticator();
+  Authenticator(const Authenticator&) = delete;
+  Authenticator& operator=(const Authenticator&) = delete;
+
+  // Made by the first call, with no key on its list.
+  std::shared_ptr<Domain> domain(const std::string& name, std::size_t slots);
+  AuthCounters counters() const;
+
+ private:
+  void run();
+  void answer_one(Socket& socket);
+
+  Socket handler_;  // the thread's
+  Socket stopped_;  // the thread's end of a pair; anything on it ends the thread
+  Socket stop_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<Domain>, std::less<>> domains_;
+  AuthCounters counters_;
+  std::thread thread_;
+};
+
+// Microseconds of the steady clock.
+std::int64_t steady_us();
+
+}  // namespace bftmeta::net

@@ -1,0 +1,182 @@
+#include "net/client_link.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/limits.hpp"
+#include "net/auth.hpp"
+
+namespace bftmeta::net {
+
+namespace {
+
+constexpr std::size_t kMiB = 1024 * 1024;
+constexpr int kSendHwm = 1024;
+constexpr int kReconnectMs = 50;
+constexpr int kMaxReconnectMs = 2000;
+constexpr int kConnectTimeoutMs = 3000;
+constexpr std::uint64_t kUndeliveredFrames = 16;
+constexpr std::int64_t kSecond = 1'000'000;
+// libzmq gives a connection up for good after a protocol error or a refusal by the other side, so
+// the socket is made anew: after a refusal with back-off, else after so long without any event.
+constexpr std::int64_t kStuckUs = 5 * kSecond;
+constexpr std::uint32_t kMaxBackOffShift = 3;  // 0.5 s, 1 s, 2 s, 4 s
+
+}  // namespace
+
+LinkOptions client_link_options() {
+  LinkOptions options;
+  options.outbox = {
+      .max_frame = limits::kMaxFrame, .max_queued = 8 * kMiB, .max_in_flight = 2 * kMiB};
+  return options;
+}
+
+LinkOptions block_link_options() {
+  LinkOptions options;
+  options.outbox = {
+      .max_frame = limits::kMaxBlockFrame, .max_queued = 32 * kMiB, .max_in_flight = 8 * kMiB};
+  options.turn_bytes = 16 * kMiB;
+  return options;
+}
+
+ClientLink::ClientLink(const Context& context, const crypto::LinkKey& key, LinkOptions options,
+                       std::shared_ptr<Waker> waker)
+    : context_(context),
+      key_(key),
+      options_(std::move(options)),
+      endpoint_(tcp_endpoint(options_.host, options_.port)),
+      outbox_(options_.outbox, std::move(waker)) {}
+
+Result<std::unique_ptr<ClientLink>> ClientLink::open(const Context& context,
+                                                     const crypto::LinkKey& key,
+                                                     LinkOptions options,
+                                                     std::shared_ptr<Waker> waker) {
+  std::unique_ptr<ClientLink> link(
+      new ClientLink(context, key, std::move(options), std::move(waker)));
+  if (link->options_.port == 0)
+    return fail(Errc::invalid_argument, "cannot connect to " + link->endpoint_ + ": port 0");
+  BFTMETA_TRY(link->connect());
+  return link;
+}
+
+Status ClientLink::connect() {
+  audit_.reset();
+  socket_ = Socket(context_.get(), ZMQ_DEALER);
+  fd_ = -1;
+  retry_at_us_ = 0;
+  last_event_us_ = steady_us();
+  set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm, kSendHwm);
+  set_address_family(socket_, options_.host);
+  // No queue inside libzmq before there is a connection: ours knows how to forget.
+  socket_.set(ZMQ_IMMEDIATE, 1);
+  socket_.set(ZMQ_RECONNECT_IVL, kReconnectMs);
+  socket_.set(ZMQ_RECONNECT_IVL_MAX, kMaxReconnectMs);
+  socket_.set(ZMQ_CONNECT_TIMEOUT, kConnectTimeoutMs);
+  set_curve_keys(socket_, key_);
+  socket_.set_key(ZMQ_CURVE_SERVERKEY, options_.server_key);
+  audit_ = std::make_unique<ConnectionAudit>(
+      context_, socket_,
+      AuditLimits{.max_connections = 2,
+                  .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame});
+  if (zmq_connect(socket_.get(), endpoint_.c_str()) != 0)
+    return fail(Errc::invalid_argument, "cannot connect to " + endpoint_ + ": " +
+                                            zmq_strerror(zmq_errno()) +
+                                            "; give a host name or an address");
+  return {};
+}
+
+void ClientLink::collect(PollSet& set) {
+  set.add(socket_);
+  set.add(audit_->monitor());
+}
+
+void ClientLink::handle_event(const ConnectionEvent& event, std::int64_t now_us) {
+  last_event_us_ = now_us;
+  switch (event.type) {
+    case ZMQ_EVENT_CONNECTED: fd_ = event.value; break;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+      state_ = LinkState::connected;
+      failures_in_a_row_ = 0;
+      ++counters_.connects;
+      break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+      if (event.type == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+        state_ = LinkState::refused;
+        ++counters_.refusals;
+      }
+      retry_at_us_ = now_us + (kSecond / 2 << std::min(failures_in_a_row_++, kMaxBackOffShift));
+      break;
+    case ZMQ_EVENT_DISCONNECTED:
+      fd_ = -1;
+      if (state_ != LinkState::connected) break;
+      state_ = LinkState::connecting;
+      ++counters_.disconnects;
+      // Old news by the time the next connection stands; the protocol above asks again.
+      counters_.dropped_sends += outbox_.clear();
+      break;
+    default: break;
+  }
+}
+
+void ClientLink::handle_events(std::int64_t now_us) {
+  for (ConnectionEvent event; audit_->next_event(event);) handle_event(event, now_us);
+}
+
+void ClientLink::reconnect_if_stuck(std::int64_t now_us) {
+  if (state_ == LinkState::connected) return;
+  const bool due = retry_at_us_ != 0 ? now_us >= retry_at_us_ : now_us - last_event_us_ > kStuckUs;
+  // The endpoint was good when the link was opened, so this cannot fail for its form.
+  if (due && !connect()) retry_at_us_ = now_us + kSecond;
+}
+
+std::size_t ClientLink::receive(const Sink& sink) {
+  const std::int64_t now_us = steady_us();
+  handle_events(now_us);
+  const std::size_t handed_up = receive_frames(sink);
+  if (audit_->due(now_us)) audit_->check(now_us);
+  reconnect_if_stuck(now_us);
+  return handed_up;
+}
+
+std::size_t ClientLink::receive_frames(const Sink& sink) {
+  std::size_t taken_bytes = 0;
+  std::size_t handed_up = 0;
+  while (taken_bytes < options_.turn_bytes) {
+    Message frame;
+    if (!frame.receive(socket_)) break;
+    audit_->delivered(fd_);
+    taken_bytes += frame.view().size() + kMessageHeader;
+    const bool multi_part = frame.more();
+    if (multi_part) discard_rest(socket_, frame);
+    if (multi_part || !split_frame(frame.view(), messages_)) {
+      ++counters_.dropped_malformed;
+      continue;
+    }
+    ++counters_.frames;
+    counters_.messages += messages_.size();
+    handed_up += messages_.size();
+    for (const ByteView message : messages_) sink(message);
+  }
+  return handed_up;
+}
+
+bool ClientLink::send(ByteView message) {
+  if (outbox_.push(message)) return true;
+  if (state_ != LinkState::connected) {
+    counters_.dropped_sends += outbox_.clear();
+    if (outbox_.push(message)) return true;
+  }
+  ++counters_.dropped_sends;
+  return false;
+}
+
+void ClientLink::flush() {
+  if (state_ != LinkState::connected) return;
+  outbox_.flush([this](zmq_msg_t* body) {
+    return zmq_msg_send(body, socket_.get(), ZMQ_DONTWAIT) < 0 ? SendOutcome::full
+                                                               : SendOutcome::sent;
+  });
+}
+
+}  // namespace bftmeta::net

@@ -1,0 +1,156 @@
+#include "net/connection_audit.hpp"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cstring>
+
+#include "base/assert.hpp"
+
+namespace bftmeta::net {
+
+namespace {
+
+constexpr std::int64_t kCheckUs = 250'000;
+
+std::uint16_t port_of(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &address, sizeof v6);
+    return v6.sin6_port;
+  }
+  sockaddr_in v4{};
+  std::memcpy(&v4, &address, sizeof v4);
+  return v4.sin_port;
+}
+
+// 0 when the descriptor is not a connected TCP socket.
+std::uint32_t ports_of(int fd) {
+  sockaddr_storage local{};
+  sockaddr_storage remote{};
+  socklen_t local_size = sizeof local;
+  socklen_t remote_size = sizeof remote;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &local_size) != 0) return 0;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&remote), &remote_size) != 0) return 0;
+  return static_cast<std::uint32_t>(port_of(local)) << 16 | port_of(remote);
+}
+
+std::uint64_t bytes_received(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
+  return info.tcpi_bytes_received;
+}
+
+}  // namespace
+
+void shut_connection(int fd) {
+  if (fd >= 0 && ports_of(fd) != 0) ::shutdown(fd, SHUT_RDWR);
+}
+
+ConnectionAudit::ConnectionAudit(const Context& context, const Socket& watched,
+                                 const AuditLimits& limits)
+    : monitor_(context.get(), ZMQ_PAIR), limits_(limits) {
+  static std::atomic<std::uint64_t> next_name{0};
+  const std::string name = "inproc://bftmeta.monitor." + std::to_string(next_name.fetch_add(1));
+  // Without a limit: with one, a burst of connections would block the I/O thread until the next
+  // check. What waits is bounded by what can connect in that time.
+  monitor_.set(ZMQ_RCVHWM, 0);
+  BFTMETA_ASSERT(zmq_socket_monitor(watched.get(), name.c_str(), ZMQ_EVENT_ALL) == 0);
+  BFTMETA_ASSERT(zmq_connect(monitor_.get(), name.c_str()) == 0);
+}
+
+void ConnectionAudit::delivered(int fd) {
+  if (fd < 0 || static_cast<std::size_t>(fd) >= connections_.size()) return;
+  Connection& connection = connections_[static_cast<std::size_t>(fd)];
+  connection.delivered = connection.ever_delivered = true;
+}
+
+bool ConnectionAudit::next_event(ConnectionEvent& event) {
+  Message head;
+  if (!head.receive(monitor_)) return false;
+  std::uint16_t type = 0;
+  std::int32_t value = 0;
+  const ByteView bytes = head.view();
+  if (bytes.size() == sizeof type + sizeof value) {
+    std::memcpy(&type, bytes.data(), sizeof type);
+    std::memcpy(&value, bytes.data() + sizeof type, sizeof value);
+  }
+  discard_rest(monitor_, head);
+  event = {type, value};
+  switch (type) {
+    case ZMQ_EVENT_ACCEPTED:
+    case ZMQ_EVENT_CONNECTED: opened(value); break;
+    case ZMQ_EVENT_CLOSED:
+    case ZMQ_EVENT_DISCONNECTED: closed(value); break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: ++counters_.handshakes_failed; break;
+    default: break;
+  }
+  return true;
+}
+
+void ConnectionAudit::opened(int fd) {
+  if (fd < 0) return;
+  if (static_cast<std::size_t>(fd) >= connections_.size())
+    connections_.resize(static_cast<std::size_t>(fd) + 1);
+  closed(fd);
+  ++counters_.opened;
+  const std::uint32_t ports = ports_of(fd);
+  if (ports == 0) return;  // gone already
+  connections_[static_cast<std::size_t>(fd)] = {
+      .open = true, .ports = ports, .order = ++next_order_};
+  ++open_;
+}
+
+void ConnectionAudit::closed(int fd) {
+  if (fd < 0 || static_cast<std::size_t>(fd) >= connections_.size()) return;
+  Connection& connection = connections_[static_cast<std::size_t>(fd)];
+  if (connection.open) --open_;
+  connection = {};
+}
+
+bool ConnectionAudit::due(std::int64_t now_us) const { return now_us - checked_us_ >= kCheckUs; }
+
+void ConnectionAudit::check(std::int64_t now_us) {
+  checked_us_ = now_us;
+  for (std::size_t fd = 0; fd < connections_.size(); ++fd)
+    if (connections_[fd].open) check_connection(static_cast<int>(fd), connections_[fd]);
+  shut_surplus();
+}
+
+void ConnectionAudit::check_connection(int fd, Connection& connection) {
+  if (ports_of(fd) != connection.ports) return closed(fd);
+  const std::uint64_t received = bytes_received(fd);
+  if (connection.delivered) {
+    connection.delivered = false;
+    connection.baseline = received;
+  } else if (received - connection.baseline > limits_.max_undelivered) {
+    ++counters_.shut_endless_message;
+    shut_connection(fd);
+    closed(fd);
+  }
+}
+
+// The oldest that never sent a message go first: a peer that connects in earnest speaks at once.
+void ConnectionAudit::shut_surplus() {
+  while (open_ > limits_.max_connections) {
+    std::size_t victim = connections_.size();
+    for (std::size_t fd = 0; fd < connections_.size(); ++fd) {
+      const Connection& c = connections_[fd];
+      if (!c.open) continue;
+      if (victim == connections_.size() ||
+          std::pair(c.ever_delivered, c.order) <
+              std::pair(connections_[victim].ever_delivered, connections_[victim].order))
+        victim = fd;
+    }
+    ++counters_.shut_too_many;
+    shut_connection(static_cast<int>(victim));
+    closed(static_cast<int>(victim));
+  }
+}
+
+}  // namespace bftmeta::net

@@ -1,0 +1,79 @@
+// Watches the TCP connections of one ZeroMQ socket from outside, for what libzmq does not limit: a
+// multi-part message that never ends is buffered without bound (high-water marks count whole
+// messages), and descriptors are accepted without bound. A connection that has received more bytes
+// than `max_undelivered` since its last complete message, or that is one too many, is shut down.
+// Thread-safety: the thread of the socket.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "net/context.hpp"
+#include "net/socket.hpp"
+
+namespace bftmeta::net {
+
+struct ConnectionEvent {
+  int type = 0;   // ZMQ_EVENT_*
+  int value = 0;  // descriptor, errno or ZAP status, by type
+};
+
+struct AuditLimits {
+  std::size_t max_connections = 0;
+  std::uint64_t max_undelivered = 0;  // bytes on the wire
+};
+
+struct AuditCounters {
+  std::uint64_t opened = 0;
+  std::uint64_t handshakes_failed = 0;
+  std::uint64_t shut_endless_message = 0;
+  std::uint64_t shut_too_many = 0;
+};
+
+// Shuts a TCP connection down; libzmq notices as if the peer had hung up. Nothing happens when the
+// descriptor is not a connected socket (any more).
+void shut_connection(int fd);
+
+class ConnectionAudit {
+ public:
+  // Must be made before the socket is bound or connected.
+  ConnectionAudit(const Context& context, const Socket& watched, const AuditLimits& limits);
+
+  // A complete message came over this connection.
+  void delivered(int fd);
+  // The next event, which is also taken into account; false when there is none.
+  bool next_event(ConnectionEvent& event);
+  // True every 250 ms: take all events, then check().
+  bool due(std::int64_t now_us) const;
+  // Call after receiving, so that what has come counts as delivered.
+  void check(std::int64_t now_us);
+
+  const Socket& monitor() const { return monitor_; }
+  const AuditCounters& counters() const { return counters_; }
+  std::size_t open_connections() const { return open_; }
+
+ private:
+  struct Connection {
+    bool open = false;
+    bool delivered = false;  // since the last check
+    bool ever_delivered = false;
+    std::uint32_t ports = 0;     // local and remote, to recognise a reused descriptor
+    std::uint64_t order = 0;     // of acceptance
+    std::uint64_t baseline = 0;  // bytes received at the check after the last delivery
+  };
+
+  void opened(int fd);
+  void closed(int fd);
+  void check_connection(int fd, Connection& connection);
+  void shut_surplus();
+
+  Socket monitor_;
+  AuditLimits limits_;
+  std::vector<Connection> connections_;  // by descriptor
+  std::size_t open_ = 0;
+  std::uint64_t next_order_ = 0;
+  std::int64_t checked_us_ = 0;
+  AuditCounters counters_;
+};
+
+}  // namespace bftmeta::net

@@ -1,0 +1,298 @@
+#include "net/server.hpp"
+
+#include <netdb.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/limits.hpp"
+
+namespace bftmeta::net {
+
+namespace {
+
+constexpr std::size_t kMiB = 1024 * 1024;
+// Frames that libzmq may hold per connection and direction of sending; the bytes are limited by
+// OutboxLimits. Large, because the pipe wakes the sender once per half of it.
+constexpr int kSendHwm = 1024;
+// An unfinished message is cut off at this many frames' worth of bytes.
+constexpr std::uint64_t kUndeliveredFrames = 16;
+constexpr std::int64_t kSecond = 1'000'000;
+constexpr std::int64_t kForgiveBansAfter = 600 * kSecond;
+constexpr std::uint32_t kMaxBanShift = 6;  // 64 s
+
+ServerOptions common_options() {
+  ServerOptions options;
+  options.max_connections = 8192;
+  options.turn_bytes = 8 * kMiB;
+  return options;
+}
+
+// libzmq listens on address literals only; a name in the configuration is looked up here.
+Result<std::string> listen_address(const std::string& host) {
+  if (host.empty()) return fail(Errc::invalid_argument, "cannot listen: the host is empty");
+  if (host == "*") return std::string("0.0.0.0");
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (const int rc = ::getaddrinfo(host.c_str(), nullptr, &hints, &found); rc != 0)
+    return fail(Errc::io, "cannot listen on host \"" + host + "\": " + ::gai_strerror(rc) +
+                              "; use a name or an address of this machine, or *");
+  char literal[NI_MAXHOST] = "";
+  const int rc = ::getnameinfo(found->ai_addr, found->ai_addrlen, literal, sizeof literal, nullptr,
+                               0, NI_NUMERICHOST);
+  ::freeaddrinfo(found);
+  if (rc != 0)
+    return fail(Errc::io, "cannot listen on host \"" + host + "\": " + ::gai_strerror(rc));
+  return std::string(literal);
+}
+
+std::string bind_advice(int error) {
+  switch (error) {
+    case EADDRINUSE:
+      return "the port is in use; stop the process that holds it (ss -ltnp shows it) or choose "
+             "another port";
+    case EADDRNOTAVAIL:
+    case ENODEV: return "this machine has no such address; use one of its own, or *";
+    case EACCES: return "no permission; ports below 1024 need CAP_NET_BIND_SERVICE";
+    default: return zmq_strerror(error);
+  }
+}
+
+}  // namespace
+
+ServerOptions peer_port_options() {
+  ServerOptions options = common_options();
+  options.receive_hwm = 64;
+  options.outbox = {
+      .max_frame = limits::kMaxFrame, .max_queued = 16 * kMiB, .max_in_flight = 4 * kMiB};
+  options.rates = {.bytes_per_s = 256 * kMiB,
+                   .burst_bytes = 64 * kMiB,
+                   .messages_per_s = 400'000,
+                   .burst_messages = 100'000};
+  return options;
+}
+
+ServerOptions client_port_options() {
+  ServerOptions options = common_options();
+  options.receive_hwm = 16;
+  options.outbox = {
+      .max_frame = limits::kMaxFrame, .max_queued = 4 * kMiB, .max_in_flight = 2 * kMiB};
+  options.rates = {.bytes_per_s = 64 * kMiB,
+                   .burst_bytes = 16 * kMiB,
+                   .messages_per_s = 100'000,
+                   .burst_messages = 50'000};
+  options.offences_per_s = 1000;
+  return options;
+}
+
+ServerOptions block_port_options() {
+  ServerOptions options = common_options();
+  options.receive_hwm = 8;
+  options.outbox = {
+      .max_frame = limits::kMaxBlockFrame, .max_queued = 16 * kMiB, .max_in_flight = 4 * kMiB};
+  options.rates = {.bytes_per_s = 1024 * kMiB,
+                   .burst_bytes = 256 * kMiB,
+                   .messages_per_s = 50'000,
+                   .burst_messages = 20'000};
+  options.turn_bytes = 16 * kMiB;
+  options.offences_per_s = 1000;
+  return options;
+}
+
+Server::Server(const Context& context, const crypto::LinkKey& key, ServerOptions options,
+               std::shared_ptr<Waker> waker)
+    : options_(std::move(options)),
+      waker_(std::move(waker)),
+      socket_(context.get(), ZMQ_ROUTER),
+      audit_(context, socket_,
+             {.max_connections = options_.max_connections,
+              .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame}) {
+  set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm, kSendHwm);
+  socket_.set(ZMQ_ROUTER_MANDATORY, 1);
+  // Safe here, and only here: routing ids come from Domain::admit, so what is handed over is a slot
+  // of one key to a newer connection of the same key.
+  socket_.set(ZMQ_ROUTER_HANDOVER, 1);
+  socket_.set(ZMQ_CURVE_SERVER, 1);
+  set_curve_keys(socket_, key);
+  socket_.set_text(ZMQ_ZAP_DOMAIN, options_.domain->name());
+}
+
+Result<std::unique_ptr<Server>> Server::bind(const Context& context, const crypto::LinkKey& key,
+                                             ServerOptions options, std::shared_ptr<Waker> waker) {
+  std::unique_ptr<Server> server(new Server(context, key, std::move(options), std::move(waker)));
+  BFTMETA_TRY(server->bind_endpoint());
+  return server;
+}
+
+Status Server::bind_endpoint() {
+  BFTMETA_ASSIGN(const std::string address, listen_address(options_.host));
+  set_address_family(socket_, address);
+  const std::string wanted = tcp_endpoint(address, options_.port);
+  if (zmq_bind(socket_.get(), wanted.c_str()) != 0)
+    return fail(Errc::io, "cannot listen on " + wanted + ": " + bind_advice(zmq_errno()));
+  char bound[256] = "";
+  std::size_t size = sizeof bound;
+  zmq_getsockopt(socket_.get(), ZMQ_LAST_ENDPOINT, bound, &size);
+  endpoint_ = bound;
+  port_ = static_cast<std::uint16_t>(std::stoul(endpoint_.substr(endpoint_.rfind(':') + 1)));
+  return {};
+}
+
+void Server::drop_removed_keys() {
+  const std::uint64_t revision = options_.domain->revision();
+  if (revision == revision_) return;
+  revision_ = revision;
+  std::erase_if(peers_, [&](auto& peer) { return !options_.domain->member(peer.first); });
+}
+
+Server::Peer* Server::find_peer(const PublicKey& key, std::int64_t now_us) {
+  if (const auto it = peers_.find(key); it != peers_.end()) return &it->second;
+  const auto member = options_.domain->member(key);
+  if (!member) return nullptr;
+  const Rates& rates = options_.rates;
+  Peer peer{.activity = member->activity,
+            .bytes = TokenBucket(rates.bytes_per_s, rates.burst_bytes, now_us),
+            .messages = TokenBucket(rates.messages_per_s, rates.burst_messages, now_us)};
+  return &peers_.emplace(key, std::move(peer)).first->second;
+}
+
+Server::Connection* Server::find_connection(const Route& route) {
+  const auto peer = peers_.find(route.key);
+  if (peer == peers_.end()) return nullptr;
+  const auto connection = peer->second.connections.find(route.slot);
+  return connection == peer->second.connections.end() ? nullptr : &connection->second;
+}
+
+std::optional<Route> Server::authenticate(Message& id, Message& body) {
+  // Two independent statements of who this is: libzmq's record of the handshake and the routing id
+  // that the handler chose. They differ only if a peer got a routing id of its own past it.
+  const auto route = options_.domain->route_of(id.view());
+  if (!route || route->slot >= Domain::kMaxSlots ||
+      body.property("User-Id") != to_hex(route->key)) {
+    ++counters_.dropped_forged_route;
+    ++counters_.disconnected;
+    shut_connection(body.connection_fd());
+    return std::nullopt;
+  }
+  return route;
+}
+
+std::size_t Server::receive(const Sink& sink) {
+  drop_removed_keys();
+  const std::int64_t now_us = steady_us();
+  std::size_t taken_bytes = 0;
+  std::size_t handed_up = 0;
+  while (taken_bytes < options_.turn_bytes) {
+    Message id;
+    Message body;
+    if (!id.receive(socket_)) break;
+    if (!id.more() || !body.receive(socket_)) continue;
+    taken_bytes += body.view().size() + kMessageHeader;
+    handed_up += take_frame(id, body, now_us, sink);
+  }
+  if (audit_.due(now_us)) {
+    for (ConnectionEvent event; audit_.next_event(event);) continue;
+    audit_.check(now_us);
+  }
+  return handed_up;
+}
+
+std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink) {
+  const int fd = body.connection_fd();
+  audit_.delivered(fd);
+  const bool multi_part = body.more();
+  const auto route = authenticate(id, body);
+  if (multi_part) discard_rest(socket_, body);
+  if (!route) return 0;
+  Peer* peer = find_peer(route->key, now_us);
+  if (peer == nullptr) {
+    ++counters_.dropped_not_allowed;
+    ++counters_.disconnected;
+    shut_connection(fd);
+    return 0;
+  }
+  (*peer->activity)[route->slot].store(now_us, std::memory_order_relaxed);
+  if (multi_part || !split_frame(body.view(), messages_)) {
+    ++counters_.dropped_malformed;
+    offend(*route, *peer, fd, now_us);
+    return 0;
+  }
+  if (!peer->bytes.take(static_cast<std::int64_t>(body.view().size()), now_us) ||
+      !peer->messages.take(static_cast<std::int64_t>(messages_.size()), now_us)) {
+    ++counters_.dropped_over_rate;
+    offend(*route, *peer, fd, now_us);
+    return 0;
+  }
+  if (!peer->connections.contains(route->slot))
+    peer->connections.emplace(route->slot, Connection{Outbox(options_.outbox, waker_)});
+  ++counters_.frames;
+  counters_.messages += messages_.size();
+  for (const ByteView message : messages_) sink(*route, message);
+  return messages_.size();
+}
+
+void Server::offend(const Route& route, Peer& peer, int fd, std::int64_t now_us) {
+  if (options_.offences_per_s == 0) return;
+  if (now_us - peer.offences_since_us > kSecond) {
+    peer.offences = 0;
+    peer.offences_since_us = now_us;
+  }
+  if (++peer.offences <= options_.offences_per_s) return;
+  if (now_us - peer.banned_us > kForgiveBansAfter) peer.bans = 0;
+  options_.domain->ban(route.key, now_us + (kSecond << std::min(peer.bans, kMaxBanShift)));
+  ++peer.bans;
+  peer.banned_us = now_us;
+  ++counters_.disconnected;
+  shut_connection(fd);
+}
+
+bool Server::send(const Route& to, ByteView message) {
+  Connection* connection = find_connection(to);
+  if (connection == nullptr || !connection->outbox.push(message)) {
+    ++counters_.dropped_sends;
+    return false;
+  }
+  if (!connection->flushing) {
+    connection->flushing = true;
+    to_flush_.push_back(to);
+  }
+  return true;
+}
+
+void Server::flush() {
+  drop_removed_keys();
+  std::erase_if(to_flush_, [this](const Route& route) { return flush_connection(route); });
+}
+
+// True when there is nothing left to send to it.
+bool Server::flush_connection(const Route& route) {
+  Connection* connection = find_connection(route);
+  if (connection == nullptr) return true;
+  const std::string id = options_.domain->routing_id_of(route);
+  const SendOutcome outcome = connection->outbox.flush([&](zmq_msg_t* body) {
+    if (zmq_send(socket_.get(), id.data(), id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+      return zmq_errno() == EAGAIN ? SendOutcome::full : SendOutcome::gone;
+    return zmq_msg_send(body, socket_.get(), ZMQ_DONTWAIT) < 0 ? SendOutcome::gone
+                                                               : SendOutcome::sent;
+  });
+  if (outcome == SendOutcome::full) return false;
+  connection->flushing = false;
+  if (outcome == SendOutcome::gone) {
+    counters_.dropped_sends += connection->outbox.clear();
+    peers_.find(route.key)->second.connections.erase(route.slot);
+  }
+  return true;
+}
+
+std::size_t Server::unsent_bytes(const Route& to) const {
+  const auto peer = peers_.find(to.key);
+  if (peer == peers_.end()) return 0;
+  const auto connection = peer->second.connections.find(to.slot);
+  if (connection == peer->second.connections.end()) return 0;
+  const Outbox& outbox = connection->second.outbox;
+  return outbox.queued_bytes() + outbox.in_flight_bytes();
+}
+
+}  // namespace bftmeta::net

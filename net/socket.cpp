@@ -1,0 +1,87 @@
+#include "net/socket.hpp"
+
+#include <arpa/inet.h>
+
+#include "base/assert.hpp"
+
+namespace bftmeta::net {
+
+namespace {
+// A peer that does not finish the CURVE handshake in this time loses its descriptor.
+constexpr int kHandshakeMs = 5000;
+// A silent host (pulled cable, stopped machine) is noticed after the time-out; the interval costs
+// one wake-up of the I/O thread each.
+constexpr int kHeartbeatMs = 2000;
+constexpr int kHeartbeatTimeoutMs = 8000;
+constexpr int kBacklog = 256;
+}  // namespace
+
+Socket::Socket(void* context, int type) : socket_(zmq_socket(context, type)) {
+  BFTMETA_ASSERT(socket_ != nullptr);
+  std::size_t size = sizeof fd_;
+  BFTMETA_ASSERT(zmq_getsockopt(socket_, ZMQ_FD, &fd_, &size) == 0);
+  set(ZMQ_LINGER, 0);
+}
+
+void Socket::close() {
+  if (socket_ != nullptr) zmq_close(socket_);
+  socket_ = nullptr;
+  fd_ = -1;
+}
+
+void Socket::set(int option, int value) {
+  BFTMETA_ASSERT(zmq_setsockopt(socket_, option, &value, sizeof value) == 0);
+}
+
+void Socket::set64(int option, std::int64_t value) {
+  BFTMETA_ASSERT(zmq_setsockopt(socket_, option, &value, sizeof value) == 0);
+}
+
+void Socket::set_text(int option, std::string_view value) {
+  BFTMETA_ASSERT(zmq_setsockopt(socket_, option, value.data(), value.size()) == 0);
+}
+
+void Socket::set_key(int option, ByteView key) {
+  BFTMETA_ASSERT(zmq_setsockopt(socket_, option, key.data(), key.size()) == 0);
+}
+
+bool Socket::readable() const {
+  int events = 0;
+  std::size_t size = sizeof events;
+  return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+}
+
+std::size_t discard_rest(const Socket& socket, Message& last) {
+  std::size_t parts = 0;
+  while (last.more() && last.receive(socket)) ++parts;
+  return parts;
+}
+
+std::string tcp_endpoint(const std::string& host, std::uint16_t port) {
+  const bool ipv6 = host.find(':') != std::string::npos;
+  return "tcp://" + (ipv6 ? '[' + host + ']' : host) + ':' +
+         (port == 0 ? std::string("*") : std::to_string(port));
+}
+
+void set_link_options(Socket& socket, std::size_t max_frame, int receive_hwm, int send_hwm) {
+  socket.set64(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(max_frame));
+  socket.set(ZMQ_RCVHWM, receive_hwm);
+  socket.set(ZMQ_SNDHWM, send_hwm);
+  socket.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs);
+  socket.set(ZMQ_HEARTBEAT_IVL, kHeartbeatMs);
+  socket.set(ZMQ_HEARTBEAT_TIMEOUT, kHeartbeatTimeoutMs);
+  socket.set(ZMQ_HEARTBEAT_TTL, kHeartbeatTimeoutMs);
+  socket.set(ZMQ_BACKLOG, kBacklog);
+}
+
+void set_address_family(Socket& socket, const std::string& host) {
+  in_addr ignored{};
+  socket.set(ZMQ_IPV6, inet_pton(AF_INET, host.c_str(), &ignored) == 1 ? 0 : 1);
+}
+
+void set_curve_keys(Socket& socket, const crypto::LinkKey& key) {
+  socket.set_key(ZMQ_CURVE_PUBLICKEY, key.public_key);
+  socket.set_key(ZMQ_CURVE_SECRETKEY, key.secret);
+}
+
+}  // namespace bftmeta::net
