@@ -1,6 +1,7 @@
 #include "net/auth.hpp"
 
 #include <arpa/inet.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,7 @@ namespace bftmeta::net {
 namespace {
 
 constexpr const char* kStopEndpoint = "inproc://bftmeta.auth.stop";
+constexpr int kBarrierTimeoutMs = 1000;
 // Frames of a CURVE request (RFC 27): version, request id, domain, address, identity, mechanism,
 // key. No other request may have more than kMaxParts.
 constexpr std::size_t kCurveParts = 7;
@@ -103,8 +105,30 @@ std::optional<Route> Domain::route_of(ByteView id) const {
   return route;
 }
 
+IoBarrier::IoBarrier(const Context& context)
+    : near_(context.get(), ZMQ_PAIR), far_(context.get(), ZMQ_PAIR) {
+  std::array<std::uint8_t, 16> random{};
+  crypto::random_bytes(random);
+  // An abstract Unix socket, so that nothing is left behind; only this process may connect.
+  const std::string endpoint = "ipc://@bftmeta-" + to_hex(random);
+  near_.set(ZMQ_IPC_FILTER_PID, static_cast<int>(::getpid()));
+  far_.set(ZMQ_RCVTIMEO, kBarrierTimeoutMs);
+  near_.set(ZMQ_RCVTIMEO, kBarrierTimeoutMs);
+  BFTMETA_ASSERT(zmq_bind(near_.get(), endpoint.c_str()) == 0);
+  BFTMETA_ASSERT(zmq_connect(far_.get(), endpoint.c_str()) == 0);
+}
+
+void IoBarrier::pass() {
+  ++round_;
+  if (zmq_send(far_.get(), &round_, sizeof round_, ZMQ_DONTWAIT) < 0) return;
+  std::uint64_t back = 0;
+  // On a time-out the handshake goes on unprotected; the server checks the id of every frame again.
+  while (back != round_ && zmq_recv(near_.get(), &back, sizeof back, 0) > 0) continue;
+}
+
 Authenticator::Authenticator(const Context& context)
     : handler_(context.get(), ZMQ_ROUTER),
+      barrier_(context),
       stopped_(context.get(), ZMQ_PAIR),
       stop_(context.get(), ZMQ_PAIR) {
   BFTMETA_ASSERT(zmq_bind(handler_.get(), "inproc://zeromq.zap.01") == 0);
@@ -136,11 +160,12 @@ void Authenticator::run() {
         {{stopped_.get(), 0, ZMQ_POLLIN, 0}, {handler_.get(), 0, ZMQ_POLLIN, 0}}};
     if (zmq_poll(items.data(), static_cast<int>(items.size()), -1) < 0) continue;
     if (items[0].revents != 0) return;
-    answer_one(handler_);
+    answer_one();
   }
 }
 
-void Authenticator::answer_one(Socket& socket) {
+void Authenticator::answer_one() {
+  const Socket& socket = handler_;
   // ROUTER: the address of the asking session, an empty delimiter, then the request.
   std::vector<std::string> parts;
   Message part;
@@ -172,6 +197,7 @@ void Authenticator::answer_one(Socket& socket) {
         ++counters_.refused_unknown_key;
     }
   }
+  barrier_.pass();
   // 400 tells the peer that its key is refused; 300 closes the connection without a word, and the
   // peer's socket tries again by itself.
   const bool banned = !decision.routing_id && decision.refusal == Domain::Refusal::banned;

@@ -87,6 +87,21 @@ struct AuthCounters {
   std::uint64_t refused_malformed = 0;  // other mechanism, domain or shape of request
 };
 
+// Returns from pass() only after the context's I/O thread has finished what it was doing: a byte
+// goes through that thread and back. Needed because libzmq reads the peer's own wish for a routing
+// id AFTER it has sent the ZAP request: an answer that came too early would be overwritten by it.
+// Thread-safety: one thread at a time.
+class IoBarrier {
+ public:
+  explicit IoBarrier(const Context& context);
+  void pass();
+
+ private:
+  Socket near_;
+  Socket far_;
+  std::uint64_t round_ = 0;  // so that a late byte of an earlier call is told from this one's
+};
+
 // Must be made before the first server of its context and outlive it.
 class Authenticator {
  public:
@@ -101,10 +116,11 @@ class Authenticator {
 
  private:
   void run();
-  void answer_one(Socket& socket);
+  void answer_one();
 
-  Socket handler_;  // the thread's
-  Socket stopped_;  // the thread's end of a pair; anything on it ends the thread
+  Socket handler_;     // the thread's
+  IoBarrier barrier_;  // the thread's
+  Socket stopped_;     // the thread's end of a pair; anything on it ends the thread
   Socket stop_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Domain>, std::less<>> domains_;

@@ -163,7 +163,7 @@ std::size_t ClientLink::receive_frames(const Sink& sink) {
 
 bool ClientLink::send(ByteView message) {
   if (outbox_.push(message)) return true;
-  if (state_ != LinkState::connected) {
+  if (state_ != LinkState::connected && outbox_.sendable(message)) {
     counters_.dropped_sends += outbox_.clear();
     if (outbox_.push(message)) return true;
   }

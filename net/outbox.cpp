@@ -18,8 +18,7 @@ Outbox::Outbox(const OutboxLimits& limits, std::shared_ptr<Waker> waker)
 
 bool Outbox::push(ByteView message) {
   const std::size_t size = message.size() + kMessageHeader;
-  if (message.empty() || size > limits_.max_frame || queued_ + size > limits_.max_queued)
-    return false;
+  if (!sendable(message) || queued_ + size > limits_.max_queued) return false;
   const bool fits = !frames_.empty() && frames_.back().messages < kMaxMessagesPerFrame &&
                     frames_.back().size + size <= std::min(kPackUpTo, limits_.max_frame);
   if (!fits) frames_.emplace_back();

@@ -30,7 +30,11 @@ class Outbox {
  public:
   Outbox(const OutboxLimits& limits, std::shared_ptr<Waker> waker);
 
-  // False: empty, larger than a frame, or no room.
+  // Whether a message can be sent at all: not empty, and inside a frame.
+  bool sendable(ByteView message) const {
+    return !message.empty() && message.size() + kMessageHeader <= limits_.max_frame;
+  }
+  // False: not sendable, or no room.
   bool push(ByteView message);
   bool empty() const { return frames_.empty(); }
   std::size_t queued_bytes() const { return queued_; }

@@ -13,6 +13,8 @@ constexpr int kHandshakeMs = 5000;
 // one wake-up of the I/O thread each.
 constexpr int kHeartbeatMs = 2000;
 constexpr int kHeartbeatTimeoutMs = 8000;
+// CURVE's nonce, authenticator, flags and command name around a frame on the wire.
+constexpr std::size_t kCurveOverhead = 64;
 constexpr int kBacklog = 256;
 }  // namespace
 
@@ -64,7 +66,7 @@ std::string tcp_endpoint(const std::string& host, std::uint16_t port) {
 }
 
 void set_link_options(Socket& socket, std::size_t max_frame, int receive_hwm, int send_hwm) {
-  socket.set64(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(max_frame));
+  socket.set64(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(max_frame + kCurveOverhead));
   socket.set(ZMQ_RCVHWM, receive_hwm);
   socket.set(ZMQ_SNDHWM, send_hwm);
   socket.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs);

@@ -1,0 +1,178 @@
+#include <doctest/doctest.h>
+
+#include "base/limits.hpp"
+#include "support/loopback.hpp"
+
+using namespace bftmeta;
+using namespace bftmeta::net;
+using test::Loopback;
+
+TEST_CASE("a registered client is heard under its key and gets the answer") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  const auto bob = crypto::generate_link_key();
+  loop.allow({alice, bob});
+  loop.on_message = [&](const test::Received& r) {
+    loop.server->send(r.from, view("answer to " + std::string(text(r.message))));
+  };
+  auto& a = loop.connect(alice);
+  auto& b = loop.connect(bob);
+  a.send("from alice");
+  b.send("from bob");
+  REQUIRE(loop.run_until([&] { return a.inbox.size() == 1 && b.inbox.size() == 1; }));
+  CHECK(text(a.inbox[0]) == "answer to from alice");
+  CHECK(text(b.inbox[0]) == "answer to from bob");
+  for (const auto& r : loop.received)
+    CHECK((r.from.key == alice.public_key) == (text(r.message) == "from alice"));
+  CHECK(a.link->state() == LinkState::connected);
+  CHECK(loop.authenticator.counters().admitted == 2);
+}
+
+TEST_CASE("what one turn produced for a peer travels as one frame, in order") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  loop.allow({alice});
+  auto& a = loop.connect(alice);
+  for (int i = 0; i < 1000; ++i) REQUIRE(a.send("message " + std::to_string(i)));
+  REQUIRE(loop.run_until([&] { return loop.received.size() == 1000; }));
+  for (std::size_t i = 0; i < 1000; ++i)
+    CHECK(text(loop.received[i].message) == "message " + std::to_string(i));
+  CHECK(loop.server->counters().frames == 1);
+  const Route to = loop.received[0].from;
+  for (int i = 0; i < 500; ++i) REQUIRE(loop.server->send(to, view("reply")));
+  REQUIRE(loop.run_until([&] { return a.inbox.size() == 500; }));
+  CHECK(a.link->counters().frames == 1);
+}
+
+TEST_CASE("messages up to the frame cap pass, larger ones are refused by send") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  loop.allow({alice});
+  auto& a = loop.connect(alice);
+  const Bytes largest(limits::kMaxFrame - kMessageHeader, 7);
+  REQUIRE(a.link->send(largest));
+  CHECK_FALSE(a.link->send(Bytes(limits::kMaxFrame - kMessageHeader + 1, 7)));
+  CHECK_FALSE(a.link->send(ByteView{}));
+  REQUIRE(loop.run_until([&] { return loop.received.size() == 1; }));
+  CHECK(loop.received[0].message == largest);
+  REQUIRE(loop.server->send(loop.received[0].from, largest));
+  REQUIRE(loop.run_until([&] { return a.inbox.size() == 1; }));
+  CHECK(a.inbox[0] == largest);
+}
+
+TEST_CASE("an unregistered key is told so, and gets in by itself once it is registered") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  loop.allow({});
+  auto& a = loop.connect(alice);
+  a.send("let me in");
+  REQUIRE(loop.run_until([&] { return a.link->state() == LinkState::refused; }));
+  CHECK(loop.authenticator.counters().refused_unknown_key >= 1);
+  CHECK(loop.received.empty());
+  loop.allow({alice});
+  REQUIRE(loop.run_until([&] { return loop.received.size() == 1; }));
+  CHECK(a.link->state() == LinkState::connected);
+}
+
+TEST_CASE("a link to a server with another key than expected never carries a message") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  loop.allow({alice});
+  auto& a = loop.connect(alice, crypto::generate_link_key().public_key);
+  a.send("for another server");
+  REQUIRE(loop.run_until([&] { return loop.server->connection_counters().handshakes_failed > 0; }));
+  CHECK(loop.received.empty());
+  CHECK(a.link->state() != LinkState::connected);
+  CHECK(loop.authenticator.counters().admitted == 0);
+}
+
+TEST_CASE("a key that is removed while it is connected is cut off, others are not") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  const auto bob = crypto::generate_link_key();
+  loop.allow({alice, bob});
+  auto& a = loop.connect(alice);
+  auto& b = loop.connect(bob);
+  REQUIRE(loop.passes(a, alice));
+  REQUIRE(loop.passes(b, bob));
+  const Route to_alice = loop.received[0].from;
+
+  loop.allow({bob});
+  loop.server->flush();
+  CHECK_FALSE(loop.server->send(to_alice, view("secret")));
+  const std::size_t before = loop.received.size();
+  a.send("still here");
+  REQUIRE(loop.run_until([&] { return a.link->state() == LinkState::refused; }));
+  CHECK(loop.received.size() == before);
+  CHECK(loop.server->counters().dropped_not_allowed == 1);
+  CHECK(loop.passes(b, bob));
+  CHECK(b.link->counters().connects == 1);
+}
+
+TEST_CASE("a link survives a restart of the server and drops what was queued before") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  loop.allow({alice});
+  auto& a = loop.connect(alice);
+  REQUIRE(loop.passes(a, alice));
+  loop.stop_server();
+  REQUIRE(loop.run_until([&] { return a.link->state() == LinkState::connecting; }));
+  loop.start_server();
+  CHECK(loop.passes(a, alice));
+  CHECK(a.link->counters().connects == 2);
+}
+
+TEST_CASE("while a link is down its queue stays bounded and keeps the newest") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  loop.allow({});
+  auto options = client_link_options();
+  options.outbox.max_queued = 100'000;
+  auto& a = loop.connect(alice, loop.server_key.public_key, options);
+  for (int i = 0; i < 1000; ++i) {
+    CHECK(a.link->send(Bytes(1000, 1)));
+    CHECK(a.link->unsent_bytes() <= 100'000);
+  }
+  CHECK(a.send("the newest"));
+  loop.allow({alice});
+  REQUIRE(loop.run_until([&] {
+    return !loop.received.empty() && text(loop.received.back().message) == "the newest";
+  }));
+  CHECK(loop.received.size() < 110);
+}
+
+TEST_CASE("an endpoint that cannot be bound is an error that names it and says what to do") {
+  Loopback loop;
+  auto options = loop.server_options;  // its port is taken by the server of the fixture
+  const auto taken = Server::bind(loop.context, loop.server_key, options, loop.poller.waker());
+  REQUIRE_FALSE(taken.has_value());
+  CHECK(taken.error().code == Errc::io);
+  CHECK(taken.error().message.find("tcp://127.0.0.1:" + std::to_string(options.port)) !=
+        std::string::npos);
+  CHECK(taken.error().message.find("in use") != std::string::npos);
+
+  for (const char* host : {"192.0.2.1", "no-such-host.invalid", "not a host", ""}) {
+    options.host = host;
+    const auto bad = Server::bind(loop.context, loop.server_key, options, loop.poller.waker());
+    REQUIRE_FALSE(bad.has_value());
+    CHECK(bad.error().message.find(host) != std::string::npos);
+    CHECK(bad.error().message.find('\n') == std::string::npos);
+  }
+  LinkOptions link = client_link_options();
+  link.host = "127.0.0.1";
+  CHECK_FALSE(ClientLink::open(loop.context, loop.server_key, link, loop.poller.waker()));
+}
+
+TEST_CASE("another thread ends a wait") {
+  Poller poller;
+  std::thread other([waker = poller.waker()] { waker->wake(); });
+  const auto start = std::chrono::steady_clock::now();
+  // Each wait lasts at most 250 ms; a hundred of them would take 25 s.
+  for (int i = 0; i < 100; ++i) {
+    pollfd fd{poller.waker()->fd(), POLLIN, 0};
+    if (::poll(&fd, 1, 10'000) == 1) break;
+  }
+  poller.wait(std::chrono::seconds(60));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::milliseconds(250));
+  other.join();
+}
