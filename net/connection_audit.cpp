@@ -52,7 +52,7 @@ void shut_connection(int fd) {
 
 ConnectionAudit::ConnectionAudit(const Context& context, const Socket& watched,
                                  const AuditLimits& limits)
-    : monitor_(context.get(), ZMQ_PAIR), limits_(limits) {
+    : watched_(watched.get()), monitor_(context.get(), ZMQ_PAIR), limits_(limits) {
   static std::atomic<std::uint64_t> next_name{0};
   const std::string name = "inproc://bftmeta.monitor." + std::to_string(next_name.fetch_add(1));
   // Without a limit: with one, a burst of connections would block the I/O thread until the next
@@ -60,6 +60,12 @@ ConnectionAudit::ConnectionAudit(const Context& context, const Socket& watched,
   monitor_.set(ZMQ_RCVHWM, 0);
   BFTMETA_ASSERT(zmq_socket_monitor(watched.get(), name.c_str(), ZMQ_EVENT_ALL) == 0);
   BFTMETA_ASSERT(zmq_connect(monitor_.get(), name.c_str()) == 0);
+}
+
+ConnectionAudit::~ConnectionAudit() {
+  // In this order: with nobody at the other end, an event would block the I/O thread for ever.
+  zmq_socket_monitor(watched_, nullptr, 0);
+  monitor_.close();
 }
 
 void ConnectionAudit::delivered(int fd) {

@@ -36,8 +36,11 @@ void shut_connection(int fd);
 
 class ConnectionAudit {
  public:
-  // Must be made before the socket is bound or connected.
+  // Must be made before the socket is bound or connected, and destroyed before it is closed.
   ConnectionAudit(const Context& context, const Socket& watched, const AuditLimits& limits);
+  ~ConnectionAudit();
+  ConnectionAudit(const ConnectionAudit&) = delete;
+  ConnectionAudit& operator=(const ConnectionAudit&) = delete;
 
   // A complete message came over this connection.
   void delivered(int fd);
@@ -67,6 +70,7 @@ class ConnectionAudit {
   void check_connection(int fd, Connection& connection);
   void shut_surplus();
 
+  void* const watched_;
   Socket monitor_;
   AuditLimits limits_;
   std::vector<Connection> connections_;  // by descriptor
