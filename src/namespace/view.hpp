@@ -62,6 +62,14 @@ class View {
     return decoder.ok() && decoder.rest().empty() && out.format == schema::kRecordFormat;
   }
 
+  // For visitors of a scan: what does not decode makes everything unknown.
+  template <class T>
+  bool decoded_or_unknown(ByteView value, T& out) const {
+    const bool well_formed = decoded(value, out);
+    if (!well_formed) unknown_ = true;
+    return well_formed;
+  }
+
   bool scan(const Key& from, const std::optional<Key>& to, const tree::Reader::Visit& visit) const {
     const bool known = reader_.scan(from, to, visit);
     if (!known) unknown_ = true;
