@@ -1,0 +1,124 @@
+// The write-ahead log of one replica (protocol §3.3). Invariants: one group in flight; a durable
+// 4 KiB block is never written again; after a restart writing goes on in a fresh segment; each
+// segment begins with a state group, synced before an older segment is recycled; any failed write
+// or sync stops the log for good (after a failed sync nothing is known about the disk).
+// Record lsns count from 1 in each process; group lsns, inside, are those of the file.
+// Thread-safety: one thread, except prepare_space().
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "storage/log_scan.hpp"
+#include "storage/segment_pool.hpp"
+
+namespace bftmeta::storage {
+
+struct LogOptions {
+  std::uint64_t segment_bytes = 64ULL << 20;  // multiple of 1 MiB in production, of 4 KiB in tests
+  std::uint64_t retain_bytes = 256ULL << 20;  // of old segments, for lagging peers
+};
+
+using Lsn = std::uint64_t;
+
+class Log;
+struct OpenedLog {
+  std::unique_ptr<Log> log;
+  RecoveredLog recovered;
+};
+
+class Log {
+ public:
+  // Makes a new, empty log in `directory`, which must not exist; all or nothing.
+  static Status create(FileSystem& fs, const std::string& directory, const LogSecret& secret);
+
+  // Scans, then preallocates space. Bodies with seq <= flushed_seq are indexed, not delivered.
+  // Errors: not_found (no log), corrupt (not one whole group: votes are lost), disk_full, io.
+  static Result<OpenedLog> open(FileSystem& fs, const std::string& directory,
+                                const LogOptions& options, const LogSecret& secret,
+                                std::uint64_t flushed_seq);
+
+  // All live control state, called when a segment is opened: view state, newest certificate, votes
+  // above it, P-entries above the durable flush, and the fence if there is one. It must be set
+  // before the first commit, and may already contain what was appended and not committed.
+  using StateProvider = std::function<std::vector<Record>()>;
+  void set_state_provider(StateProvider provider) { state_ = std::move(provider); }
+
+  // Buffers; no I/O. The record's lsn.
+  Lsn append(Record record);
+
+  // Writes what is buffered as one group (more only if it exceeds a quarter segment) and syncs it
+  // once per group. Returns the lsn up to which all is durable. Any error is final: every later
+  // call returns it again and the replica must stop. Errors: disk_full (the reserve would be
+  // touched), io, limit (a record or the state is larger than a quarter segment).
+  Result<Lsn> commit();
+
+  Lsn appended() const { return appended_; }
+  Lsn durable() const { return durable_; }
+
+  // Bodies with seq <= flushed_seq are durable in the state store; their segments may be recycled.
+  void set_flushed(std::uint64_t flushed_seq) {
+    flushed_seq_ = std::max(flushed_seq_, flushed_seq);
+  }
+
+  // The newest durable body of this kind and seq, with this digest if one is given; nullopt when
+  // the log does not have it (any more). Errors: corrupt, io: fetch it from a peer.
+  Result<std::optional<Bytes>> read(std::uint8_t kind, std::uint64_t seq,
+                                    const std::optional<Hash>& digest = std::nullopt) const;
+  // The lowest seq of which a body of this kind is here.
+  std::optional<std::uint64_t> oldest_body(std::uint8_t kind) const;
+
+  // Prepares the next segment in slices of about 2 ms, so that commit() need not wait for it. From
+  // any thread. Returns whether there is more to do.
+  Result<bool> prepare_space() { return pool_.fill_slice(); }
+
+  std::uint64_t bytes_on_disk() const;
+
+ private:
+  Log(FileSystem& fs, std::string directory, const LogOptions& options, const LogSecret& secret)
+      : fs_(fs),
+        directory_(std::move(directory)),
+        options_(options),
+        secret_(secret),
+        pool_(fs, directory_, options.segment_bytes) {}
+
+  using BodyKey = std::pair<std::uint8_t, std::uint64_t>;
+
+  std::uint64_t record_limit() const { return options_.segment_bytes / 4; }
+  Status write_pending();
+  Status write_records(std::span<const Record> records);
+  Status write_group(std::span<const Record> repeated, std::span<const Record> records,
+                     std::uint32_t flags);
+  Status open_segment();
+  Result<std::string> next_segment_file();
+  bool can_recycle(std::uint64_t retain_bytes) const;
+  std::string drop_oldest();
+  void add_to_index(const BodyLocation& body);
+
+  FileSystem& fs_;
+  const std::string directory_;
+  const LogOptions options_;
+  const LogSecret secret_;
+  SegmentPool pool_;
+  StateProvider state_;
+
+  std::vector<Record> pending_;
+  Lsn appended_ = 0;
+  Lsn durable_ = 0;
+  std::optional<Error> failed_;
+
+  std::unique_ptr<File> current_;  // of segments_.back(); null until the first commit
+  std::uint64_t offset_ = 0;
+  std::uint64_t group_lsn_ = 0;
+  GroupDigest group_digest_{};
+  bool control_lost_ = false;
+  std::vector<Record> repeat_;  // control records of the newest group
+  std::uint32_t repeat_flags_ = 0;
+
+  std::uint64_t flushed_seq_ = 0;
+  std::vector<SegmentInfo> segments_;
+  std::multimap<BodyKey, BodyLocation> bodies_;
+  std::map<std::uint64_t, std::vector<BodyKey>> bodies_of_segment_;
+};
+
+}  // namespace bftmeta::storage

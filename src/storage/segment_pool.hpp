@@ -1,0 +1,47 @@
+// Spare segments of the log: preallocated and zero-filled (an unwritten extent would make each
+// fdatasync a metadata operation), so that opening a segment allocates nothing. kReserve of them
+// are never given out: they are space that this replica owns when the disk fills up. A file is
+// named fill-* until it is whole and synced, then free-*. Thread-safety: every member; fill_slice()
+// is meant for a background thread.
+#pragma once
+
+#include <deque>
+#include <mutex>
+
+#include "storage/file.hpp"
+
+namespace bftmeta::storage {
+
+class SegmentPool {
+ public:
+  static constexpr std::size_t kReserve = 2;
+  static constexpr std::size_t kSlice = 1U << 20;  // about 2 ms with its sync on a small SSD
+
+  SegmentPool(FileSystem& fs, std::string directory, std::uint64_t segment_bytes)
+      : fs_(fs), directory_(std::move(directory)), segment_bytes_(segment_bytes) {}
+
+  // Removes what an earlier process left half done, and fills up.
+  Status open();
+
+  // Writes and syncs the next slice of zeros. Returns whether there is more to do. Errors:
+  // disk_full (its own half-filled segment is given back first), io.
+  Result<bool> fill_slice();
+
+  // The path of a whole segment; the caller renames it. Waits for the filling if none is ready.
+  Result<std::string> take();
+
+ private:
+  Result<bool> fill_slice_locked();
+
+  FileSystem& fs_;
+  const std::string directory_;
+  const std::uint64_t segment_bytes_;
+  std::mutex mutex_;
+  std::deque<std::string> free_;
+  std::unique_ptr<File> filling_;
+  std::string filling_path_;
+  std::uint64_t filled_ = 0;
+  std::uint64_t next_number_ = 0;
+};
+
+}  // namespace bftmeta::storage
