@@ -79,8 +79,8 @@ std::uint64_t Core::deadline() const {
   return due;
 }
 
-Lsn Core::append(RecordKind kind, Seq seq, Bytes payload) {
-  out_->push_back(action::Append{{kind, seq, std::move(payload)}});
+Lsn Core::append(RecordKind kind, Seq seq, Bytes payload, std::optional<Hash> digest) {
+  out_->push_back(action::Append{{kind, seq, std::move(payload), digest}});
   return ++last_lsn_;
 }
 
@@ -109,7 +109,7 @@ const Core::Slot* Core::find(Seq seq) const {
 
 void Core::log_body(const messages::ParsedBatch& batch) {
   if (logged_bodies_.insert(batch.digest).second)
-    append(RecordKind::body, batch.batch.seq, encode(batch.batch));
+    append(RecordKind::body, batch.batch.seq, encode(batch.batch), batch.digest);
 }
 
 // What may be forgotten: votes at or below a certificate that was executed, P-entries below the

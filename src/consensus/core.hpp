@@ -239,7 +239,7 @@ class Core {
   // core.cpp
   void tick();
   void turn();  // level-triggered work after every event
-  Lsn append(RecordKind kind, Seq seq, Bytes payload);
+  Lsn append(RecordKind kind, Seq seq, Bytes payload, std::optional<Hash> digest = std::nullopt);
   void send(ReplicaId to, PeerMessage message, Lsn needs_lsn = 0);
   void broadcast(PeerMessage message, Lsn needs_lsn = 0);
   void halt(Error error);

@@ -16,12 +16,12 @@ enum class RecordKind : std::uint8_t {
   body = 3,         // bulk: Batch
   vote = 4,         // control: VoteRecord
   prepared = 5,     // control: PreparedCert
-  certificate = 6,  // control: RootCert
+  certificate = 6,  // bulk: RootCert (the newest is in every state group, and with every flush)
   executed = 7,     // bulk: BatchHeader
 };
 bool valid_value(RecordKind k);
 constexpr bool is_control(RecordKind k) {
-  return k != RecordKind::body && k != RecordKind::executed;
+  return k != RecordKind::body && k != RecordKind::executed && k != RecordKind::certificate;
 }
 
 // One record as it goes to the log. `seq`: what it is about; 0 for view records.
@@ -29,6 +29,7 @@ struct Record {
   RecordKind kind = RecordKind::body;
   Seq seq = 0;
   Bytes payload;
+  std::optional<Hash> digest = std::nullopt;  // of a body: tells several of one seq apart
 };
 
 // "Entered view v" with everything that a restarted replica needs to hold on to it, and to pass it

@@ -7,7 +7,7 @@
 namespace bftmeta::messages {
 
 bool valid_value(ReadStatus s) { return s <= ReadStatus::refused; }
-bool valid_value(RefusalReason r) { return r <= RefusalReason::not_serving; }
+bool valid_value(RefusalReason r) { return r <= RefusalReason::already_done; }
 
 Hash history_start(const Hash& cluster_id) {
   return crypto::Hasher(tags::Domain::history_chain).update(cluster_id).finish();
