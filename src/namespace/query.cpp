@@ -226,4 +226,15 @@ QueryResult evaluate(const tree::Reader& reader, const schema::Query& query,
   return result;
 }
 
+QueryResult evaluate(const tree::Reader& reader, const schema::Query& query,
+                     const PublicKey& principal) {
+  schema::Principal record;
+  switch (View(reader).record(keys::principal(principal), record)) {
+    case tree::Found::value: return evaluate(reader, query, &record.rules);
+    case tree::Found::absent: return {.unknown = false, .code = Code::not_permitted, .answer = {}};
+    case tree::Found::unknown: break;
+  }
+  return {.unknown = true, .code = Code::io_error, .answer = {}};
+}
+
 }  // namespace bftmeta::ns

@@ -80,5 +80,10 @@ struct QueryResult {
 // does not know its own rules yet, and tools: what they can see is what the proof covers).
 QueryResult evaluate(const tree::Reader& reader, const schema::Query& query,
                      const config::ClientRules* rules);
+// By the rules of the registered principal with this sign key. Its record is read through `reader`
+// too, so a proof shows which rules were applied, also when they changed lately: what a replica and
+// a client use for reads. Code::not_permitted: there is no such principal.
+QueryResult evaluate(const tree::Reader& reader, const schema::Query& query,
+                     const PublicKey& principal);
 
 }  // namespace bftmeta::ns
