@@ -1,5 +1,7 @@
 #include "messages/frame.hpp"
 
+#include "messages/blocks.hpp"
+
 namespace bftmeta::messages {
 
 namespace {
@@ -34,9 +36,10 @@ Bytes encode_as(const crypto::Context& context, const Variant& message, std::uin
 
 // A variant is encoded as its index and its alternative, so the type byte is the shifted index.
 template <class Variant>
-Result<Variant> decode_as(const crypto::Context& context, ByteView frame, std::uint8_t first_type) {
+Result<Variant> decode_as(const crypto::Context& context, ByteView frame, std::uint8_t first_type,
+                          std::size_t max_size = limits::kMaxFrame) {
   if (frame.size() <= kHeaderSize) return fail(Errc::malformed, "frame: truncated");
-  if (frame.size() > limits::kMaxFrame) return fail(Errc::limit, "frame: too long");
+  if (frame.size() > max_size) return fail(Errc::limit, "frame: too long");
   BFTMETA_ASSIGN(const Header header, decode<Header>(frame.first(kHeaderSize), "frame header"));
   if (header.magic != kMagic) return fail(Errc::malformed, "frame: not of this protocol");
   if (header.version != limits::kWireVersion)
@@ -85,6 +88,21 @@ Result<ClientMessage> decode_client_frame(const crypto::Context& context, ByteVi
 }
 Result<ReplicaMessage> decode_replica_frame(const crypto::Context& context, ByteView frame) {
   return decode_as<ReplicaMessage>(context, frame, kReplicaTypes);
+}
+
+bool valid_value(BlockRefusal r) { return r <= BlockRefusal::io_error; }
+
+Bytes encode_frame(const crypto::Context& context, const BlockRequest& message) {
+  return encode_as(context, message, kBlockRequestTypes);
+}
+Bytes encode_frame(const crypto::Context& context, const BlockReply& message) {
+  return encode_as(context, message, kBlockReplyTypes);
+}
+Result<BlockRequest> decode_block_request_frame(const crypto::Context& context, ByteView frame) {
+  return decode_as<BlockRequest>(context, frame, kBlockRequestTypes, limits::kMaxBlockFrame);
+}
+Result<BlockReply> decode_block_reply_frame(const crypto::Context& context, ByteView frame) {
+  return decode_as<BlockReply>(context, frame, kBlockReplyTypes, limits::kMaxBlockFrame);
 }
 
 const char* message_name(const PeerMessage& message) { return kPeerNames[message.index()]; }
