@@ -134,9 +134,9 @@ void check_preconditions(Updates updates) {
 
 }  // namespace
 
-Result<Version> Version::apply(std::span<const Update> sorted) const {
+Result<Version> Version::apply(std::span<const Update> sorted, NodeCache* cache) const {
   check_preconditions(sorted);
-  const Loader loader(snapshot_.get());
+  const Loader loader(snapshot_.get(), cache);
   auto erased = std::make_shared<Erased>();
   BFTMETA_ASSIGN(Ref root, Applier(loader, epoch_, *erased).merge(root_, Region{}, sorted));
   Version next = *this;

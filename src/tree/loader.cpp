@@ -89,9 +89,26 @@ std::optional<Key> Region::end() const {
   return std::nullopt;
 }
 
+NodePtr NodeCache::find(const Hash& hash) const {
+  const auto it = nodes_.find(hash);
+  return it == nodes_.end() ? NodePtr() : it->second;
+}
+
+void NodeCache::insert(const Hash& hash, const NodePtr& node) {
+  if (nodes_.size() < kMaxEntries) nodes_.emplace(hash, node);
+}
+
 Result<NodePtr> Loader::load(const Ref& ref, const Region& region, const Key* hint) const {
   if (ref.node()) return ref.node();
   BFTMETA_ASSERT(snapshot_ != nullptr && !ref.empty());
+  if (cache_ == nullptr) return load_stored(ref, region, hint);
+  if (NodePtr node = cache_->find(ref.hash())) return node;
+  Result<NodePtr> node = load_stored(ref, region, hint);
+  if (node) cache_->insert(ref.hash(), *node);
+  return node;
+}
+
+Result<NodePtr> Loader::load_stored(const Ref& ref, const Region& region, const Key* hint) const {
   if (ref.is_leaf()) return load_leaf(ref, region, hint);
   return ref.count() <= kSmallSubtree ? load_small(ref, region) : load_record(ref, region, hint);
 }

@@ -3,6 +3,8 @@
 // shared nodes, the loaded node belongs to the caller. Thread-safety: const, any thread.
 #pragma once
 
+#include <map>
+
 #include "base/result.hpp"
 #include "tree/node.hpp"
 #include "tree/page_store.hpp"
@@ -24,9 +26,23 @@ struct Region {
   static Key extend_prefix(const Node& parent, bool side);
 };
 
+// What one job (a batch, a query) has loaded so far, by hash, so that it loads and checks nothing
+// twice. Thread-safety: one thread.
+class NodeCache {
+ public:
+  NodePtr find(const Hash& hash) const;
+  void insert(const Hash& hash, const NodePtr& node);
+
+ private:
+  // Far more than any batch or query within its limits touches; a scan of everything stops caching.
+  static constexpr std::size_t kMaxEntries = 65536;
+  std::map<Hash, NodePtr> nodes_;
+};
+
 class Loader {
  public:
-  explicit Loader(const Snapshot* snapshot) : snapshot_(snapshot) {}
+  explicit Loader(const Snapshot* snapshot, NodeCache* cache = nullptr)
+      : snapshot_(snapshot), cache_(cache) {}
 
   // The node of `ref`. Precondition: the leaves of the snapshot in `region` are exactly those of
   // the subtree. `hint`: a key that is looked for, which saves a seek if the subtree holds its
@@ -34,6 +50,7 @@ class Loader {
   Result<NodePtr> load(const Ref& ref, const Region& region, const Key* hint) const;
 
  private:
+  Result<NodePtr> load_stored(const Ref& ref, const Region& region, const Key* hint) const;
   Result<NodePtr> load_leaf(const Ref& ref, const Region& region, const Key* hint) const;
   Result<NodePtr> load_small(const Ref& ref, const Region& region) const;
   Result<NodePtr> load_record(const Ref& ref, const Region& region, const Key* hint) const;
@@ -42,6 +59,7 @@ class Loader {
   tl::unexpected<Error> corrupt(const Ref& ref, const Region& region) const;
 
   const Snapshot* snapshot_;
+  NodeCache* cache_;
 };
 
 // Record of an internal node (docs/formats/tree.md).

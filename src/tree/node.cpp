@@ -22,16 +22,17 @@ NodePtr Node::make_leaf(std::uint32_t stamp, ByteView key, ByteView value) {
 
 NodePtr Node::make_inner(std::uint32_t stamp, std::uint16_t bitlen, ByteView prefix, Ref left,
                          Ref right) {
-  static_assert(kChildren == sizeof(Node) && kChildren % alignof(Ref) == 0);
+  static_assert(sizeof(Node) % alignof(Ref) == 0);
   BFTMETA_ASSERT(bitlen < kMaxBits);
   const Key bits = truncate(prefix, bitlen);
-  Node* node = allocate(kChildren + 2 * sizeof(Ref) + bits.size());
+  const std::size_t children = children_at(bits.size());
+  Node* node = allocate(children + 2 * sizeof(Ref));
   node->stamp_ = stamp;
   node->bitlen_ = bitlen;
   node->key_size_ = static_cast<std::uint8_t>(bits.size());
-  ::new (node->tail(kChildren)) Ref(std::move(left));
-  ::new (node->tail(kChildren + sizeof(Ref))) Ref(std::move(right));
-  std::copy_n(bits.data(), bits.size(), node->tail(kChildren + 2 * sizeof(Ref)));
+  std::copy_n(bits.data(), bits.size(), node->tail(sizeof(Node)));
+  ::new (node->tail(children)) Ref(std::move(left));
+  ::new (node->tail(children + sizeof(Ref))) Ref(std::move(right));
   return NodePtr(node);
 }
 

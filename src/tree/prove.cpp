@@ -157,7 +157,7 @@ Result<Bytes> prove(const Recorder& recorder) {
   const std::vector<KeyRange> ranges = merged(recorder.ranges());
   const Interest interest{keys, ranges, {recorder.counted().begin(), recorder.counted().end()}};
   const Loader loader = recorder.version().loader();
-  BFTMETA_ASSIGN(Bytes proof, Prover(loader).run(recorder.version().root(), interest));
+  BFTMETA_ASSIGN(Bytes proof, Prover(loader).run(recorder.version().version().root(), interest));
   if (proof.size() > limits::kMaxProof)
     return fail(Errc::limit, "proof: " + std::to_string(proof.size()) + " bytes, more than the " +
                                  std::to_string(limits::kMaxProof) +

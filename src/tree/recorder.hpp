@@ -18,14 +18,14 @@ struct KeyRange {
 
 class Recorder final : public Reader {
  public:
-  explicit Recorder(const Version& version) : version_(version) {}
+  explicit Recorder(Version version) : version_(std::move(version)) {}
 
   Found get(const Key& key, Bytes& value) const override;
   // Notes the range up to where the visit ended.
   bool scan(const Key& from, const std::optional<Key>& to, const Visit& visit) const override;
   std::optional<std::uint64_t> count(const Key& prefix) const override;
 
-  const Version& version() const { return version_; }
+  const CachedVersion& version() const { return version_; }
   // Something that was asked could not be read from the store: no proof can be made.
   bool fault() const { return fault_; }
   const std::set<Key>& keys() const { return keys_; }
@@ -33,7 +33,7 @@ class Recorder final : public Reader {
   const std::set<Key>& counted() const { return counted_; }
 
  private:
-  Version version_;
+  CachedVersion version_;
   mutable std::set<Key> keys_;
   mutable std::vector<KeyRange> ranges_;
   mutable std::set<Key> counted_;  // prefixes

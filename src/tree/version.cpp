@@ -46,6 +46,27 @@ void Faults::report(const Error& error) {
   if (!first_) first_ = error;
 }
 
+Found Faults::value(Result<std::optional<Bytes>> found, Bytes& value) {
+  if (!found) {
+    report(found.error());
+    return Found::unknown;
+  }
+  if (!*found) return Found::absent;
+  value = std::move(**found);
+  return Found::value;
+}
+
+bool Faults::known(const Status& status) {
+  if (!status) report(status.error());
+  return status.has_value();
+}
+
+std::optional<std::uint64_t> Faults::count(const Result<std::uint64_t>& n) {
+  if (n) return *n;
+  report(n.error());
+  return std::nullopt;
+}
+
 std::optional<Error> Faults::take() {
   const std::lock_guard lock(mutex_);
   return std::exchange(first_, std::nullopt);
@@ -73,7 +94,7 @@ Result<Version> Version::open(std::shared_ptr<const Snapshot> snapshot, VersionO
   BFTMETA_ASSIGN(const Ref root, decode_root_record(record));
   version.pin_above_ = pin_threshold(root.count(), options.pinned_nodes);
   if (root.empty()) return version;
-  BFTMETA_ASSIGN(version.root_, load_pinned(version.loader(), root, version.pin_above_));
+  BFTMETA_ASSIGN(version.root_, load_pinned(version.loader(nullptr), root, version.pin_above_));
   return version;
 }
 
@@ -83,9 +104,9 @@ Hash Version::state_root(const Hash& cluster_id, std::uint32_t sm_version) const
   return tree::state_root(cluster_id, sm_version, leaf_count(), root_hash());
 }
 
-Result<std::optional<Bytes>> Version::read(const Key& key) const {
+Result<std::optional<Bytes>> Version::read(const Key& key, NodeCache* cache) const {
   if (root_.empty()) return std::nullopt;
-  const Loader loader(snapshot_.get());
+  const Loader loader(snapshot_.get(), cache);
   Ref ref;  // keeps a loaded node, and with it the child that is looked at next, alive
   const Ref* at = &root_;
   Region region;
@@ -113,17 +134,17 @@ Result<std::optional<Bytes>> Version::read(const Key& key) const {
   }
 }
 
-Status Version::read_range(const Key& from, const std::optional<Key>& to,
-                           const Visit& visit) const {
+Status Version::read_range(const Key& from, const std::optional<Key>& to, const Visit& visit,
+                           NodeCache* cache) const {
   if (root_.empty()) return {};
-  const Loader loader(snapshot_.get());
+  const Loader loader(snapshot_.get(), cache);
   BFTMETA_TRY(RangeWalk(loader, from, to, visit).walk(root_, Region{}));
   return {};
 }
 
-Result<std::uint64_t> Version::read_count(const Key& prefix) const {
+Result<std::uint64_t> Version::read_count(const Key& prefix, NodeCache* cache) const {
   if (root_.empty()) return 0;
-  const Loader loader(snapshot_.get());
+  const Loader loader(snapshot_.get(), cache);
   const std::size_t bits = 8 * prefix.size();
   Ref ref = root_;
   Region region;
@@ -142,28 +163,26 @@ Result<std::uint64_t> Version::read_count(const Key& prefix) const {
   }
 }
 
-Found Version::get(const Key& key, Bytes& value) const {
-  Result<std::optional<Bytes>> found = read(key);
-  if (!found) {
-    faults_->report(found.error());
-    return Found::unknown;
-  }
-  if (!*found) return Found::absent;
-  value = std::move(**found);
-  return Found::value;
-}
+Found Version::get(const Key& key, Bytes& value) const { return faults_->value(read(key), value); }
 
 bool Version::scan(const Key& from, const std::optional<Key>& to, const Visit& visit) const {
-  const Status status = read_range(from, to, visit);
-  if (!status) faults_->report(status.error());
-  return status.has_value();
+  return faults_->known(read_range(from, to, visit));
 }
 
 std::optional<std::uint64_t> Version::count(const Key& prefix) const {
-  const Result<std::uint64_t> n = read_count(prefix);
-  if (n) return *n;
-  faults_->report(n.error());
-  return std::nullopt;
+  return faults_->count(read_count(prefix));
+}
+
+Found CachedVersion::get(const Key& key, Bytes& value) const {
+  return version_.faults_->value(version_.read(key, &cache_), value);
+}
+
+bool CachedVersion::scan(const Key& from, const std::optional<Key>& to, const Visit& visit) const {
+  return version_.faults_->known(version_.read_range(from, to, visit, &cache_));
+}
+
+std::optional<std::uint64_t> CachedVersion::count(const Key& prefix) const {
+  return version_.faults_->count(version_.read_count(prefix, &cache_));
 }
 
 }  // namespace bftmeta::tree

@@ -24,17 +24,23 @@ namespace bftmeta::tree {
 class WriteSet;
 
 struct VersionOptions {
-  // How many of the uppermost nodes stay in memory after a flush, about; 130 bytes each.
-  std::uint64_t pinned_nodes = 32768;
+  // How many of the uppermost nodes stay in memory after a flush, about; 150 bytes each. The
+  // default holds all node records of two million leaves in 40 MB.
+  std::uint64_t pinned_nodes = 262144;
 };
 
-// The first failed read of a family of versions, until somebody asks.
+// The first failed read of a family of versions, until somebody asks. Results become what Reader
+// answers, and their errors are kept here. Thread-safe.
 class Faults {
  public:
-  void report(const Error& error);
+  Found value(Result<std::optional<Bytes>> found, Bytes& value);
+  bool known(const Status& status);
+  std::optional<std::uint64_t> count(const Result<std::uint64_t>& n);
   std::optional<Error> take();
 
  private:
+  void report(const Error& error);
+
   std::mutex mutex_;
   std::optional<Error> first_;
 };
@@ -64,7 +70,8 @@ class Version final : public Reader {
   // A new version with the updates applied; every touched node is hashed once. Updates are sorted
   // by key, one per key; no-op updates change nothing.
   // Precondition: no key is a prefix of another (schema/keys.hpp). Errors: corrupt, io.
-  Result<Version> apply(std::span<const Update> sorted) const;
+  // `cache`: what was loaded when the batch was executed on this version.
+  Result<Version> apply(std::span<const Update> sorted, NodeCache* cache = nullptr) const;
 
   Hash root_hash() const;
   std::uint64_t leaf_count() const { return root_.count(); }
@@ -77,18 +84,20 @@ class Version final : public Reader {
   std::optional<std::uint64_t> count(const Key& prefix) const override;
 
   // The same with the error in hand. Errors: corrupt, io.
-  Result<std::optional<Bytes>> read(const Key& key) const;
-  Status read_range(const Key& from, const std::optional<Key>& to, const Visit& visit) const;
-  Result<std::uint64_t> read_count(const Key& prefix) const;
+  Result<std::optional<Bytes>> read(const Key& key, NodeCache* cache = nullptr) const;
+  Status read_range(const Key& from, const std::optional<Key>& to, const Visit& visit,
+                    NodeCache* cache = nullptr) const;
+  Result<std::uint64_t> read_count(const Key& prefix, NodeCache* cache = nullptr) const;
 
   // The first failed read of this version and its relatives since the last call.
   std::optional<Error> take_fault() const { return faults_->take(); }
 
   // For the other parts of this room.
   const Ref& root() const { return root_; }
-  Loader loader() const { return Loader(snapshot_.get()); }
+  Loader loader(NodeCache* cache) const { return Loader(snapshot_.get(), cache); }
 
  private:
+  friend class CachedVersion;
   friend class WriteSet;
   friend WriteSet begin_flush(Version& head);
   friend Version rebase(const Version& head, const WriteSet& flushed,
@@ -104,6 +113,27 @@ class Version final : public Reader {
   std::uint32_t epoch_ = 1;               // stamp of new nodes
   VersionOptions options_;
   std::uint64_t pin_above_ = 0;  // nodes with more leaves than this stay in memory
+};
+
+// A version as one batch or one query reads it: nothing is loaded from the store twice.
+// Thread-safety: one thread.
+class CachedVersion final : public Reader {
+ public:
+  explicit CachedVersion(Version version) : version_(std::move(version)) {}
+
+  Found get(const Key& key, Bytes& value) const override;
+  bool scan(const Key& from, const std::optional<Key>& to, const Visit& visit) const override;
+  std::optional<std::uint64_t> count(const Key& prefix) const override;
+
+  Result<Version> apply(std::span<const Update> sorted) const {
+    return version_.apply(sorted, &cache_);
+  }
+  const Version& version() const { return version_; }
+  Loader loader() const { return version_.loader(&cache_); }
+
+ private:
+  Version version_;
+  mutable NodeCache cache_;
 };
 
 }  // namespace bftmeta::tree
