@@ -10,6 +10,10 @@ namespace bftmeta::tree {
 // Key bits are at most 8 * Key::kMaxSize, so internal nodes branch at bits below that.
 constexpr std::size_t kMaxBits = 8 * Key::kMaxSize;
 
+// A tree has fewer leaves than this: sums of counts cannot overflow, and a count shares 8 bytes
+// with a bit length in memory. At 10^5 new leaves a second it lasts 89 years.
+constexpr std::uint64_t kMaxLeaves = 1ULL << 48;
+
 // Length in bits of the longest common prefix.
 std::size_t common_bits(ByteView a, ByteView b);
 // The first `bits` bits, zero padded to whole bytes. Precondition: bits <= 8 * key.size().

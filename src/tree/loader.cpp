@@ -59,7 +59,7 @@ std::uint64_t check_sum(std::uint16_t bitlen, ByteView prefix, const NodeRecord&
 }
 
 bool plausible(const ChildRecord& child, std::size_t above) {
-  if (child.count == 0 || child.count >> 48 != 0) return false;
+  if (child.count == 0 || child.count >= kMaxLeaves) return false;
   if (child.bitlen == kLeafBits) return child.count == 1;
   return child.count > 1 && child.bitlen > above && child.bitlen < kMaxBits;
 }
@@ -207,7 +207,7 @@ Result<Ref> decode_root_record(ByteView raw) {
     return Ref();
   }
   const bool shape_ok =
-      record.root.count >> 48 == 0 &&
+      record.root.count < kMaxLeaves &&
       (record.root.bitlen == kLeafBits ? record.root.count == 1
                                        : record.root.count > 1 && record.root.bitlen < kMaxBits);
   if (!shape_ok)

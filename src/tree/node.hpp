@@ -10,6 +10,7 @@
 
 #include "base/assert.hpp"
 #include "base/bytes.hpp"
+#include "tree/hashing.hpp"
 
 namespace bftmeta::tree {
 
@@ -43,7 +44,7 @@ class Ref {
   Ref() = default;
   Ref(const Hash& hash, std::uint64_t count, std::uint16_t bitlen, NodePtr node)
       : node_(std::move(node)), shape_(count << 16 | bitlen), hash_(hash) {
-    BFTMETA_ASSERT(count >> 48 == 0);
+    BFTMETA_ASSERT(count < kMaxLeaves);
   }
 
   const Hash& hash() const { return hash_; }

@@ -44,6 +44,7 @@ class PartialTree::Parser {
   const char* next_part() {
     std::uint8_t raw = 0;
     in_.get("token", raw);
+    if (!in_.ok()) return nullptr;
     const auto token = static_cast<Token>(raw);
     const auto index = static_cast<std::uint32_t>(tree_.items_.size());
     Item& item = tree_.items_.emplace_back();
@@ -74,6 +75,7 @@ class PartialTree::Parser {
     if (!open_.empty() && item.bitlen <= tree_.items_[open_.back().item].bitlen)
       return "a node that does not branch behind its parent";
     if (item.bitlen >= kMaxBits) return "a node that branches behind the longest key";
+    if (item.count >= kMaxLeaves) return "a leaf count above its limit";
     return item.count < 2 ? "a node with fewer than two leaves" : nullptr;
   }
 
