@@ -1,0 +1,18 @@
+// Where a client keeps its newest certificate between runs, so that a restart does not make it
+// believe older ones. Replaced by rename, never written in place. Thread-safety: functions without
+// state.
+#pragma once
+
+#include <string>
+
+#include "base/bytes.hpp"
+#include "base/result.hpp"
+
+namespace bftmeta::client {
+
+// Empty if there is no such file. Errors: io, permission, limit.
+Result<Bytes> load_state(const std::string& path);
+// Errors: io, permission, disk_full.
+Status store_state(const std::string& path, ByteView state);
+
+}  // namespace bftmeta::client
