@@ -18,7 +18,7 @@ constexpr int kConnectTimeoutMs = 3000;
 constexpr std::uint64_t kUndeliveredFrames = 16;
 constexpr std::int64_t kSecond = 1'000'000;
 // libzmq gives a connection up for good after a protocol error or a refusal by the other side, so
-// the socket is made anew: after a refusal with back-off, else after so long without any event.
+// the socket is made anew: with back-off, or when nothing at all was heard of it for so long.
 constexpr std::int64_t kStuckUs = 5 * kSecond;
 constexpr std::uint32_t kMaxBackOffShift = 3;  // 0.5 s, 1 s, 2 s, 4 s
 
@@ -77,7 +77,8 @@ Status ClientLink::connect() {
   audit_ = std::make_unique<ConnectionAudit>(
       context_, socket_,
       AuditLimits{.max_connections = 2,
-                  .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame});
+                  .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame},
+      ZMQ_EVENT_ALL);
   if (zmq_connect(socket_.get(), endpoint_.c_str()) != 0)
     return fail(Errc::invalid_argument, "cannot connect to " + endpoint_ + ": " +
                                             zmq_strerror(zmq_errno()) +
@@ -90,6 +91,22 @@ void ClientLink::collect(PollSet& set) {
   set.add(audit_->monitor());
 }
 
+void ClientLink::lose_connection() {
+  if (state_ != LinkState::connected) return;
+  state_ = LinkState::connecting;
+  ++counters_.disconnects;
+  // Old news by the time the next connection stands; the protocol above asks again.
+  counters_.dropped_sends += outbox_.clear();
+}
+
+// libzmq reports bytes that do not decrypt as a failed handshake too, at any time, and may then
+// leave the connection open without reading it.
+void ClientLink::give_up(LinkState why, std::int64_t now_us) {
+  lose_connection();
+  state_ = why;
+  retry_at_us_ = now_us + (kSecond / 2 << std::min(failures_in_a_row_++, kMaxBackOffShift));
+}
+
 void ClientLink::handle_event(const ConnectionEvent& event, std::int64_t now_us) {
   last_event_us_ = now_us;
   switch (event.type) {
@@ -100,21 +117,16 @@ void ClientLink::handle_event(const ConnectionEvent& event, std::int64_t now_us)
       ++counters_.connects;
       break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-      if (event.type == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
-        state_ = LinkState::refused;
-        ++counters_.refusals;
-      }
-      retry_at_us_ = now_us + (kSecond / 2 << std::min(failures_in_a_row_++, kMaxBackOffShift));
+      ++counters_.refusals;
+      give_up(LinkState::refused, now_us);
       break;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: give_up(LinkState::connecting, now_us); break;
     case ZMQ_EVENT_DISCONNECTED:
       fd_ = -1;
-      if (state_ != LinkState::connected) break;
-      state_ = LinkState::connecting;
-      ++counters_.disconnects;
-      // Old news by the time the next connection stands; the protocol above asks again.
-      counters_.dropped_sends += outbox_.clear();
+      lose_connection();
+      if (retry_at_us_ == 0) retry_at_us_ = now_us + kSecond;
       break;
+    case ZMQ_EVENT_CONNECT_RETRIED: retry_at_us_ = 0; break;  // libzmq does it by itself
     default: break;
   }
 }

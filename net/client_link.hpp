@@ -73,6 +73,8 @@ class ClientLink final : public PollSource {
   Status connect();
   void handle_events(std::int64_t now_us);
   void handle_event(const ConnectionEvent& event, std::int64_t now_us);
+  void lose_connection();
+  void give_up(LinkState why, std::int64_t now_us);
   void reconnect_if_stuck(std::int64_t now_us);
   std::size_t receive_frames(const Sink& sink);
 

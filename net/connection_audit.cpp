@@ -51,14 +51,14 @@ void shut_connection(int fd) {
 }
 
 ConnectionAudit::ConnectionAudit(const Context& context, const Socket& watched,
-                                 const AuditLimits& limits)
+                                 const AuditLimits& limits, int events)
     : watched_(watched.get()), monitor_(context.get(), ZMQ_PAIR), limits_(limits) {
   static std::atomic<std::uint64_t> next_name{0};
   const std::string name = "inproc://bftmeta.monitor." + std::to_string(next_name.fetch_add(1));
   // Without a limit: with one, a burst of connections would block the I/O thread until the next
   // check. What waits is bounded by what can connect in that time.
   monitor_.set(ZMQ_RCVHWM, 0);
-  BFTMETA_ASSERT(zmq_socket_monitor(watched.get(), name.c_str(), ZMQ_EVENT_ALL) == 0);
+  BFTMETA_ASSERT(zmq_socket_monitor(watched.get(), name.c_str(), events) == 0);
   BFTMETA_ASSERT(zmq_connect(monitor_.get(), name.c_str()) == 0);
 }
 
@@ -68,10 +68,16 @@ ConnectionAudit::~ConnectionAudit() {
   monitor_.close();
 }
 
-void ConnectionAudit::delivered(int fd) {
-  if (fd < 0 || static_cast<std::size_t>(fd) >= connections_.size()) return;
+bool ConnectionAudit::is_open(int fd) const {
+  return fd >= 0 && static_cast<std::size_t>(fd) < connections_.size() &&
+         connections_[static_cast<std::size_t>(fd)].open;
+}
+
+bool ConnectionAudit::delivered(int fd) {
+  if (!is_open(fd)) return false;
   Connection& connection = connections_[static_cast<std::size_t>(fd)];
   connection.delivered = connection.ever_delivered = true;
+  return true;
 }
 
 bool ConnectionAudit::next_event(ConnectionEvent& event) {
@@ -90,10 +96,11 @@ bool ConnectionAudit::next_event(ConnectionEvent& event) {
     case ZMQ_EVENT_ACCEPTED:
     case ZMQ_EVENT_CONNECTED: opened(value); break;
     case ZMQ_EVENT_CLOSED:
-    case ZMQ_EVENT_DISCONNECTED: closed(value); break;
-    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: ++counters_.handshakes_failed; break;
+    case ZMQ_EVENT_DISCONNECTED:
+      if (is_open(value) && !connections_[static_cast<std::size_t>(value)].ever_delivered)
+        ++counters_.closed_unheard;
+      closed(value);
+      break;
     default: break;
   }
   return true;
@@ -106,17 +113,19 @@ void ConnectionAudit::opened(int fd) {
   closed(fd);
   ++counters_.opened;
   const std::uint32_t ports = ports_of(fd);
-  if (ports == 0) return;  // gone already
+  if (ports == 0) {  // opened and closed since the last look
+    ++counters_.closed_unheard;
+    return;
+  }
   connections_[static_cast<std::size_t>(fd)] = {
       .open = true, .ports = ports, .order = ++next_order_};
   ++open_;
 }
 
 void ConnectionAudit::closed(int fd) {
-  if (fd < 0 || static_cast<std::size_t>(fd) >= connections_.size()) return;
-  Connection& connection = connections_[static_cast<std::size_t>(fd)];
-  if (connection.open) --open_;
-  connection = {};
+  if (!is_open(fd)) return;
+  --open_;
+  connections_[static_cast<std::size_t>(fd)] = {};
 }
 
 bool ConnectionAudit::due(std::int64_t now_us) const { return now_us - checked_us_ >= kCheckUs; }

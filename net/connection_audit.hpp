@@ -25,7 +25,7 @@ struct AuditLimits {
 
 struct AuditCounters {
   std::uint64_t opened = 0;
-  std::uint64_t handshakes_failed = 0;
+  std::uint64_t closed_unheard = 0;  // without a single message: most are failed handshakes
   std::uint64_t shut_endless_message = 0;
   std::uint64_t shut_too_many = 0;
 };
@@ -37,13 +37,16 @@ void shut_connection(int fd);
 class ConnectionAudit {
  public:
   // Must be made before the socket is bound or connected, and destroyed before it is closed.
-  ConnectionAudit(const Context& context, const Socket& watched, const AuditLimits& limits);
+  // `events`: ZMQ_EVENT_* to report; those of connections opening and closing are needed.
+  ConnectionAudit(const Context& context, const Socket& watched, const AuditLimits& limits,
+                  int events);
   ~ConnectionAudit();
   ConnectionAudit(const ConnectionAudit&) = delete;
   ConnectionAudit& operator=(const ConnectionAudit&) = delete;
 
-  // A complete message came over this connection.
-  void delivered(int fd);
+  // A complete message came over this connection. False when it is not known, for example because
+  // the event of its opening has not been taken yet.
+  bool delivered(int fd);
   // The next event, which is also taken into account; false when there is none.
   bool next_event(ConnectionEvent& event);
   // True every 250 ms: take all events, then check().
@@ -65,6 +68,7 @@ class ConnectionAudit {
     std::uint64_t baseline = 0;  // bytes received at the check after the last delivery
   };
 
+  bool is_open(int fd) const;
   void opened(int fd);
   void closed(int fd);
   void check_connection(int fd, Connection& connection);

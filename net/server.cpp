@@ -17,6 +17,9 @@ constexpr std::size_t kMiB = 1024 * 1024;
 constexpr int kSendHwm = 1024;
 // An unfinished message is cut off at this many frames' worth of bytes.
 constexpr std::uint64_t kUndeliveredFrames = 16;
+// Not the failures of handshakes: reporting one overwrites the error code by which libzmq closes
+// the connection, and it stays open unread until the heartbeat ends it.
+constexpr int kEvents = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
 constexpr std::int64_t kSecond = 1'000'000;
 constexpr std::int64_t kForgiveBansAfter = 600 * kSecond;
 constexpr std::uint32_t kMaxBanShift = 6;  // 64 s
@@ -108,7 +111,8 @@ Server::Server(const Context& context, const crypto::LinkKey& key, ServerOptions
       socket_(context.get(), ZMQ_ROUTER),
       audit_(context, socket_,
              {.max_connections = options_.max_connections,
-              .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame}) {
+              .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame},
+             kEvents) {
   set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm, kSendHwm);
   socket_.set(ZMQ_ROUTER_MANDATORY, 1);
   // Safe here, and only here: routing ids come from Domain::admit, so what is handed over is a slot
@@ -193,15 +197,22 @@ std::size_t Server::receive(const Sink& sink) {
     handed_up += take_frame(id, body, now_us, sink);
   }
   if (audit_.due(now_us)) {
-    for (ConnectionEvent event; audit_.next_event(event);) continue;
+    take_events();
     audit_.check(now_us);
   }
   return handed_up;
 }
 
+void Server::take_events() {
+  for (ConnectionEvent event; audit_.next_event(event);) continue;
+}
+
 std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink) {
   const int fd = body.connection_fd();
-  audit_.delivered(fd);
+  if (!audit_.delivered(fd)) {
+    take_events();
+    audit_.delivered(fd);
+  }
   const bool multi_part = body.more();
   const auto route = authenticate(id, body);
   if (multi_part) discard_rest(socket_, body);

@@ -105,6 +105,7 @@ class Server final : public PollSource {
   Peer* find_peer(const PublicKey& key, std::int64_t now_us);
   Connection* find_connection(const Route& route);
   std::optional<Route> authenticate(Message& id, Message& body);
+  void take_events();
   std::size_t take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink);
   void offend(const Route& route, Peer& peer, int fd, std::int64_t now_us);
   bool flush_connection(const Route& route);
