@@ -23,6 +23,8 @@ class File {
   virtual Result<std::size_t> read_at(std::uint64_t offset, std::span<std::uint8_t> out) = 0;
   // Writes all of it or fails. Extends the file when need be.
   virtual Status write_at(std::uint64_t offset, ByteView bytes) = 0;
+  // Owns the space of the first `size` bytes from now on, without writing it.
+  virtual Status allocate(std::uint64_t size) = 0;
   virtual Status sync_data() = 0;
   // Syncs and forgets cached pages, so that what is read next is what the disk holds.
   virtual Status reload() = 0;

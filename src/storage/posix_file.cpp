@@ -75,6 +75,12 @@ class PosixFile final : public File {
     return {};
   }
 
+  Status allocate(std::uint64_t size) override {
+    if (const int error = ::posix_fallocate(fd_.get(), 0, static_cast<off_t>(size)); error != 0)
+      return os_error("allocate space for", path_, error);
+    return {};
+  }
+
   Status sync_data() override {
     if (::fdatasync(fd_.get()) != 0) return os_error("sync", path_);
     return {};

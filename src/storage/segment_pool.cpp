@@ -25,42 +25,65 @@ Status SegmentPool::open() {
     std::from_chars(name.data() + 5, name.data() + name.size(), number);
     next_number_ = std::max(next_number_, number + 1);
   }
-  for (bool more = true; more;) {
-    BFTMETA_ASSIGN(more, fill_slice_locked());
-  }
+  BFTMETA_TRY(reserve());
+  BFTMETA_TRY(fill_slice_locked(segment_bytes_));
   return {};
+}
+
+Status SegmentPool::reserve() {
+  const std::string path = directory_ + "/reserve";
+  const std::uint64_t wanted = kReserve * segment_bytes_;
+  BFTMETA_ASSIGN(const bool present, fs_.exists(path));
+  if (present) {
+    BFTMETA_ASSIGN(const std::unique_ptr<File> file, fs_.open(path, OpenMode::read_write));
+    BFTMETA_ASSIGN(const std::uint64_t size, file->size());
+    if (size == wanted) return {};
+    BFTMETA_TRY(fs_.unlink(path));
+  }
+  BFTMETA_ASSIGN(const std::unique_ptr<File> file, fs_.open(path, OpenMode::create));
+  Status made = file->allocate(wanted);
+  if (made) made = file->sync_data();
+  if (!made) return fail("cannot reserve space for the log", made.error());
+  return fs_.sync_directory(directory_);
 }
 
 Result<bool> SegmentPool::fill_slice() {
   const std::lock_guard lock(mutex_);
-  return fill_slice_locked();
+  return fill_slice_locked(kSlice);
 }
 
 Result<std::string> SegmentPool::take() {
   const std::lock_guard lock(mutex_);
-  while (free_.size() <= kReserve) BFTMETA_TRY(fill_slice_locked());
+  while (free_.empty()) BFTMETA_TRY(fill_slice_locked(segment_bytes_));
   std::string path = std::move(free_.front());
   free_.pop_front();
   return path;
 }
 
-Result<bool> SegmentPool::fill_slice_locked() {
-  if (free_.size() > kReserve) return false;
+Status SegmentPool::write_zeros(std::uint64_t end) {
+  const Bytes zeros(kSlice);
+  while (filled_ < end) {
+    const ByteView part = ByteView(zeros).first(
+        static_cast<std::size_t>(std::min<std::uint64_t>(kSlice, end - filled_)));
+    BFTMETA_TRY(filling_->write_at(filled_, part));
+    filled_ += part.size();
+  }
+  return filling_->sync_data();
+}
+
+Result<bool> SegmentPool::fill_slice_locked(std::uint64_t bytes) {
+  if (!free_.empty()) return false;
   if (filling_ == nullptr) {
     filling_path_ = directory_ + "/fill-" + std::to_string(next_number_);
     filled_ = 0;
     BFTMETA_ASSIGN(filling_, fs_.open(filling_path_, OpenMode::create));
   }
-  const Bytes zeros(
-      static_cast<std::size_t>(std::min<std::uint64_t>(kSlice, segment_bytes_ - filled_)));
-  Status written = filling_->write_at(filled_, zeros);
-  if (written) written = filling_->sync_data();
+  const Status written = write_zeros(std::min(segment_bytes_, filled_ + bytes));
   if (!written) {
     filling_.reset();
     if (written.error().code == Errc::disk_full) BFTMETA_TRY(fs_.unlink(filling_path_));
     return fail("cannot preallocate a log segment", written.error());
   }
-  filled_ += zeros.size();
   if (filled_ < segment_bytes_) return true;
 
   filling_.reset();
@@ -68,7 +91,7 @@ Result<bool> SegmentPool::fill_slice_locked() {
   BFTMETA_TRY(fs_.rename(filling_path_, path));
   BFTMETA_TRY(fs_.sync_directory(directory_));
   free_.push_back(path);
-  return free_.size() <= kReserve;
+  return false;
 }
 
 }  // namespace bftmeta::storage

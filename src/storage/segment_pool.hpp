@@ -1,8 +1,8 @@
-// Spare segments of the log: preallocated and zero-filled (an unwritten extent would make each
-// fdatasync a metadata operation), so that opening a segment allocates nothing. kReserve of them
-// are never given out: they are space that this replica owns when the disk fills up. A file is
-// named fill-* until it is whole and synced, then free-*. Thread-safety: every member; fill_slice()
-// is meant for a background thread.
+// The spare segment of the log: preallocated and zero-filled (an unwritten extent would make each
+// fdatasync a metadata operation), so that opening a segment allocates nothing. It is named fill-*
+// until it is whole and synced, then free-*. Beside it lies the file "reserve", the space of
+// kReserve segments, which is never used: the log stops before the last space of a disk is gone.
+// Thread-safety: every member; fill_slice() is meant for a background thread.
 #pragma once
 
 #include <deque>
@@ -20,7 +20,7 @@ class SegmentPool {
   SegmentPool(FileSystem& fs, std::string directory, std::uint64_t segment_bytes)
       : fs_(fs), directory_(std::move(directory)), segment_bytes_(segment_bytes) {}
 
-  // Removes what an earlier process left half done, and fills up.
+  // Removes what an earlier process left half done, reserves, and makes the first spare segment.
   Status open();
 
   // Writes and syncs the next slice of zeros. Returns whether there is more to do. Errors:
@@ -31,7 +31,10 @@ class SegmentPool {
   Result<std::string> take();
 
  private:
-  Result<bool> fill_slice_locked();
+  Status reserve();
+  // One sync for so many bytes.
+  Result<bool> fill_slice_locked(std::uint64_t bytes);
+  Status write_zeros(std::uint64_t end);
 
   FileSystem& fs_;
   const std::string directory_;

@@ -68,12 +68,18 @@ class SimulatedDisk::OpenFile final : public File {
     }
     Bytes& cached = node_->cached;
     const std::uint64_t end = offset + bytes.size();
-    const std::uint64_t growth = end > cached.size() ? end - cached.size() : 0;
-    if (growth > 0 && disk_.capacity_ && disk_.used(*disk_.root_) + growth > *disk_.capacity_)
-      return fail(Errc::disk_full, "no space left on the simulated disk");
-    if (growth > 0) cached.resize(end);
+    BFTMETA_TRY(grow(end));
     std::ranges::copy(bytes, cached.begin() + static_cast<std::ptrdiff_t>(offset));
     for (std::uint64_t s = offset / kSector; s * kSector < end; ++s) node_->dirty.insert(s);
+    return disk_.power_status(power);
+  }
+
+  Status allocate(std::uint64_t size) override {
+    const std::lock_guard lock(disk_.mutex_);
+    BFTMETA_TRY(usable());
+    const Power power = disk_.tick();
+    if (power == Power::off) return disk_.power_status(power);
+    BFTMETA_TRY(grow(size));
     return disk_.power_status(power);
   }
 
@@ -100,6 +106,16 @@ class SimulatedDisk::OpenFile final : public File {
   Status usable() const {
     if (epoch_ != disk_.epoch_) return fail(Errc::io, "the file was open before a power cut");
     return disk_.power_status(disk_.powered_ ? Power::on : Power::off);
+  }
+
+  Status grow(std::uint64_t end) {
+    Bytes& cached = node_->cached;
+    if (end <= cached.size()) return {};
+    const std::uint64_t growth = end - cached.size();
+    if (disk_.capacity_ && disk_.used(*disk_.root_) + growth > *disk_.capacity_)
+      return fail(Errc::disk_full, "no space left on the simulated disk");
+    cached.resize(end);
+    return {};
   }
 
   Status sync_locked() {
