@@ -2,13 +2,10 @@
 // tests. Thread-safety: none.
 #pragma once
 
-#include <map>
-
+#include "model/model.hpp"
 #include "tree/overlay.hpp"
 
 namespace bftmeta::test {
-
-using LeafMap = std::map<Key, Bytes>;
 
 class MapReader final : public tree::Reader {
  public:
