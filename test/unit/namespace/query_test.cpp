@@ -1,0 +1,148 @@
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "fixture.hpp"
+#include "namespace/query.hpp"
+
+using namespace bftmeta;
+using namespace bftmeta::test;
+using schema::kRootIno;
+
+namespace {
+
+const schema::Caller kAlice{1000, 1000, {}};
+
+template <class T>
+T ask(const World& w, schema::QueryBody body, const schema::Caller& caller = {}) {
+  const auto result = ns::evaluate(w.overlay, {caller, std::move(body)}, &w.rules);
+  CHECK_FALSE(result.unknown);
+  REQUIRE(result.code == Code::ok);
+  return std::get<T>(result.answer);
+}
+
+Code refused(const World& w, schema::QueryBody body, const schema::Caller& caller = kAlice) {
+  const auto result = ns::evaluate(w.overlay, {caller, std::move(body)}, &w.rules);
+  CHECK(std::holds_alternative<std::monostate>(result.answer));
+  return result.code;
+}
+
+// A reader that knows nothing.
+class Blind final : public tree::Reader {
+ public:
+  tree::Found get(const Key&, Bytes&) const override { return tree::Found::unknown; }
+  bool scan(const Key&, const std::optional<Key>&, const Visit&) const override { return false; }
+  std::optional<std::uint64_t> count(const Key&) const override { return std::nullopt; }
+};
+
+}  // namespace
+
+TEST_CASE("attributes by path, with search permission on the way") {
+  World w;
+  const auto d = w.directory(kRootIno, "d", 0700);
+  const auto l = w.make(d, "l", FileType::symlink, 0, w.root);
+  const schema::GetInode query{{kRootIno, {World::named("d"), World::named("l")}}, true};
+  const auto found = ask<ns::InodeAnswer>(w, query);
+  CHECK(found.ino == l);
+  CHECK(found.symlink == to_bytes("target"));
+  CHECK(refused(w, query) == Code::access_denied);
+  CHECK(refused(w, schema::GetInode{{kRootIno, {World::named("x")}}, false}) == Code::no_entry);
+  CHECK(refused(w, schema::GetInode{{77, {}}, false}) == Code::stale_handle);
+  w.rules.strict = true;
+  CHECK(refused(w, schema::GetInode{{d, {}}, false}) == Code::not_permitted);
+}
+
+TEST_CASE("pages of a listing compose to the whole directory") {
+  World w;
+  const auto d = w.directory(kRootIno, "d");
+  std::set<Bytes> names;
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = "file" + std::to_string(i);
+    w.file(d, name);
+    names.insert(to_bytes(name));
+    if (i == 50) w.settle();
+  }
+  for (const std::uint32_t size : {1U, 7U, 100U, 1000U}) {
+    std::set<Bytes> seen;
+    std::uint64_t from = 0;
+    bool eof = false;
+    while (!eof) {
+      const auto page = ask<ns::DirectoryPage>(w, schema::ListDirectory{d, from, size, true});
+      CHECK(page.entries.size() <= size);
+      CHECK(page.directory.size == 100);
+      for (const ns::DirectoryEntry& e : page.entries) {
+        CHECK(seen.insert(e.name).second);
+        CHECK(e.cookie >= from);
+        CHECK(e.attributes == w.stat(e.ino));
+      }
+      from = page.next_cookie;
+      eof = page.eof;
+    }
+    CHECK(seen == names);
+  }
+  CHECK(refused(w, schema::ListDirectory{d, 0, 0, false}) == Code::invalid);
+  CHECK(refused(w, schema::ListDirectory{d, 0, 1001, false}) == Code::invalid);
+}
+
+TEST_CASE("listing needs read, attributes need search") {
+  World w;
+  const auto d = w.directory(kRootIno, "d", 0744);
+  w.file(d, "f");
+  const auto page = ask<ns::DirectoryPage>(w, schema::ListDirectory{d, 0, 10, true}, kAlice);
+  REQUIRE(page.entries.size() == 1);
+  CHECK_FALSE(page.entries[0].attributes);
+  w.set(d, schema::set_mask::kMode, 0711);
+  CHECK(refused(w, schema::ListDirectory{d, 0, 10, true}) == Code::access_denied);
+  const auto f = page.entries[0].ino;
+  CHECK(refused(w, schema::ListDirectory{f, 0, 10, true}) == Code::not_directory);
+}
+
+TEST_CASE("extended attributes: what a caller sees") {
+  World w;
+  const auto f = w.file(kRootIno, "f", 0600);
+  for (const std::string_view name : {"user.a", "trusted.b", "security.c"})
+    w.run(schema::SetXattr{World::at(f), to_bytes(name), to_bytes("v"), 0});
+  CHECK(ask<ns::XattrNames>(w, schema::ListXattrs{f}).names.size() == 3);
+  CHECK(ask<ns::XattrNames>(w, schema::ListXattrs{f}, kAlice).names.size() == 2);
+  CHECK(ask<ns::XattrValue>(w, schema::GetXattr{f, to_bytes("user.a")}).value == to_bytes("v"));
+  CHECK(ask<ns::XattrValue>(w, schema::GetXattr{f, to_bytes("security.c")}, kAlice).value ==
+        to_bytes("v"));
+  CHECK(refused(w, schema::GetXattr{f, to_bytes("user.a")}) == Code::access_denied);
+  CHECK(refused(w, schema::GetXattr{f, to_bytes("trusted.b")}) == Code::no_attribute);
+  CHECK(refused(w, schema::GetXattr{f, to_bytes("user.z")}, w.root) == Code::no_attribute);
+}
+
+TEST_CASE("data, statistics, sessions") {
+  World w;
+  const auto f = w.file(kRootIno, "f", 0600);
+  CHECK(refused(w, schema::GetData{f, 0, 10}) == Code::access_denied);
+  CHECK(refused(w, schema::GetData{kRootIno, 0, 10}) == Code::is_directory);
+  CHECK(ask<ns::FileData>(w, schema::GetData{f, 10, 0}).extents.empty());
+  CHECK(ask<schema::Counters>(w, schema::GetStatistics{}).inodes == 2);
+  const auto none = ask<ns::SessionAnswer>(w, schema::GetSession{});
+  CHECK_FALSE(none.session);
+  CHECK_FALSE(none.tombstone);
+  Id16 id{};
+  w.overlay.put(schema::keys::session(id), encode(schema::Session{}));
+  w.overlay.put(schema::keys::session_result(id, 4), encode(schema::StoredResult{}));
+  CHECK(ask<ns::SessionAnswer>(w, schema::GetSession{id, 4}).result);
+  CHECK_FALSE(ask<ns::SessionAnswer>(w, schema::GetSession{id, 5}).result);
+  w.overlay.put(schema::keys::principal(PublicKey{9}), encode(schema::Principal{}));
+  const auto list = ask<ns::PrincipalList>(w, schema::ListPrincipals{});
+  REQUIRE(list.principals.size() == 1);
+  CHECK(list.principals[0].sign_key == PublicKey{9});
+}
+
+TEST_CASE("a reader that does not know makes nothing of a query") {
+  const Blind blind;
+  const schema::QueryBody bodies[] = {schema::GetInode{},
+                                      schema::ListDirectory{1, 0, 1, false},
+                                      schema::GetXattr{1, to_bytes("user.a")},
+                                      schema::ListXattrs{1},
+                                      schema::GetData{1, 0, 1},
+                                      schema::GetStatistics{},
+                                      schema::ListPrincipals{},
+                                      schema::GetSession{}};
+  for (const schema::QueryBody& body : bodies)
+    CHECK(ns::evaluate(blind, {{}, body}, nullptr).unknown);
+}
