@@ -39,7 +39,8 @@ inline Hash naive_root(Model::const_iterator first, Model::const_iterator last,
   if (count == 1) {
     Bytes value{0x04};
     add(value, first->second);
-    Bytes leaf{0x00, static_cast<std::uint8_t>(first->first.size())};
+    Bytes leaf;
+    add_le(leaf, first->first.size() << 8, 2);  // the domain byte 0, then the length
     add(leaf, first->first.view());
     add(leaf, sha(value));
     return sha(leaf);

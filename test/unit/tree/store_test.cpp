@@ -1,5 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <mutex>
+#include <thread>
+
 #include "model.hpp"
 #include "tree/flush.hpp"
 #include "tree/memory_page_store.hpp"
@@ -174,6 +178,79 @@ TEST_CASE(
     }
   }
   CHECK(unknown > 0);
+}
+
+TEST_CASE("readers on other threads use versions while batches, a flush and a rebase go on") {
+  Rng rng(21);
+  const KeySource keys(400);
+  MemoryPageStore store;
+  Model model;
+  Version head = Version::empty({.pinned_nodes = 20});
+  std::mutex mutex;
+  std::pair<Version, Model> newest{head, model};
+  std::atomic<bool> stop = false;
+  std::atomic<int> wrong = 0;
+  std::atomic<int> reads = 0;
+  const auto reader = [&] {
+    while (!stop) {
+      const auto [version, content] = [&] {
+        const std::lock_guard lock(mutex);
+        return newest;
+      }();
+      if (!same_content(version, content) || version.take_fault()) ++wrong;
+      ++reads;
+    }
+  };
+  std::thread readers[2] = {std::thread(reader), std::thread(reader)};
+  for (int round = 0; round < 30 || reads < 30; ++round) {
+    std::optional<WriteSet> set = begin_flush(head);
+    std::shared_ptr<const Snapshot> snapshot;
+    std::thread flusher([&] {
+      auto writer = store.begin();
+      while (!*set->write_some(**writer, 50)) std::this_thread::yield();
+      snapshot = *(*writer)->commit(set->root_record(), {});
+    });
+    for (int i = 0; i < 4; ++i) {
+      head = applied(head, random_batch(rng, model, keys, 40, 40));
+      const std::lock_guard lock(mutex);
+      newest = {head, model};
+    }
+    flusher.join();
+    head = rebase(head, *set, snapshot);
+    const std::lock_guard lock(mutex);
+    newest = {head, model};
+  }
+  stop = true;
+  for (std::thread& t : readers) t.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("a cached version reads what its version reads, and applies the same batch") {
+  Rng rng(22);
+  const KeySource keys(600);
+  MemoryPageStore store;
+  Model model;
+  Version head = applied(Version::empty(), random_batch(rng, model, keys, 1500, 0));
+  WriteSet set = begin_flush(head);
+  write_all(store, set, 1000);
+  for (int round = 0; round < 20; ++round) {
+    const CachedVersion cached(reopened(store, 4));
+    Overlay overlay(cached);
+    Model changed = model;
+    for (const Update& u : random_batch(rng, changed, keys, 30, 30)) {
+      Bytes value;
+      CHECK((overlay.get(u.key, value) == Found::value) == model.contains(u.key));
+      if (u.value)
+        overlay.put(u.key, *u.value);
+      else
+        overlay.erase(u.key);
+    }
+    CHECK(same_content(overlay, changed));
+    const Result<Version> next = cached.apply(overlay.take_updates());
+    REQUIRE(next);
+    CHECK(next->root_hash() == naive_root(changed));
+    CHECK(same_content(*next, changed));
+  }
 }
 
 TEST_CASE("a record in the place of another, an old one, and one leaf too many are noticed") {
