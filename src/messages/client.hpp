@@ -108,7 +108,8 @@ enum class RefusalReason : std::uint8_t {
   out_of_window = 4,
   expired = 5,
   not_serving = 6,
-  already_done = 7,  // executed, and not in memory any more: a verified GetSession tells the outcome
+  already_done =
+      7,  // executed, and not in memory any more: a verified GetSession tells the outcome
 };
 bool valid_value(RefusalReason r);
 

@@ -57,7 +57,7 @@ void Cluster::make_hosts(const MachineFactory& machine, const LogFactory& log) {
     setup.log = log(random_.fork());
     setup.clock_offset_us = static_cast<std::int64_t>(random_.below(200'000)) - 100'000;
     if (const auto it = plan_.byzantine.find(r); it != plan_.byzantine.end())
-      setup.interceptor = it->second(genesis_.config, *signers_[r], random_.fork());
+      setup.interceptor = it->second(genesis_, *signers_[r], random_.fork());
     HostCallbacks callbacks;
     callbacks.send = [this](ReplicaId from, ReplicaId to, messages::PeerMessage m) {
       transmit(from, to, std::move(m));

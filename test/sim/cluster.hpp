@@ -35,7 +35,7 @@ struct Plan {
   std::uint64_t heal_us = 120'000'000;  // bound for everything to be done after it
   // Byzantine replicas by id; at most f.
   std::map<messages::ReplicaId, std::function<std::unique_ptr<consensus::Interceptor>(
-                                    const config::Config&, const crypto::Signer&, Random)>>
+                                    const config::Genesis&, const crypto::Signer&, Random)>>
       byzantine;
 };
 

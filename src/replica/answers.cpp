@@ -1,0 +1,89 @@
+#include "replica/answers.hpp"
+
+namespace bftmeta::replica {
+
+using messages::Reply;
+using messages::RootCert;
+
+void Answers::subscribe(const Id16& session, const net::Route& route) {
+  const auto [it, fresh] = subscribers_.try_emplace(session);
+  if (it->second.size() < kMaxLinksPerSession) it->second.insert(route);
+  if (!fresh) return;
+  subscribed_.push_back(session);
+  if (subscribed_.size() <= limits::kMaxSessions) return;
+  subscribers_.erase(subscribed_.front());
+  subscribed_.pop_front();
+}
+
+void Answers::expect_open(const Hash& request, const net::Route& route) {
+  const auto [it, fresh] = opens_.try_emplace(request);
+  if (it->second.size() < kMaxLinksPerSession) it->second.insert(route);
+  if (!fresh) return;
+  open_order_.push_back(request);
+  if (open_order_.size() <= kMaxOpens) return;
+  opens_.erase(open_order_.front());
+  open_order_.pop_front();
+}
+
+void Answers::certified(const RootCert& cert, const Sink& sink) {
+  if (cert_ && cert.body.seq < cert_->body.seq) return;
+  cert_ = cert;
+  const Seq last = std::min(cert.body.seq, machine_.executed_seq());
+  for (; answered_ < last; ++answered_) {
+    const Machine::Entry* entry = machine_.entry(answered_ + 1);
+    if (entry == nullptr) continue;
+    const auto& results = entry->executed.results;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      const std::set<net::Route>* routes = nullptr;
+      if (results[i].bundle_no == 0) {
+        if (const auto it = opens_.find(results[i].request_digest); it != opens_.end())
+          routes = &it->second;
+      } else if (const auto it = subscribers_.find(results[i].session_id);
+                 it != subscribers_.end()) {
+        routes = &it->second;
+      }
+      if (routes == nullptr) continue;
+      const auto reply = build(answered_ + 1, i);
+      if (!reply) continue;
+      for (const net::Route& route : *routes) sink(route, *reply);
+    }
+  }
+}
+
+std::optional<Reply> Answers::build(Seq seq, std::size_t index) const {
+  const Machine::Entry* entry = machine_.entry(seq);
+  if (entry == nullptr || !cert_ || cert_->body.seq < seq ||
+      cert_->body.seq - seq >= limits::kMaxHeaderChain)
+    return std::nullopt;
+  const execution::ItemResult& item = entry->executed.results[index];
+  Reply reply;
+  reply.request_digest = item.request_digest;
+  reply.session_id = item.session_id;
+  reply.bundle_no = item.bundle_no;
+  reply.results = item.result;
+  reply.leaf_index = static_cast<std::uint32_t>(index);
+  reply.path = execution::reply_path(entry->executed, index);
+  reply.history_before = entry->executed.history_before;
+  for (Seq s = seq; s <= cert_->body.seq; ++s) {
+    const Machine::Entry* link = machine_.entry(s);
+    if (link == nullptr) return std::nullopt;
+    reply.headers.push_back(link->executed.header);
+  }
+  reply.cert = *cert_;
+  return reply;
+}
+
+std::optional<Reply> Answers::again(const Id16& session, std::uint64_t bundle_no) const {
+  if (!cert_) return std::nullopt;
+  Seq seq = std::min(cert_->body.seq, machine_.executed_seq());
+  for (; machine_.entry(seq) != nullptr; --seq) {
+    const auto& results = machine_.entry(seq)->executed.results;
+    for (std::size_t i = 0; i < results.size(); ++i)
+      if (results[i].first_time && results[i].session_id == session &&
+          results[i].bundle_no == bundle_no)
+        return build(seq, i);
+  }
+  return std::nullopt;
+}
+
+}  // namespace bftmeta::replica

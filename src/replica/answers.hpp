@@ -1,0 +1,47 @@
+// Who waits for which answer, and the answers themselves: REPLY messages that prove themselves with
+// a certificate at or behind their batch (protocol §4.2). A session's bundles are answered on the
+// links that subscribed to it, a SESSION-OPEN on the links that brought it. Bounded: the oldest
+// registration gives way. Thread-safety: one thread.
+#pragma once
+
+#include <deque>
+#include <set>
+
+#include "messages/client.hpp"
+#include "net/auth.hpp"
+#include "replica/machine.hpp"
+
+namespace bftmeta::replica {
+
+class Answers {
+ public:
+  static constexpr std::size_t kMaxLinksPerSession = 8;
+  static constexpr std::size_t kMaxOpens = 4096;
+
+  using Sink = std::function<void(const net::Route& to, messages::Reply reply)>;
+
+  explicit Answers(const Machine& machine) : machine_(machine) {}
+
+  void subscribe(const Id16& session, const net::Route& route);
+  void expect_open(const Hash& request, const net::Route& route);
+
+  // Answers of all batches in (answered, cert seq] that were executed. Called for each certificate.
+  void certified(const messages::RootCert& cert, const Sink& sink);
+  // The answer of one executed bundle again, if its batch is still known and certified.
+  std::optional<messages::Reply> again(const Id16& session, std::uint64_t bundle_no) const;
+  // After a restart: nobody waits for what is below.
+  void skip_to(Seq seq) { answered_ = seq; }
+
+ private:
+  std::optional<messages::Reply> build(Seq seq, std::size_t index) const;
+
+  const Machine& machine_;
+  std::optional<messages::RootCert> cert_;
+  Seq answered_ = 0;
+  std::map<Id16, std::set<net::Route>> subscribers_;
+  std::deque<Id16> subscribed_;  // oldest first
+  std::map<Hash, std::set<net::Route>> opens_;
+  std::deque<Hash> open_order_;
+};
+
+}  // namespace bftmeta::replica

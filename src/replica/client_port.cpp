@@ -1,0 +1,105 @@
+// What clients ask of this replica (protocol §2.1, §6.1). A peer is whom its CURVE key belongs to;
+// an item is believed for its signature alone.
+#include <unistd.h>
+
+#include <spdlog/spdlog.h>
+
+#include "replica/replica.hpp"
+#include "schema/keys.hpp"
+
+namespace bftmeta::replica {
+
+namespace {
+constexpr const char* kVersion = "0.1.0";
+}
+
+void Replica::receive_client(const net::Route& from, ByteView bytes) {
+  if (failure_) return;
+  auto message = messages::decode_client_frame(context(), bytes);
+  if (!message) {
+    spdlog::debug("client {}: {}", short_hex(from.key), message.error().message);
+    return;
+  }
+  std::visit([&](auto& m) { on(from, std::move(m)); }, *message);
+}
+
+void Replica::on(const net::Route& from, messages::Submit m) {
+  if (m.item.kind == messages::ItemKind::session_open) answers_->expect_open(m.item.digest(), from);
+  links_.push_back(from);
+  keep(step(consensus::event::Client{std::move(m.item), links_.size()}));
+}
+
+void Replica::on(const net::Route& from, messages::Subscribe m) {
+  const auto member = members_.find(from.key);
+  const auto session = machine_->engine().session(m.session_id);
+  // A session that is not known here yet (this replica lags) is taken on trust: replies prove
+  // themselves and hold nothing that its own client may not see.
+  if (member == members_.end() || (session && session->principal != member->second)) return;
+  answers_->subscribe(m.session_id, from);
+}
+
+void Replica::on(const net::Route& from, messages::Read m) {
+  const auto member = members_.find(from.key);
+  messages::ReadReply refusal;
+  refusal.request_id = m.request_id;
+  refusal.status = messages::ReadStatus::refused;
+  if (member == members_.end() || !reads_->ask(from, std::move(m), member->second))
+    answer(from, std::move(refusal));
+}
+
+void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
+  messages::StatusReply s;
+  s.request_id = m.request_id;
+  s.replica = setup_.settings.id;
+  s.pid = static_cast<std::uint64_t>(::getpid());
+  s.view = core_->view();
+  s.active = core_->active();
+  s.executed_seq = core_->executed_seq();
+  s.certified_seq = core_->certified_seq();
+  s.durable_seq = flushed_seq_;
+  s.uptime_us = static_cast<std::uint64_t>(net::steady_us() - started_us_);
+  s.queued = core_->pending();
+  s.view_changes = core_->view_changes();
+  if (const auto counters = machine_->engine().counters()) s.inodes = counters->inodes;
+  s.version = kVersion;
+  s.condition = condition_.substr(0, 512);
+  answer(from, std::move(s));
+}
+
+void Replica::answer(const net::Route& to, messages::ReplicaMessage message) {
+  if (setup_.interceptor && !setup_.interceptor->answer(message)) return;
+  client_port_->send(to, messages::encode_frame(context(), message));
+}
+
+// A bundle that was executed before: from memory if its batch is still here, else the client learns
+// it from the session's record by a verified read.
+void Replica::answer_again(const net::Route& to, const messages::ParsedItem& item) {
+  const messages::Bundle* bundle = item.bundle();
+  if (bundle == nullptr) return;
+  answers_->subscribe(bundle->session_id, to);
+  if (auto reply = answers_->again(bundle->session_id, bundle->bundle_no))
+    return answer(to, std::move(*reply));
+  answer(to, messages::Refusal{item.digest, messages::RefusalReason::already_done, 0});
+}
+
+// Who may connect, and as which principal: as the newest executed state says.
+void Replica::refresh_members() {
+  std::map<PublicKey, PublicKey> members;
+  net::AllowList allowed;
+  const Key prefix = schema::keys::principals();
+  machine_->engine().version().scan(
+      prefix, prefix.prefix_end(), [&](const Key& key, ByteView value) {
+        const auto principal = schema::decode_record<schema::Principal>(value, "principal");
+        if (!principal) return true;
+        PublicKey sign_key{};
+        std::copy_n(key.data() + prefix.size(), sign_key.size(), sign_key.begin());
+        allowed[principal->link_key] = principal->name;
+        members[principal->link_key] = sign_key;
+        return true;
+      });
+  members_ = std::move(members);
+  client_domain_->set_allowed(allowed);
+  block_domain_->set_allowed(allowed);
+}
+
+}  // namespace bftmeta::replica

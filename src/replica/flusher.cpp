@@ -1,0 +1,64 @@
+#include "replica/flusher.hpp"
+
+#include "base/assert.hpp"
+
+namespace bftmeta::replica {
+
+Flusher::Flusher(storage::LmdbPageStore& store, std::shared_ptr<net::Waker> waker)
+    : store_(store), waker_(std::move(waker)), thread_([this] { run(); }) {}
+
+Flusher::~Flusher() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void Flusher::start(FlushJob job) {
+  BFTMETA_ASSERT(!busy_);
+  busy_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    job_ = std::move(job);
+  }
+  changed_.notify_all();
+}
+
+std::optional<Result<FlushDone>> Flusher::poll() {
+  if (!busy_) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  if (done_) busy_ = false;
+  return std::exchange(done_, std::nullopt);
+}
+
+void Flusher::run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stopping_ || job_.has_value(); });
+    if (!job_) return;
+    FlushJob job = std::move(*job_);
+    job_.reset();
+    lock.unlock();
+    auto result = flush(std::move(job));
+    lock.lock();
+    done_ = std::move(result);
+    waker_->wake();
+  }
+}
+
+Result<FlushDone> Flusher::flush(FlushJob job) {
+  BFTMETA_ASSIGN(auto writer, store_.begin());
+  while (true) {
+    BFTMETA_ASSIGN(const bool all, job.set.write_some(*writer, kSliceRecords));
+    if (all) break;
+    std::this_thread::yield();
+  }
+  BFTMETA_ASSIGN(auto snapshot, writer->commit(job.set.root_record(), encode(job.checkpoint)));
+  writer.reset();
+  BFTMETA_TRY(store_.sync());
+  return FlushDone{std::move(job.set), job.checkpoint.seq, std::move(snapshot)};
+}
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,91 @@
+#include "replica/main.hpp"
+
+#include <csignal>
+#include <cstdio>
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <CLI/CLI.hpp>
+
+#include "config/load.hpp"
+#include "crypto/keys.hpp"
+
+namespace bftmeta::replica {
+
+namespace {
+
+std::atomic<Replica*> running{nullptr};
+
+void on_signal(int) {
+  if (Replica* replica = running.load()) replica->stop();
+}
+
+void install_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "bftmetad: %s\n", error.message.c_str());
+  return static_cast<int>(exit_code_of(error.code));
+}
+
+Result<Setup> load(const std::string& path, int passphrase_fd) {
+  Setup setup;
+  BFTMETA_ASSIGN(setup.settings, config::load_replica(path));
+  BFTMETA_ASSIGN(setup.genesis, config::load_genesis(setup.settings.genesis));
+  auto passphrase = passphrase_fd >= 0 ? crypto::PassphraseSource::descriptor(passphrase_fd)
+                                       : crypto::PassphraseSource::terminal();
+  BFTMETA_ASSIGN(setup.signer, crypto::load_sign_key(setup.settings.vote_key, passphrase));
+  BFTMETA_ASSIGN(setup.link_key, crypto::load_link_key(setup.settings.link_key, passphrase));
+  return setup;
+}
+
+}  // namespace
+
+int run_main(int argc, char** argv, const MakeInterceptor& make) {
+  CLI::App app("bftmetad: a replica of a Byzantine-fault-tolerant metadata service");
+  std::string config;
+  std::string strategy;
+  int passphrase_fd = -1;
+  app.add_option("--config", config, "replica.toml")->required();
+  app.add_option("--passphrase-fd", passphrase_fd, "read the key files' passphrase from here");
+  if (make) app.add_option("--strategy", strategy, "how to misbehave");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help
+    return complain({Errc::invalid_argument, std::string(e.what()) + "; see bftmetad --help"});
+  }
+  spdlog::set_default_logger(spdlog::stderr_color_st("bftmetad"));
+
+  auto setup = load(config, passphrase_fd);
+  if (!setup) return complain(setup.error());
+  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::trace, spdlog::level::debug,
+                                                   spdlog::level::info, spdlog::level::warn,
+                                                   spdlog::level::err};
+  spdlog::set_level(kLevels[static_cast<std::size_t>(setup->settings.log_level)]);
+  const std::uint32_t id = setup->settings.id;
+  const Hash digest = setup->genesis.cluster_id();
+  if (make) {
+    auto interceptor = make(strategy, *setup);
+    if (!interceptor) return complain(interceptor.error());
+    setup->interceptor = std::move(*interceptor);
+  }
+  install_signals();
+  auto replica = Replica::open(std::move(*setup));
+  if (!replica) return complain(replica.error());
+  running = replica->get();
+  std::printf("bftmetad: replica %u serves; genesis digest %s\n", id, to_hex(digest).c_str());
+  std::fflush(stdout);
+  const Status status = (*replica)->run();
+  running = nullptr;
+  if (!status) return complain(status.error());
+  spdlog::info("replica {} stops at sequence number {}", id, (*replica)->executed_seq());
+  return 0;
+}
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,156 @@
+// From a data directory to a running replica: lock, check, open the ports, recover (protocol §3.5).
+#include <filesystem>
+
+#include <spdlog/spdlog.h>
+
+#include "replica/replica.hpp"
+
+namespace bftmeta::replica {
+
+namespace {
+
+// Signatures remembered as valid: a few seconds of full load, some 10 MB.
+constexpr std::size_t kVerifiedSignatures = 65536;
+
+// What a flush of this store says. nullopt: nothing was ever flushed.
+Result<std::optional<execution::Checkpoint>> stored_checkpoint(const tree::Snapshot& snapshot,
+                                                               const crypto::Verifier& verifier,
+                                                               const config::Genesis& genesis) {
+  if (snapshot.generation() == 0) return std::nullopt;
+  BFTMETA_ASSIGN(auto checkpoint, execution::decode_checkpoint(snapshot.meta()));
+  if (!checkpoint.cert || checkpoint.cert->body != checkpoint.body)
+    return fail(Errc::corrupt, "state store: its newest generation has no certificate of its own");
+  BFTMETA_TRY(
+      messages::verify_cert(verifier, genesis.cluster_id(), genesis.config, *checkpoint.cert));
+  return std::optional(std::move(checkpoint));
+}
+
+}  // namespace
+
+Replica::Replica(Setup setup)
+    : setup_(std::move(setup)),
+      cluster_id_(setup_.genesis.cluster_id()),
+      started_us_(net::steady_us()),
+      verifier_(std::make_unique<crypto::CachingVerifier>(ed25519_, kVerifiedSignatures)),
+      flush_started_us_(started_us_) {}
+
+Replica::~Replica() = default;
+
+Result<std::unique_ptr<Replica>> Replica::open(Setup setup) {
+  const auto& config = setup.genesis.config;
+  if (setup.settings.id >= config.n())
+    return fail(Errc::config, "replica id " + std::to_string(setup.settings.id) +
+                                  ": the genesis has replicas 0.." +
+                                  std::to_string(config.n() - 1));
+  const config::Replica& self = config.replicas[setup.settings.id];
+  if (setup.signer->public_key() != self.vote_key)
+    return fail(Errc::identity, "vote key " + setup.settings.vote_key +
+                                    ": the genesis gives replica " + std::to_string(self.id) +
+                                    " another key; is this the key, or the genesis, of another "
+                                    "replica or cluster?");
+  std::unique_ptr<Replica> replica(new Replica(std::move(setup)));
+  BFTMETA_TRY(replica->open_storage());
+  BFTMETA_TRY(replica->open_network());
+  replica->recover();
+  if (replica->failure_) return tl::make_unexpected(std::move(*replica->failure_));
+  return replica;
+}
+
+Status Replica::open_storage() {
+  const config::ReplicaSettings& s = setup_.settings;
+  BFTMETA_ASSIGN(auto directory, storage::DataDirectory::open(
+                                     s.data_dir, setup_.signer->public_key(), cluster_id_, s.id));
+  directory_.emplace(std::move(directory));
+  BFTMETA_ASSIGN(store_, storage::LmdbPageStore::open(directory_->state_path(),
+                                                      {.map_bytes = s.lmdb_map_bytes}));
+  BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
+  BFTMETA_ASSIGN(auto checkpoint, stored_checkpoint(*snapshot, *verifier_, setup_.genesis));
+  if (checkpoint) {
+    flushed_seq_ = recovered_.flushed = checkpoint->seq;
+    recovered_.flushed_cert = checkpoint->cert;
+    BFTMETA_ASSIGN(auto version, tree::Version::open(std::move(snapshot)));
+    BFTMETA_ASSIGN(auto engine,
+                   execution::Engine::from_checkpoint(setup_.genesis, *verifier_,
+                                                      std::move(*checkpoint), std::move(version)));
+    machine_ = std::make_unique<Machine>(std::move(engine));
+  } else {
+    BFTMETA_ASSIGN(auto engine, execution::Engine::from_genesis(setup_.genesis, *verifier_));
+    machine_ = std::make_unique<Machine>(std::move(engine));
+  }
+  flush_from_ = flushed_seq_;
+
+  BFTMETA_ASSIGN(
+      auto opened,
+      storage::Log::open(storage::posix_file_system(), directory_->log_path(),
+                         {.segment_bytes = s.log_segment_bytes, .retain_bytes = s.log_retain_bytes},
+                         directory_->identity().log_secret, flushed_seq_));
+  log_ = std::move(opened.log);
+  if (!opened.recovered.damage.empty()) spdlog::warn("{}", opened.recovered.damage);
+  if (opened.recovered.control_lost)
+    return fail(Errc::identity, s.data_dir +
+                                    ": votes in the write-ahead log are lost: this replica "
+                                    "could contradict itself and must be replaced under a "
+                                    "new key");
+  for (storage::Record& record : opened.recovered.records) {
+    BFTMETA_ASSIGN(auto converted, from_log(std::move(record)));
+    recovered_.records.push_back(std::move(converted));
+  }
+  return {};
+}
+
+Status Replica::open_network() {
+  const config::ReplicaSettings& s = setup_.settings;
+  const config::Replica& self = setup_.genesis.config.replicas[s.id];
+  const std::string& host = s.listen_host.empty() ? self.host : s.listen_host;
+  authenticator_ = std::make_unique<net::Authenticator>(net_context_);
+  BFTMETA_ASSIGN(mesh_, net::PeerMesh::open(net_context_, *authenticator_, setup_.genesis.config,
+                                            s.id, setup_.link_key, s.listen_host, poller_.waker()));
+  net::ServerOptions clients = net::client_port_options();
+  client_domain_ = authenticator_->domain("clients", net::Domain::kMaxSlots);
+  clients.domain = client_domain_;
+  clients.host = host;
+  clients.port = self.client_port();
+  BFTMETA_ASSIGN(client_port_,
+                 net::Server::bind(net_context_, setup_.link_key, clients, poller_.waker()));
+
+  BFTMETA_ASSIGN(block_directory_, blocks::BlockDirectory::open(
+                                       storage::posix_file_system(), directory_->blocks_path(),
+                                       [](const std::string& line) { spdlog::error("{}", line); }));
+  net::ServerOptions block_options = net::block_port_options();
+  block_domain_ = authenticator_->domain("blocks", net::Domain::kMaxSlots);
+  block_options.domain = block_domain_;
+  block_options.host = host;
+  block_options.port = self.block_port();
+  BFTMETA_ASSIGN(block_server_,
+                 blocks::BlockServer::start(net_context_, setup_.link_key, block_options, context(),
+                                            *block_directory_));
+  poller_.add(*mesh_);
+  poller_.add(*client_port_);
+  reads_ = std::make_unique<ReadService>(poller_.waker());
+  flusher_ = std::make_unique<Flusher>(*store_, poller_.waker());
+  return {};
+}
+
+void Replica::recover() {
+  archive_ = std::make_unique<LogArchive>(*log_);
+  consensus::Options options;
+  options.self = setup_.settings.id;
+  options.cluster_id = cluster_id_;
+  options.config = setup_.genesis.config;
+  core_ = std::make_unique<consensus::Core>(std::move(options), *setup_.signer, *verifier_,
+                                            *machine_, *archive_);
+  answers_ = std::make_unique<Answers>(*machine_);
+  log_->set_state_provider([this] {
+    std::vector<storage::Record> state;
+    for (const consensus::Record& record : core_->control_state()) state.push_back(to_log(record));
+    return state;
+  });
+  refresh_members();
+  consensus::Actions actions;
+  core_->start(std::move(recovered_), now(), actions);
+  answers_->skip_to(machine_->executed_seq());
+  keep(perform(actions));
+  if (!failure_) keep(sync_log());
+}
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,70 @@
+// Verified reads, off the main thread: queries are evaluated on an immutable certified version
+// through a recorder, and answered with the partial tree over what they touched. A read that asks
+// for a newer certificate than there is waits for it, 50 ms at most (protocol §6.2). Bounded queue.
+// Thread-safety: publish, ask and stop from the main thread; take_answers from the main thread
+// after a wake-up.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "messages/client.hpp"
+#include "namespace/query.hpp"
+#include "net/auth.hpp"
+#include "net/poller.hpp"
+#include "tree/recorder.hpp"
+
+namespace bftmeta::replica {
+
+struct CertifiedVersion {
+  messages::RootCert cert;
+  tree::Version version;
+};
+
+struct ReadJob {
+  net::Route from;
+  messages::Read read;
+  PublicKey principal{};  // who asks: sign key
+  std::int64_t deadline_us = 0;
+};
+
+struct ReadAnswer {
+  net::Route to;
+  messages::ReadReply reply;
+};
+
+class ReadService {
+ public:
+  static constexpr std::size_t kMaxQueued = 4096;
+  static constexpr std::int64_t kWaitUs = 50'000;  // for a certificate >= min_seq
+
+  explicit ReadService(std::shared_ptr<net::Waker> waker);
+  ~ReadService();
+
+  void publish(CertifiedVersion version);
+  // False: the queue is full; the client asks elsewhere.
+  bool ask(const net::Route& from, messages::Read read, const PublicKey& principal);
+  std::vector<ReadAnswer> take_answers();
+  // A read met bytes on disk that are not what was written: the first such error, once.
+  std::optional<Error> take_fault();
+
+ private:
+  void run();
+  std::optional<ReadJob> next_job(std::unique_lock<std::mutex>& lock,
+                                  std::shared_ptr<const CertifiedVersion>& version);
+  messages::ReadReply serve(const ReadJob& job, const CertifiedVersion* version);
+
+  std::shared_ptr<net::Waker> waker_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<ReadJob> jobs_;
+  std::vector<ReadAnswer> answers_;
+  std::shared_ptr<const CertifiedVersion> newest_;
+  std::optional<Error> fault_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,198 @@
+// The main loop and what the core's actions mean (architecture §3, §5).
+#include "replica/replica.hpp"
+
+#include <chrono>
+
+#include <spdlog/spdlog.h>
+
+namespace bftmeta::replica {
+
+using consensus::Actions;
+using messages::ReplicaId;
+using messages::RootCert;
+using messages::Seq;
+
+namespace {
+
+std::uint64_t wall_us() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                        std::chrono::system_clock::now().time_since_epoch())
+                                        .count());
+}
+
+}  // namespace
+
+consensus::Now Replica::now() const {
+  return {static_cast<std::uint64_t>(net::steady_us()), wall_us()};
+}
+
+void Replica::stop() {
+  stopping_ = true;
+  poller_.waker()->wake();
+}
+
+Status Replica::run() {
+  while (!stopping_) BFTMETA_TRY(turn());
+  return sync_log();
+}
+
+Status Replica::turn() {
+  const std::uint64_t mono = now().mono_us;
+  const std::uint64_t due = core_->deadline();
+  poller_.wait(std::chrono::microseconds(due > mono ? due - mono : 0));
+  links_.clear();
+  receive();
+  if (core_->halted()) return {};
+  if (now().mono_us >= core_->deadline() && (!setup_.interceptor || setup_.interceptor->tick()))
+    BFTMETA_TRY(step(consensus::event::Tick{}));
+  BFTMETA_TRY(background());
+  mesh_->flush();  // what needs no disk leaves before the disk is waited for
+  // Only messages are worth a sync: certificates and EXECUTED records ride along with the next.
+  while (!waiting_.empty() && !failure_) BFTMETA_TRY(sync_log());
+  client_port_->flush();
+  mesh_->flush();
+  if (failure_) return tl::make_unexpected(std::move(*failure_));
+  return {};
+}
+
+void Replica::receive() {
+  mesh_->receive([this](ReplicaId from, ByteView bytes) { receive_peer(from, bytes); });
+  client_port_->receive(
+      [this](const net::Route& from, ByteView bytes) { receive_client(from, bytes); });
+}
+
+void Replica::receive_peer(ReplicaId from, ByteView bytes) {
+  if (failure_) return;
+  auto message = messages::decode_peer_frame(context(), bytes);
+  if (!message) {
+    spdlog::warn("peer {}: {}", from, message.error().message);
+    return;
+  }
+  if (setup_.interceptor && !setup_.interceptor->incoming(from, *message)) return;
+  keep(step(consensus::event::Peer{from, std::move(*message)}));
+}
+
+void Replica::keep(Status status) {
+  if (!status && !failure_) failure_ = std::move(status.error());
+}
+
+Status Replica::step(consensus::Event event) {
+  Actions actions;
+  core_->step(std::move(event), now(), actions);
+  return perform(actions);
+}
+
+Status Replica::perform(Actions& actions) {
+  for (consensus::Action& action : actions) {
+    if (auto* append = std::get_if<consensus::action::Append>(&action)) {
+      log_->append(to_log(append->record));
+      ++appended_;
+    } else if (auto* send = std::get_if<consensus::action::Send>(&action)) {
+      if (send->needs_lsn <= durable_)
+        release(*send);
+      else
+        waiting_.push_back(std::move(*send));
+    } else if (auto* cert = std::get_if<consensus::action::Certified>(&action)) {
+      certified(cert->cert);
+    } else if (auto* refuse = std::get_if<consensus::action::Refuse>(&action)) {
+      if (refuse->link <= links_.size())
+        answer(links_[refuse->link - 1],
+               messages::Refusal{refuse->digest, refuse->reason, kRetryMs});
+    } else if (auto* done = std::get_if<consensus::action::AlreadyDone>(&action)) {
+      if (done->link <= links_.size()) answer_again(links_[done->link - 1], *done->item);
+    } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
+      return tl::make_unexpected(std::move(halt->error));
+    }
+  }
+  return {};
+}
+
+void Replica::release(const consensus::action::Send& send) {
+  if (!setup_.interceptor) {
+    const Bytes frame = messages::encode_frame(context(), send.message);
+    if (send.to)
+      mesh_->send(*send.to, frame);
+    else
+      mesh_->broadcast(frame);
+    return;
+  }
+  for (ReplicaId to = 0; to < setup_.genesis.config.n(); ++to) {
+    if (to == setup_.settings.id || (send.to && *send.to != to)) continue;
+    std::vector<messages::PeerMessage> out{send.message};
+    setup_.interceptor->outgoing(to, out);
+    for (const messages::PeerMessage& m : out)
+      mesh_->send(to, messages::encode_frame(context(), m));
+  }
+}
+
+// One group, one sync; then everything whose records it covers may leave.
+Status Replica::sync_log() {
+  BFTMETA_ASSIGN(const storage::Lsn lsn, log_->commit());
+  durable_ = consensus::kRecoveredLsn + lsn;
+  std::vector<consensus::action::Send> waiting;
+  waiting.swap(waiting_);
+  for (consensus::action::Send& send : waiting) {
+    if (send.needs_lsn <= durable_)
+      release(send);
+    else
+      waiting_.push_back(std::move(send));
+  }
+  if (core_->halted()) return {};
+  return step(consensus::event::Durable{durable_});
+}
+
+// ---- certificates, reads and flushes
+
+void Replica::certified(const RootCert& cert) {
+  answers_->certified(
+      cert, [this](const net::Route& to, messages::Reply reply) { answer(to, std::move(reply)); });
+  if (const Machine::Entry* entry = machine_->entry(cert.body.seq)) {
+    published_ = true;
+    reads_->publish({cert, entry->version});
+  } else if (!published_ && machine_->executed_seq() == cert.body.seq) {
+    published_ = true;
+    reads_->publish({cert, machine_->engine().version()});
+  }
+  if (machine_->take_principals_changed()) refresh_members();
+  maybe_flush(cert);
+}
+
+// Only a state whose certificate is known is materialised, and it must be the newest executed one:
+// the write set is taken from the head of the tree (protocol §3.4).
+void Replica::maybe_flush(const RootCert& cert) {
+  if (flusher_->busy() || machine_->executed_seq() != cert.body.seq || cert.body.seq == flush_from_)
+    return;
+  const std::int64_t since = net::steady_us() - flush_started_us_;
+  const bool due = since >= std::int64_t{setup_.settings.flush_interval_ms} * 1000 ||
+                   cert.body.seq - flush_from_ >= setup_.settings.flush_batches;
+  if (!due) return;
+  flush_started_us_ = net::steady_us();
+  flush_from_ = cert.body.seq;
+  execution::Checkpoint checkpoint = machine_->engine().checkpoint();
+  checkpoint.cert = cert;
+  flusher_->start({tree::begin_flush(machine_->engine().head()), std::move(checkpoint)});
+}
+
+// What other threads have finished.
+Status Replica::background() {
+  for (ReadAnswer& a : reads_->take_answers()) answer(a.to, std::move(a.reply));
+  if (auto fault = reads_->take_fault()) {
+    condition_ = fault->message;
+    spdlog::error("{}", fault->message);
+  }
+  auto done = flusher_->poll();
+  if (!done) return {};
+  if (!*done) {
+    condition_ = "flush: " + done->error().message;
+    spdlog::error("{}", condition_);
+    return {};
+  }
+  machine_->engine().rebase(
+      tree::rebase(machine_->engine().head(), (*done)->set, (*done)->snapshot));
+  flushed_seq_ = (*done)->seq;
+  log_->set_flushed(flushed_seq_);
+  spdlog::debug("flushed sequence number {}", flushed_seq_);
+  return step(consensus::event::Flushed{flushed_seq_});
+}
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,120 @@
+// bftmetad without its command line: one main thread drives the consensus core with sockets and the
+// write-ahead log; reads, flushes and blocks have a thread each (architecture §5). A turn: wait;
+// drain all sockets into the core; send what needs no disk; sync the log once if a message waits
+// for it; send the rest. Thread-safety: one thread; stop() from any thread or a signal handler.
+#pragma once
+
+#include <atomic>
+
+#include "blocks/block_server.hpp"
+#include "config/settings.hpp"
+#include "consensus/core.hpp"
+#include "consensus/interceptor.hpp"
+#include "crypto/caching_verifier.hpp"
+#include "net/peer_mesh.hpp"
+#include "replica/answers.hpp"
+#include "replica/flusher.hpp"
+#include "replica/log_archive.hpp"
+#include "replica/read_service.hpp"
+#include "storage/data_dir.hpp"
+
+namespace bftmeta::replica {
+
+struct Setup {
+  config::ReplicaSettings settings;
+  config::Genesis genesis;
+  std::unique_ptr<crypto::Ed25519Signer> signer;  // the vote key
+  crypto::LinkKey link_key;
+  std::unique_ptr<consensus::Interceptor> interceptor;  // nullptr: a correct replica
+};
+
+class Replica {
+ public:
+  // Locks and checks the data directory, binds the ports, recovers. Errors: identity, busy,
+  // permission, corrupt, io, disk_full; each names the object and what to do.
+  static Result<std::unique_ptr<Replica>> open(Setup setup);
+  ~Replica();
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+
+  // Runs until stop() (ok) or until the replica must stop (the reason).
+  Status run();
+  void stop();
+
+  messages::Seq executed_seq() const { return core_->executed_seq(); }
+
+ private:
+  static constexpr std::uint32_t kRetryMs = 20;  // what a refused client is told to wait
+
+  explicit Replica(Setup setup);
+  Status open_storage();
+  Status open_network();
+  void recover();
+
+  Status turn();
+  void receive();
+  void receive_peer(messages::ReplicaId from, ByteView bytes);
+  void receive_client(const net::Route& from, ByteView bytes);
+  void on(const net::Route& from, messages::Submit m);
+  void on(const net::Route& from, messages::Subscribe m);
+  void on(const net::Route& from, messages::Read m);
+  void on(const net::Route& from, const messages::StatusQuery& m);
+  Status background();
+  Status step(consensus::Event event);
+  Status perform(consensus::Actions& actions);
+  void release(const consensus::action::Send& send);
+  Status sync_log();
+  void certified(const messages::RootCert& cert);
+  void maybe_flush(const messages::RootCert& cert);
+  void refresh_members();
+  void answer(const net::Route& to, messages::ReplicaMessage message);
+  void answer_again(const net::Route& to, const messages::ParsedItem& item);
+  void keep(Status status);
+  consensus::Now now() const;
+  crypto::Context context() const { return {cluster_id_, setup_.genesis.config.epoch}; }
+
+  Setup setup_;
+  const Hash cluster_id_;
+  const std::int64_t started_us_;
+  std::atomic<bool> stopping_{false};
+
+  // ---- storage; the directory's lock is held to the end
+  std::optional<storage::DataDirectory> directory_;
+  std::unique_ptr<storage::LmdbPageStore> store_;
+  std::unique_ptr<storage::Log> log_;
+  consensus::Recovered recovered_;
+
+  // ---- agreement
+  crypto::Ed25519Verifier ed25519_;
+  std::unique_ptr<crypto::CachingVerifier> verifier_;
+  std::unique_ptr<Machine> machine_;
+  std::unique_ptr<LogArchive> archive_;
+  std::unique_ptr<consensus::Core> core_;
+  std::unique_ptr<Answers> answers_;
+  std::vector<consensus::action::Send> waiting_;  // for their records
+  consensus::Lsn appended_ = consensus::kRecoveredLsn;
+  consensus::Lsn durable_ = consensus::kRecoveredLsn;
+  std::vector<net::Route> links_;           // of the items of one turn; a token is the position + 1
+  std::optional<Error> failure_;            // why this replica must stop
+  std::map<PublicKey, PublicKey> members_;  // registered clients: link key -> sign key
+  messages::Seq flushed_seq_ = 0;
+  messages::Seq flush_from_ = 0;  // executed seq when the last flush began
+  std::int64_t flush_started_us_ = 0;
+  bool published_ = false;  // a certified version, to the read service
+  std::string condition_ = "ok";
+
+  // ---- network and threads; declared last, destroyed first
+  net::Context net_context_;
+  net::Poller poller_;
+  std::unique_ptr<net::Authenticator> authenticator_;
+  std::shared_ptr<net::Domain> client_domain_;
+  std::shared_ptr<net::Domain> block_domain_;
+  std::unique_ptr<net::PeerMesh> mesh_;
+  std::unique_ptr<net::Server> client_port_;
+  std::unique_ptr<blocks::BlockDirectory> block_directory_;
+  std::unique_ptr<blocks::BlockServer> block_server_;
+  std::unique_ptr<ReadService> reads_;
+  std::unique_ptr<Flusher> flusher_;
+};
+
+}  // namespace bftmeta::replica
