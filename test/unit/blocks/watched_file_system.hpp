@@ -65,6 +65,7 @@ class WatchedFileSystem final : public storage::FileSystem {
       BFTMETA_TRY(fs_.note("write " + path_));
       return real_->write_at(offset, bytes);
     }
+    Status allocate(std::uint64_t size) override { return real_->allocate(size); }
     Status sync_data() override {
       BFTMETA_TRY(fs_.note("sync " + path_));
       return real_->sync_data();
