@@ -59,6 +59,40 @@ TEST_CASE("T3.1 T3.8 power cut at every write, sync and name change, recycling i
   }
 }
 
+TEST_CASE("T3.8 two power cuts in a row while a segment is opened by recycling the oldest") {
+  // With nothing retained, the segment that holds the last state is next in line for recycling as
+  // soon as an empty one stands behind it.
+  LogOptions options = small_options();
+  options.retain_bytes = 0;
+  constexpr std::uint64_t kOperationsOfAStep = 8;
+  using Survival = SimulatedDisk::Survival;
+  for (std::uint64_t first = 0; first < kOperationsOfAStep; ++first) {
+    for (std::uint64_t second = 0; second < kOperationsOfAStep; ++second) {
+      for (const Survival survival : {Survival::none, Survival::all, Survival::some}) {
+        CAPTURE(first);
+        CAPTURE(second);
+        SimulatedDisk disk(first * 10 + second);
+        Writer w(disk, options);
+        REQUIRE(w.create());
+        REQUIRE(w.open());
+        REQUIRE(w.steps(20));
+        // Everything is flushed: no body pins a segment.
+        w.flushed = w.appended;
+        for (const std::uint64_t cut : {first, second}) {
+          disk.restart(survival);
+          REQUIRE(w.open());
+          w.log->set_flushed(w.flushed);
+          disk.cut_power_at(cut);
+          const Status interrupted = w.step();
+          if (interrupted) w.flushed = w.appended;
+        }
+        disk.restart(survival);
+        REQUIRE(w.open());
+      }
+    }
+  }
+}
+
 TEST_CASE("T3.2 any subset of unsynced sectors survives, again and again") {
   std::mt19937_64 random(32);
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
