@@ -20,8 +20,8 @@ enum {
 
 typedef struct bftmeta_proof_result {
   uint8_t cluster_id[32];
-  uint64_t seq;         /* sequence number of the certified root */
-  uint64_t time_us;     /* agreed time of it, microseconds since 1970 */
+  uint64_t seq;     /* sequence number of the certified root */
+  uint64_t time_us; /* agreed time of it, microseconds since 1970 */
   uint8_t state_root[32];
   char path[BFTMETA_PATH_MAX]; /* what the proof is about: "/a/b", "inode 7/a" */
   int exists;                  /* 0: it is proven that there is no such path */

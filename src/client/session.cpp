@@ -70,11 +70,17 @@ void Session::send_next(const Now& now) {
     queue_.pop_front();
   }
   queued_bytes_ -= bytes;
+  flight.barriers = std::exchange(barriers_, {});
+  launch(std::move(flight), std::move(bundle), now);
+}
+
+void Session::send_noop(const Now& now) { launch({}, {}, now); }
+
+void Session::launch(Flight flight, messages::Bundle bundle, const Now& now) {
   if (bundle.operations.empty()) {
     bundle.operations.push_back({own_caller(core_.options), schema::Noop{}});
     flight.waiters.push_back({nullptr, kNever});
   }
-  flight.barriers = std::exchange(barriers_, {});
   flight.number = next_number_++;
   flight.valid_until_us = core_.agreed_time(now) + core_.timeout + kValidityMargin;
   bundle.session_id = id_;
@@ -152,10 +158,10 @@ void Session::retransmit(const Now& now) {
 }
 
 void Session::keep_alive(const Now& now) {
-  if (closing_ || !idle() || now.mono < last_active_ + kKeepAlive) return;
-  // Asleep for a lease: whoever comes next must not be sent into a session that may be gone.
+  if (closing_ || !flights_.empty()) return;
+  // Asleep for a lease: what waits must not be sent into a session that may be gone.
   probing_ = now.mono >= last_active_ + kLeaseDoubt;
-  send_next(now);
+  if (probing_ || (idle() && now.mono >= last_active_ + kKeepAlive)) send_noop(now);
 }
 
 void Session::expire(const Now& now) {
@@ -308,7 +314,10 @@ void Session::finish(Flight& flight, const verify::VerifiedReply& reply, const N
   using Outcome = schema::BundleOutcome;
   const std::string which = "bundle " + std::to_string(flight.number);
   switch (reply.result.outcome) {
-    case Outcome::done: return succeed(flight, reply.result, reply.seq, now);
+    case Outcome::done:
+      if (reply.result.code == schema::Code::ok)
+        return succeed(flight, reply.result, reply.seq, now);
+      break;  // the number was used up by another bundle, which this client never makes
     case Outcome::expired:
       fail_flight(flight, {Errc::unreachable,
                            "operation: its validity passed before it was ordered; it will not "
@@ -327,7 +336,7 @@ void Session::finish(Flight& flight, const verify::VerifiedReply& reply, const N
     case Outcome::session_opened:
     case Outcome::open_refused: break;
   }
-  fail_flight(flight, {Errc::internal, which + ": certified with an outcome that no bundle has"});
+  fail_flight(flight, {Errc::internal, which + ": certified with an outcome that it cannot have"});
   resolved(flight);
 }
 
@@ -347,7 +356,6 @@ void Session::succeed(Flight& flight, schema::BundleResult result, messages::Seq
   flight.waiters.clear();
   for (Barrier& b : std::exchange(flight.barriers, {})) b.done(seq, now);
   last_active_ = std::max(last_active_, flight.first_sent);
-  probing_ = false;
   gather_count_ = count;
   gather_until_ =
       count < 2 ? 0 : now.mono + std::min(kMostGather, core_.bundles.quantile(0.5, 0) / 8);
@@ -367,6 +375,7 @@ void Session::fail_flight(Flight& flight, const Error& error) {
 void Session::resolved(Flight& flight) {
   flight.resolved = true;
   flight.frame = {};
+  probing_ = false;
   last_active_ = std::max(last_active_, flight.first_sent);
   if (++window_credit_ >= 16 && window_ < limits::kSessionWindow) {
     window_credit_ = 0;

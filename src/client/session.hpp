@@ -89,6 +89,8 @@ class Session {
   bool bundle_is_full() const;
   std::size_t outstanding() const;
   void send_next(const Now& now);
+  void send_noop(const Now& now);
+  void launch(Flight flight, messages::Bundle bundle, const Now& now);
   void keep_alive(const Now& now);
   void expire(const Now& now);
   void send_first(Flight& flight, const Now& now);

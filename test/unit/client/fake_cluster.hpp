@@ -1,0 +1,122 @@
+// Replicas as a client sees them, in one process and in virtual time: the real execution engine
+// orders at once what the primary gets, certificates have real signatures, answers are built as a
+// replica builds them. Each replica can be told to lie, to be slow or to be silent.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "client/engine.hpp"
+#include "execution/engine.hpp"
+#include "support/cluster.hpp"
+#include "tree/recorder.hpp"
+
+namespace bftmeta::client::testing {
+
+using messages::Seq;
+
+struct Behaviour {
+  bool connected = true;
+  bool silent = false;         // takes everything, answers nothing
+  bool deaf_to_items = false;  // neither orders nor forwards
+  bool busy = false;           // refuses items
+  bool mute_replies = false;   // executes, but never sends a REPLY
+  Micros delay = 500;          // of each answer
+  std::uint32_t copies = 1;    // of each REPLY
+  std::function<void(messages::Reply&)> reply_lie;
+  std::function<void(messages::ReadReply&)> read_lie;
+  std::optional<Seq> reads_at;  // answers reads from this root, whatever was asked for
+  std::function<void(messages::Read&)> read_twist;  // changes the question that it answers
+};
+
+class FakeCluster final : public Port {
+ public:
+  explicit FakeCluster(std::uint32_t clients = 2);
+
+  // ---- Port
+  void send(ReplicaId to, ByteView message) override;
+  ReplicaSet connected() const override;
+
+  // ---- the world
+  Now now{1'000'000, 1'700'000'000'000'000};
+  // Delivers what is due at now.mono.
+  void deliver(const std::function<void(ReplicaId, ByteView)>& sink);
+  Micros next_delivery() const { return mail_.empty() ? kNever : mail_.begin()->first; }
+
+  Behaviour& replica(ReplicaId r) { return behaviours_[r]; }
+  messages::View view = 0;
+  bool order = true;  // false: items are taken but not executed before order_held()
+  void order_held();
+
+  // A batch of these items now (of other clients too); empty: time passes.
+  Seq execute(std::vector<messages::Item> items);
+  // Agreed and lease time pass in steps that leases count in full.
+  void pass_time(std::uint64_t microseconds);
+  // An operation of another client, in a session of its own.
+  schema::BundleResult other_client(schema::OperationBody body);
+
+  Seq seq() const { return engine_.executed_seq(); }
+  messages::RootCert cert(Seq seq) const;
+  const tree::Version& version(Seq seq) const { return versions_[seq]; }
+  messages::Reply reply_to(const Hash& digest) const;
+
+  test::Cluster keys;
+
+  // ---- what the client sent
+  struct Sent {
+    ReplicaId to = 0;
+    messages::Item item;
+    std::size_t operations = 0;  // 0: SESSION-OPEN
+  };
+  std::vector<Sent> items;
+  std::vector<std::pair<ReplicaId, messages::Read>> reads;
+
+ private:
+  void on(ReplicaId r, const messages::Submit& m);
+  void on(ReplicaId r, const messages::Subscribe& m);
+  void on(ReplicaId r, messages::Read m);
+  void on(ReplicaId r, const messages::StatusQuery& m);
+  void answer(ReplicaId from, const messages::ReplicaMessage& message, std::uint32_t copies = 1);
+  void answer_item(ReplicaId from, const Hash& digest);
+
+  std::vector<Behaviour> behaviours_;
+  execution::Engine engine_;
+  std::vector<tree::Version> versions_;               // by seq
+  std::vector<execution::Executed> executed_;         // [seq - 1]
+  std::map<Hash, std::pair<Seq, std::size_t>> done_;  // request -> batch and index, first time
+  std::map<Id16, std::set<ReplicaId>> subscribers_;
+  std::map<Hash, std::set<ReplicaId>> opens_;
+  std::vector<messages::Item> held_;
+  std::set<Hash> taken_;
+  std::multimap<Micros, std::pair<ReplicaId, Bytes>> mail_;
+  Id16 other_session_{};
+  std::uint64_t other_number_ = 0;
+};
+
+// A client engine over the fake cluster, and the loop that drives both.
+struct Harness {
+  explicit Harness(std::function<void(Options&)> change = {});
+
+  // Runs until `done` or until `limit` of virtual time is over; whether it is done.
+  bool run(const std::function<bool()>& done, Micros limit = 60'000'000);
+  void run_for(Micros time);
+
+  Result<schema::OpResult> execute(schema::OperationBody body);
+  Result<ReadResult> read(std::vector<schema::QueryBody> queries,
+                          ReadMode mode = ReadMode::verified);
+
+  FakeCluster cluster;
+  Options options;
+  std::vector<Fault> faults;
+  std::unique_ptr<Engine> engine;
+
+ private:
+  void turn();
+  ReplicaSet connected_ = 0;
+};
+
+schema::MakeNode make_file(const std::string& name);
+schema::GetInode path(const std::string& name);  // below the root directory; "" the root itself
+schema::Caller root_user();
+
+}  // namespace bftmeta::client::testing
