@@ -129,9 +129,10 @@ TEST_CASE("one replica away: everything works; two away: a put fails within its 
 TEST_CASE("a replica without the block, or with a rotten one, is passed over") {
   Cluster cluster;
   const auto store = cluster.open();
-  const Bytes content = to_bytes("only on the last");
+  const Bytes content = to_bytes("not on the first");
   const Hash digest = crypto::sha256(content);
   REQUIRE(cluster.hosts[3].directory->put(content));
+  REQUIRE(cluster.hosts[1].directory->put(content));
   REQUIRE(cluster.hosts[2].directory->put(content));
   const std::string hex = to_hex(digest);
   test::write_text(cluster.temp / ("replica-2/" + hex.substr(0, 2) + "/" + hex.substr(2)), "rot");

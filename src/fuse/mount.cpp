@@ -1,0 +1,161 @@
+#include "fuse/mount.hpp"
+
+#include "fuse/log.hpp"
+#include "net/context.hpp"
+
+namespace bftmeta::fuse {
+
+namespace {
+
+constexpr std::size_t kUploadThreads = 4;
+// Well inside the grace of an unlinked file (limits::kOrphanGraceUs, 120 s).
+constexpr auto kSweepInterval = std::chrono::seconds(30);
+
+std::int64_t wall_clock_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+void pause_before_retry(unsigned attempt) {
+  std::this_thread::sleep_for(
+      std::chrono::milliseconds(std::min(2U << std::min(attempt, 7U), 250U)));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Mount>> Mount::connect(const MountOptions& options) {
+  std::unique_ptr<Mount> mount(new Mount(options));
+  BFTMETA_TRY(mount->start());
+  return mount;
+}
+
+Status Mount::start() {
+  auto passphrase = crypto::PassphraseSource::terminal();
+  BFTMETA_ASSIGN(client::Options client_options,
+                 client::load_options(options.client_toml, passphrase));
+  context = std::make_shared<net::Context>();
+  client_options.context = context;
+  client_options.timeout = options.timeout;
+  client_options.on_fault = [](const client::Fault& fault) {
+    log_line("replica " + std::to_string(fault.replica) + " was caught at seq " +
+             std::to_string(fault.seq) + ": " + fault.why + "; it is not asked for ten minutes");
+  };
+  const crypto::LinkKey link_key = client_options.link_key;
+  config::Config config = client_options.genesis.config;
+  const crypto::Context cluster{client_options.genesis.cluster_id(), config.epoch};
+  for (const config::EndpointOverride& endpoint : client_options.endpoints) {
+    if (endpoint.replica >= config.n()) continue;  // refused by the client already
+    config.replicas[endpoint.replica].host = endpoint.host;
+    config.replicas[endpoint.replica].port = endpoint.port;
+  }
+  BFTMETA_ASSIGN(client, client::Client::connect(std::move(client_options)));
+  blocks::ReplicaStoreOptions store_options;
+  store_options.timeout = options.timeout;
+  store_options.report = log_line;
+  BFTMETA_ASSIGN(replicas, blocks::ReplicaStore::open(*context, link_key, config, cluster,
+                                                      std::move(store_options)));
+  BFTMETA_TRY(client->wait_ready(options.timeout));
+
+  metadata = std::make_unique<ClusterMetadata>(*client, options.read_mode);
+  const auto root = metadata->inode({}, {});
+  if (!root)
+    return fail(
+        root.error().error == EACCES || root.error().error == EPERM ? Errc::permission : Errc::io,
+        "the root directory cannot be read: " +
+            (root.error().reason.empty() ? std::generic_category().message(root.error().error)
+                                         : root.error().reason));
+
+  cache = std::make_unique<blocks::BlockCache>(*replicas, options.block_cache);
+  uploader = std::make_unique<Uploader>(*replicas, kUploadThreads);
+  services = std::make_unique<FileServices>(
+      FileServices{*metadata, *cache, *uploader, budget, wall_clock_ns, pause_before_retry});
+  files = std::make_unique<OpenFiles>(*services);
+  sweeper_ = std::thread([this] { keep_unlinked(); });
+  return {};
+}
+
+Mount::~Mount() {
+  {
+    std::lock_guard lock(sweep_mutex_);
+    stopping_ = true;
+  }
+  sweep_wanted_.notify_all();
+  if (sweeper_.joinable()) sweeper_.join();
+  files.reset();
+  uploader.reset();
+  if (client) {
+    if (const Status closed = client->close(); !closed) log_line(closed.error().message);
+  }
+}
+
+Outcome<void> Mount::flush_all() {
+  Outcome<void> first;
+  for (const OpenFilePtr& file : files->all()) {
+    if (file->gone) continue;
+    const Outcome<void> flushed = file->data.flush();
+    if (flushed) continue;
+    log_line("inode " + std::to_string(file->ino) +
+             ": written data is lost at unmount: " + flushed.error().reason);
+    if (first) first = flushed;
+  }
+  return first;
+}
+
+void Mount::look_for_unlinked() {
+  {
+    std::lock_guard lock(sweep_mutex_);
+    sweep_now_ = true;
+  }
+  sweep_wanted_.notify_all();
+}
+
+void Mount::keep_unlinked() {
+  std::unique_lock lock(sweep_mutex_);
+  while (!stopping_) {
+    sweep_wanted_.wait_for(lock, kSweepInterval, [this] { return sweep_now_ || stopping_; });
+    if (stopping_) return;
+    sweep_now_ = false;
+    lock.unlock();
+    sweep();
+    lock.lock();
+  }
+}
+
+// Another client, or a rename over it, may have unlinked a file that is open here.
+void Mount::sweep() {
+  const std::vector<OpenFilePtr> open = files->all();
+  for (std::size_t at = 0; at < open.size(); at += limits::kMaxQueriesPerRead) {
+    const std::size_t end = std::min(open.size(), at + limits::kMaxQueriesPerRead);
+    std::vector<std::uint64_t> inos;
+    for (std::size_t i = at; i < end; ++i) inos.push_back(open[i]->ino);
+    const auto found = metadata->inodes({}, inos);
+    if (!found) return;  // next time; the grace is longer
+    for (std::size_t i = at; i < end; ++i) {
+      const auto& attributes = (*found)[i - at];
+      if (!attributes || attributes->nlink > 0) continue;
+      open[i]->gone = true;
+      hold(*open[i], {});
+    }
+  }
+}
+
+void Mount::hold(OpenFile& file, const schema::Caller& caller) {
+  const auto held = metadata->apply(caller, schema::Hold{file.ino, false});
+  if (held)
+    file.held = true;
+  else
+    log_line("inode " + std::to_string(file.ino) +
+             " is open and unlinked, and could not be kept: " + held.error().reason);
+}
+
+void Mount::let_go(OpenFile& file, const schema::Caller& caller) {
+  if (!file.held) return;
+  const auto released = metadata->apply(caller, schema::Hold{file.ino, true});
+  // The hold of a session that has ended went with it.
+  if (!released && released.error().code != schema::Code::no_entry)
+    log_line("inode " + std::to_string(file.ino) +
+             ": its hold could not be released: " + released.error().reason);
+}
+
+}  // namespace bftmeta::fuse
