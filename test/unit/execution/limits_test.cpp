@@ -70,6 +70,25 @@ TEST_CASE("T8.3 a principal at its limit loses its idlest session, ties by id, e
   CHECK(principal->sessions == limits::kMaxSessionsPerPrincipal);
 }
 
+TEST_CASE("an eviction in a batch that failed is forgotten: the retry evicts the same session") {
+  World w;
+  const Id16 other = w.open(1);
+  open_many(w, 0, limits::kMaxSessionsPerPrincipal, 1);
+  tree::MemoryPageStore store;
+  Engine engine = reopened(w.cluster, w.engine, store);
+  const messages::ParsedBatch batch =
+      w.next_batch({unsigned_open(w, 0, 5000), w.bundle(1, other, 1, {schema::Noop{}})});
+
+  Bytes kept;
+  REQUIRE(engine.version().get(keys::session(other), kept) == tree::Found::value);
+  store.tamper_leaf(keys::session(other), std::nullopt);
+  REQUIRE_FALSE(engine.execute(batch).has_value());
+  store.tamper_leaf(keys::session(other), kept);
+  const auto retried = engine.execute(batch);
+  REQUIRE(retried.has_value());
+  CHECK(retried->body == w.engine.execute(batch)->body);
+}
+
 TEST_CASE("leases that end together: 64 in a batch, and all of them dead at once") {
   World w;
   const std::vector<Id16> ids = open_many(w, 0, 200, 1);
