@@ -4,8 +4,9 @@
 
 namespace bftmeta::replica {
 
-Flusher::Flusher(storage::LmdbPageStore& store, std::shared_ptr<net::Waker> waker)
-    : store_(store), waker_(std::move(waker)), thread_([this] { run(); }) {}
+Flusher::Flusher(storage::LmdbPageStore& store, storage::Log& log,
+                 std::shared_ptr<net::Waker> waker)
+    : store_(store), log_(log), waker_(std::move(waker)), thread_([this] { run(); }) {}
 
 Flusher::~Flusher() {
   {
@@ -36,7 +37,13 @@ std::optional<Result<FlushDone>> Flusher::poll() {
 void Flusher::run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stopping_ || job_.has_value(); });
+    constexpr std::chrono::milliseconds kPrepareEvery{200};
+    if (!changed_.wait_for(lock, kPrepareEvery, [this] { return stopping_ || job_.has_value(); })) {
+      lock.unlock();
+      prepare_log();
+      lock.lock();
+      continue;
+    }
     if (!job_) return;
     FlushJob job = std::move(*job_);
     job_.reset();
@@ -45,6 +52,14 @@ void Flusher::run() {
     lock.lock();
     done_ = std::move(result);
     waker_->wake();
+  }
+}
+
+// An error here is not lost: the commit that needs the segment meets it again.
+void Flusher::prepare_log() {
+  while (true) {
+    const auto more = log_.prepare_space();
+    if (!more || !*more) return;
   }
 }
 

@@ -10,6 +10,7 @@
 #include "execution/checkpoint.hpp"
 #include "net/poller.hpp"
 #include "storage/lmdb_store.hpp"
+#include "storage/log.hpp"
 #include "tree/flush.hpp"
 
 namespace bftmeta::replica {
@@ -30,7 +31,7 @@ class Flusher {
   // Records per slice; about 5 ms, after which other threads get the core (architecture §5).
   static constexpr std::size_t kSliceRecords = 2000;
 
-  Flusher(storage::LmdbPageStore& store, std::shared_ptr<net::Waker> waker);
+  Flusher(storage::LmdbPageStore& store, storage::Log& log, std::shared_ptr<net::Waker> waker);
   ~Flusher();  // finishes the job under way
 
   bool busy() const { return busy_; }
@@ -43,8 +44,10 @@ class Flusher {
  private:
   void run();
   Result<FlushDone> flush(FlushJob job);
+  void prepare_log();
 
   storage::LmdbPageStore& store_;
+  storage::Log& log_;
   std::shared_ptr<net::Waker> waker_;
   bool busy_ = false;
   std::mutex mutex_;

@@ -92,7 +92,7 @@ Status Replica::open_storage() {
                                     "could contradict itself and must be replaced under a "
                                     "new key");
   for (storage::Record& record : opened.recovered.records) {
-    BFTMETA_ASSIGN(auto converted, from_log(std::move(record)));
+    BFTMETA_ASSIGN(auto converted, storage::from_log(std::move(record)));
     recovered_.records.push_back(std::move(converted));
   }
   return {};
@@ -127,12 +127,12 @@ Status Replica::open_network() {
   poller_.add(*mesh_);
   poller_.add(*client_port_);
   reads_ = std::make_unique<ReadService>(poller_.waker());
-  flusher_ = std::make_unique<Flusher>(*store_, poller_.waker());
+  flusher_ = std::make_unique<Flusher>(*store_, *log_, poller_.waker());
   return {};
 }
 
 void Replica::recover() {
-  archive_ = std::make_unique<LogArchive>(*log_);
+  archive_ = std::make_unique<storage::LogArchive>(*log_);
   consensus::Options options;
   options.self = setup_.settings.id;
   options.cluster_id = cluster_id_;
@@ -140,11 +140,7 @@ void Replica::recover() {
   core_ = std::make_unique<consensus::Core>(std::move(options), *setup_.signer, *verifier_,
                                             *machine_, *archive_);
   answers_ = std::make_unique<Answers>(*machine_);
-  log_->set_state_provider([this] {
-    std::vector<storage::Record> state;
-    for (const consensus::Record& record : core_->control_state()) state.push_back(to_log(record));
-    return state;
-  });
+  log_->set_state_provider([this] { return storage::to_state_group(core_->control_state()); });
   refresh_members();
   consensus::Actions actions;
   core_->start(std::move(recovered_), now(), actions);

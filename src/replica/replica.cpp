@@ -85,7 +85,7 @@ Status Replica::step(consensus::Event event) {
 Status Replica::perform(Actions& actions) {
   for (consensus::Action& action : actions) {
     if (auto* append = std::get_if<consensus::action::Append>(&action)) {
-      log_->append(to_log(append->record));
+      log_->append(storage::to_log(append->record));
       ++appended_;
     } else if (auto* send = std::get_if<consensus::action::Send>(&action)) {
       if (send->needs_lsn <= durable_)

@@ -14,8 +14,8 @@
 #include "net/peer_mesh.hpp"
 #include "replica/answers.hpp"
 #include "replica/flusher.hpp"
-#include "replica/log_archive.hpp"
 #include "replica/read_service.hpp"
+#include "storage/consensus_log.hpp"
 #include "storage/data_dir.hpp"
 
 namespace bftmeta::replica {
@@ -88,7 +88,7 @@ class Replica {
   crypto::Ed25519Verifier ed25519_;
   std::unique_ptr<crypto::CachingVerifier> verifier_;
   std::unique_ptr<Machine> machine_;
-  std::unique_ptr<LogArchive> archive_;
+  std::unique_ptr<storage::LogArchive> archive_;
   std::unique_ptr<consensus::Core> core_;
   std::unique_ptr<Answers> answers_;
   std::vector<consensus::action::Send> waiting_;  // for their records

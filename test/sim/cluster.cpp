@@ -13,8 +13,12 @@ namespace {
 constexpr std::uint64_t kClientRetryUs = 250'000;
 constexpr std::uint64_t kForeverUs = 4'000'000'000'000'000;  // valid_until far beyond any run
 
+// Real Ed25519 public keys, because registration checks that they are points; IdealSigner signs in
+// their name.
 PublicKey key_of(const char* role, std::uint64_t id) {
-  return crypto::Hasher(tags::Domain::key_fingerprint).update(view(role)).update_u64(id).finish();
+  const Hash seed =
+      crypto::Hasher(tags::Domain::key_fingerprint).update(view(role)).update_u64(id).finish();
+  return crypto::Ed25519Signer(seed).public_key();
 }
 
 }  // namespace

@@ -34,37 +34,6 @@ class Host::RecordingMachine final : public consensus::StateMachine {
   Machine& machine_;
 };
 
-class Host::LogArchive final : public consensus::Archive {
- public:
-  LogArchive(const LogDevice& log, crypto::Context context) : log_(log), context_(context) {}
-  std::optional<messages::BatchHeader> header(Seq seq) const override {
-    return last<messages::BatchHeader>(RecordKind::executed, seq);
-  }
-  std::optional<messages::Batch> batch(Seq seq, const Hash& digest) const override {
-    for (const Bytes& bytes : log_.read(RecordKind::body, seq)) {
-      auto batch = decode<messages::Batch>(bytes, "batch");
-      if (batch && messages::batch_digest(context_, *batch) == digest) return std::move(*batch);
-    }
-    return std::nullopt;
-  }
-  std::optional<messages::RootCert> certificate(Seq seq) const override {
-    return last<messages::RootCert>(RecordKind::certificate, seq);
-  }
-
- private:
-  template <class T>
-  std::optional<T> last(RecordKind kind, Seq seq) const {
-    const auto found = log_.read(kind, seq);
-    if (found.empty()) return std::nullopt;
-    auto value = decode<T>(found.back(), "record");
-    if (!value) return std::nullopt;
-    return std::move(*value);
-  }
-
-  const LogDevice& log_;
-  crypto::Context context_;
-};
-
 Host::Host(HostSetup setup, Scheduler& scheduler, Random random, HostCallbacks callbacks)
     : setup_(std::move(setup)),
       scheduler_(scheduler),
@@ -81,21 +50,21 @@ consensus::Now Host::now() const {
 
 void Host::start() {
   ++incarnation_;
-  machine_ = flushed_machine_ ? flushed_machine_->clone() : setup_.fresh_machine();
+  machine_ = flushed_machine_ ? flushed_machine_->reopen() : setup_.fresh_machine();
   recording_ = std::make_unique<RecordingMachine>(*this, *machine_);
-  archive_ = std::make_unique<LogArchive>(
-      *setup_.log, crypto::Context{setup_.options.cluster_id, setup_.options.config.epoch});
+  consensus::Recovered recovered;
+  recovered.records = setup_.log->recover();
+  recovered.flushed_cert = flushed_cert_;
+  recovered.flushed = machine_->executed_seq();
+  archive_ = setup_.log->archive({setup_.options.cluster_id, setup_.options.config.epoch});
   core_ = std::make_unique<consensus::Core>(setup_.options, *setup_.signer, *setup_.verifier,
                                             *recording_, *archive_);
+  setup_.log->set_state([this] { return core_->control_state(); });
   appended_ = durable_ = consensus::kRecoveredLsn;
   syncing_ = false;
   timer_at_ = 0;
   answered_ = machine_->executed_seq();
   last_flush_us_ = scheduler_.now();
-  consensus::Recovered recovered;
-  recovered.records = setup_.log->recover();
-  recovered.flushed_cert = flushed_cert_;
-  recovered.flushed = machine_->executed_seq();
   consensus::Actions actions;
   core_->start(std::move(recovered), now(), actions);
   perform(actions);
@@ -204,7 +173,7 @@ void Host::certified(const messages::RootCert& cert) {
       callbacks_.certified(id(), o, answered_ + 1);
   if (machine_->executed_seq() == seq && scheduler_.now() - last_flush_us_ >= kFlushEveryUs) {
     last_flush_us_ = scheduler_.now();
-    flushed_machine_ = machine_->clone();
+    flushed_machine_ = machine_->flush();
     flushed_cert_ = cert;
     setup_.log->flushed(seq);
     const std::uint64_t incarnation = incarnation_;

@@ -52,7 +52,6 @@ class Host {
 
  private:
   class RecordingMachine;
-  class LogArchive;
 
   void step(consensus::Event event);
   void perform(consensus::Actions& actions);
@@ -73,7 +72,7 @@ class Host {
   std::uint64_t incarnation_ = 0;
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<RecordingMachine> recording_;
-  std::unique_ptr<LogArchive> archive_;
+  std::unique_ptr<consensus::Archive> archive_;
   std::unique_ptr<consensus::Core> core_;
   std::vector<consensus::action::Send> waiting_;  // for their records
   consensus::Lsn appended_ = consensus::kRecoveredLsn;

@@ -21,8 +21,11 @@ struct Outcome {
 class Machine : public consensus::StateMachine {
  public:
   virtual std::vector<Outcome> outcomes(messages::Seq seq) const = 0;
-  // The state as a page store would hold it: survives a crash of its replica.
-  virtual std::unique_ptr<Machine> clone() const = 0;
+  // Flushes the state into a store that survives a crash of the replica; the result stands for what
+  // the store holds.
+  virtual std::unique_ptr<Machine> flush() = 0;
+  // A machine that starts from that.
+  virtual std::unique_ptr<Machine> reopen() const = 0;
 };
 
 }  // namespace bftmeta::sim

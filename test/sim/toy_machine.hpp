@@ -63,7 +63,8 @@ class ToyMachine final : public Machine {
     return it == outcomes_.end() ? std::vector<Outcome>{} : it->second;
   }
 
-  std::unique_ptr<Machine> clone() const override { return std::make_unique<ToyMachine>(*this); }
+  std::unique_ptr<Machine> flush() override { return reopen(); }
+  std::unique_ptr<Machine> reopen() const override { return std::make_unique<ToyMachine>(*this); }
 
  private:
   Outcome run(messages::Seq seq, const messages::ParsedItem& item) {

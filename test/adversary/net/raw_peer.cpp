@@ -65,23 +65,14 @@ Bytes zmtp_greeting(std::string_view mechanism, bool as_server) {
 
 RawDealer::RawDealer(const crypto::LinkKey& key, const PublicKey& server_key, std::uint16_t port,
                      std::string_view routing_id)
-    : socket_(context_.get(), ZMQ_DEALER), events_(context_, socket_, {}, ZMQ_EVENT_ALL) {
+    : socket_(context_.get(), ZMQ_DEALER) {
   net::set_curve_keys(socket_, key);
   socket_.set_key(ZMQ_CURVE_SERVERKEY, server_key);
   if (!routing_id.empty()) socket_.set_text(ZMQ_ROUTING_ID, routing_id);
   connect(port);
 }
 
-RawDealer::RawDealer(std::uint16_t port)
-    : socket_(context_.get(), ZMQ_DEALER), events_(context_, socket_, {}, ZMQ_EVENT_ALL) {
-  connect(port);
-}
-
-bool RawDealer::lost_connection() {
-  for (net::ConnectionEvent event; events_.next_event(event);)
-    if (event.type == ZMQ_EVENT_CONNECT_RETRIED) return true;
-  return false;
-}
+RawDealer::RawDealer(std::uint16_t port) : socket_(context_.get(), ZMQ_DEALER) { connect(port); }
 
 void RawDealer::connect(std::uint16_t port) {
   if (zmq_connect(socket_.get(), endpoint_of(port).c_str()) != 0)
@@ -132,7 +123,6 @@ void Proxy::run() {
     if (client < 0) continue;
     forward(client, rules);
     ::close(client);
-    if (rules.only_one) return;
     rules = {};
   }
 }

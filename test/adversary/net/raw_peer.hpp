@@ -8,7 +8,6 @@
 #include <string>
 #include <thread>
 
-#include "net/connection_audit.hpp"
 #include "net/context.hpp"
 #include "net/socket.hpp"
 
@@ -47,8 +46,6 @@ class RawDealer {
   // One part; false when libzmq does not take it.
   bool send(ByteView part, bool more = false);
   bool send_message(std::string_view message);  // in a well-formed frame
-  // True once the connection has been lost and libzmq has begun to try again.
-  bool lost_connection();
   // The next frame, or nothing.
   std::optional<Bytes> receive();
   net::Socket& socket() { return socket_; }
@@ -57,17 +54,15 @@ class RawDealer {
   void connect(std::uint16_t port);
   net::Context context_;
   net::Socket socket_;
-  net::ConnectionAudit events_;
 };
 
 struct ProxyRules {
   std::size_t cut_after = std::numeric_limits<std::size_t>::max();  // bytes towards the server
   std::size_t flip_byte = std::numeric_limits<std::size_t>::max();  // its index on that way
   std::size_t bytes_per_ms = std::numeric_limits<std::size_t>::max();
-  bool only_one = false;
 };
 
-// Forwards every connection to `port`; the rules hold for the first one only, or there is only one.
+// Forwards every connection to `port`; the rules hold for the first one only.
 class Proxy {
  public:
   Proxy(std::uint16_t port, ProxyRules rules);

@@ -131,20 +131,17 @@ TEST_CASE("attack: a multi-part message without end is cut off before it fills t
   auto options = client_port_options();
   options.outbox.max_frame = 64 * 1024;  // cut off at 1 MiB
   Scene scene(options);
-  test::Proxy slow_line(scene.loop.server->port(), {.bytes_per_ms = 16 * 1024, .only_one = true});
+  test::Proxy slow_line(scene.loop.server->port(), {.bytes_per_ms = 16 * 1024});
   RawDealer dealer(scene.mallory, scene.loop.server_key.public_key, slow_line.port());
   constexpr std::size_t kPart = 16 * 1024;
-  constexpr std::size_t kTotal = 64 * 1024 * 1024;
+  constexpr std::size_t kTotal = 256 * 1024 * 1024;
   // libzmq hands a message on when it is complete: the length is as good as endless for the line.
   for (std::size_t sent = 0; sent < kTotal; sent += kPart)
     REQUIRE(dealer.send(Bytes(kPart, 1), true));
   dealer.send(Bytes(1, 1));
   REQUIRE(scene.loop.run_until(
       [&] { return scene.loop.server->connection_counters().shut_endless_message > 0; }));
-  // Else the sender's own libzmq may stop this process: closed in the middle of a long message, it
-  // asserts that it still finds the rest.
-  REQUIRE(scene.loop.run_until([&] { return dealer.lost_connection(); }));
-  CHECK(slow_line.forwarded() < kTotal / 2);
+  CHECK(slow_line.forwarded() < kTotal / 4);
   CHECK(scene.from_mallory() == 0);
   scene.check_good_peer();
 }

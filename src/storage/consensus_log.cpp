@@ -1,22 +1,21 @@
-#include "replica/log_archive.hpp"
+#include "storage/consensus_log.hpp"
 
-namespace bftmeta::replica {
+namespace bftmeta::storage {
 
 using consensus::RecordKind;
 using messages::Seq;
 
-storage::Record to_log(const consensus::Record& record) {
-  storage::Record out;
+Record to_log(const consensus::Record& record) {
+  Record out;
   out.kind = static_cast<std::uint8_t>(record.kind);
-  out.record_class = consensus::is_control(record.kind) ? storage::RecordClass::control
-                                                        : storage::RecordClass::body;
+  out.record_class = consensus::is_control(record.kind) ? RecordClass::control : RecordClass::body;
   out.seq = record.seq;
   out.digest = record.digest;
   out.payload = record.payload;
   return out;
 }
 
-Result<consensus::Record> from_log(storage::Record record) {
+Result<consensus::Record> from_log(Record record) {
   const auto kind = static_cast<RecordKind>(record.kind);
   if (!valid_value(kind))
     return fail(Errc::corrupt, "write-ahead log: record of unknown kind " +
@@ -25,11 +24,19 @@ Result<consensus::Record> from_log(storage::Record record) {
   return consensus::Record{kind, record.seq, std::move(record.payload), record.digest};
 }
 
+std::vector<Record> to_state_group(const std::vector<consensus::Record>& state) {
+  std::vector<Record> group;
+  for (const consensus::Record& record : state) {
+    group.push_back(to_log(record));
+    group.back().record_class = RecordClass::control;
+  }
+  return group;
+}
+
 namespace {
 
 template <class T>
-std::optional<T> read(const storage::Log& log, RecordKind kind, Seq seq,
-                      const std::optional<Hash>& digest) {
+std::optional<T> read(const Log& log, RecordKind kind, Seq seq, const std::optional<Hash>& digest) {
   const auto bytes = log.read(static_cast<std::uint8_t>(kind), seq, digest);
   if (!bytes || !*bytes) return std::nullopt;
   auto value = decode<T>(**bytes, "log record");
@@ -51,4 +58,4 @@ std::optional<messages::RootCert> LogArchive::certificate(Seq seq) const {
   return read<messages::RootCert>(log_, RecordKind::certificate, seq, std::nullopt);
 }
 
-}  // namespace bftmeta::replica
+}  // namespace bftmeta::storage

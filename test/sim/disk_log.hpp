@@ -1,0 +1,30 @@
+// The production write-ahead log on a simulated disk: a crash keeps any subset of the sectors that
+// were not synced.
+#pragma once
+
+#include "sim/disk.hpp"
+#include "sim/log_device.hpp"
+#include "storage/consensus_log.hpp"
+
+namespace bftmeta::sim {
+
+class DiskLog final : public LogDevice {
+ public:
+  explicit DiskLog(Random random);
+
+  void append(const consensus::Record& record) override;
+  bool sync() override;
+  void crash(Random& random) override;
+  std::vector<consensus::Record> recover() override;
+  void set_state(std::function<std::vector<consensus::Record>()> state) override;
+  void flushed(consensus::Seq seq) override;
+  std::unique_ptr<consensus::Archive> archive(crypto::Context context) const override;
+
+ private:
+  SimulatedDisk disk_;
+  std::unique_ptr<storage::Log> log_;
+  consensus::Seq flushed_ = 0;
+  std::function<std::vector<consensus::Record>()> state_;
+};
+
+}  // namespace bftmeta::sim

@@ -1,0 +1,43 @@
+// The production engine as a simulated replica's state machine, with a page store in memory that
+// survives crashes.
+#pragma once
+
+#include "execution/engine.hpp"
+#include "sim/machine.hpp"
+#include "tree/flush.hpp"
+#include "tree/memory_page_store.hpp"
+
+namespace bftmeta::sim {
+
+class EngineMachine final : public Machine {
+ public:
+  static std::unique_ptr<Machine> genesis(const config::Genesis& genesis,
+                                          const crypto::Verifier& verifier);
+
+  messages::Seq executed_seq() const override { return engine_.executed_seq(); }
+  Hash history_hash() const override { return engine_.checkpoint().history_hash; }
+  Result<consensus::Outcome> execute(const messages::ParsedBatch& batch) override;
+  consensus::Admission admit(const messages::ParsedItem& item) const override;
+  std::uint64_t last_bundle(const Id16& session) const override;
+  std::vector<Outcome> outcomes(messages::Seq seq) const override;
+  std::unique_ptr<Machine> flush() override;
+  std::unique_ptr<Machine> reopen() const override;
+
+  const execution::Engine& engine() const { return engine_; }
+
+ private:
+  EngineMachine(const config::Genesis& genesis, const crypto::Verifier& verifier,
+                execution::Engine engine, std::shared_ptr<tree::MemoryPageStore> store)
+      : genesis_(genesis),
+        verifier_(verifier),
+        engine_(std::move(engine)),
+        store_(std::move(store)) {}
+
+  config::Genesis genesis_;
+  const crypto::Verifier& verifier_;
+  execution::Engine engine_;
+  std::shared_ptr<tree::MemoryPageStore> store_;
+  std::map<messages::Seq, std::vector<Outcome>> outcomes_;
+};
+
+}  // namespace bftmeta::sim

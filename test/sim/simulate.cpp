@@ -1,0 +1,63 @@
+// simulate: runs the swarm over many seeds and prints a table by strategy. Exit code 1 if an oracle
+// fired; the first failing seed is printed with what it found.
+#include <chrono>
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+
+#include "sim/swarm.hpp"
+
+using namespace bftmeta;
+
+namespace {
+
+struct Row {
+  std::uint64_t runs = 0, batches = 0, view_changes = 0, crashes = 0, dropped = 0, lies = 0,
+                violations = 0;
+};
+
+void print_table(const std::map<std::string, Row>& rows) {
+  std::printf("%-22s %7s %9s %13s %8s %9s %8s %11s\n", "strategy", "runs", "batches",
+              "view changes", "crashes", "dropped", "lies", "violations");
+  for (const auto& [name, r] : rows)
+    std::printf("%-22s %7lu %9lu %13lu %8lu %9lu %8lu %11lu\n", name.c_str(), r.runs, r.batches,
+                r.view_changes, r.crashes, r.dropped, r.lies, r.violations);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("simulate: the swarm over many seeds");
+  std::uint64_t seeds = 200;
+  std::uint64_t start = 1;
+  std::uint64_t minutes = 0;
+  sim::SwarmOptions options;
+  app.add_option("--seeds", seeds, "how many");
+  app.add_option("--start", start, "the first one");
+  app.add_option("--minutes", minutes, "stop after this long; 0: no limit");
+  app.add_option("--strategy", options.strategy, "only this one, or 'none'");
+  app.add_option("--replicas", options.n, "4 or 7; 0: by the seed");
+  CLI11_PARSE(app, argc, argv);
+  std::map<std::string, Row> rows;
+  bool failed = false;
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::uint64_t seed = start; seed < start + seeds; ++seed) {
+    if (minutes != 0 && std::chrono::steady_clock::now() - begin > std::chrono::minutes(minutes))
+      break;
+    const sim::SwarmRun run = sim::run_swarm(seed, options);
+    Row& row = rows[run.strategy];
+    ++row.runs;
+    row.batches += run.report.batches;
+    row.view_changes += run.report.view_changes;
+    row.crashes += run.report.crashes;
+    row.dropped += run.report.dropped;
+    row.lies += run.lies;
+    row.violations += run.report.violations.size();
+    if (run.report.violations.empty()) continue;
+    failed = true;
+    std::printf("seed %lu (%s): %s\n", seed, run.strategy.c_str(),
+                run.report.violations[0].c_str());
+  }
+  print_table(rows);
+  return failed ? 1 : 0;
+}
