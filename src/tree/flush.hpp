@@ -6,7 +6,8 @@
 //   head = rebase(head, set, snapshot);           main thread; head has moved on meanwhile
 //
 // A write set that is abandoned, or whose commit fails, is simply dropped: the next one covers it.
-// One flush at a time per family of versions.
+// One flush at a time per family of versions. Whoever destroys the last copy of the flushed version
+// (the write set holds one) frees the nodes that rebase left in the store: best the flush thread.
 #pragma once
 
 #include "tree/version.hpp"
