@@ -15,6 +15,8 @@ using namespace bftmeta::test;
 namespace {
 
 constexpr std::size_t kOperationsPerCheck = 1000;
+// Then from a new genesis: a tree that only grows would be compared more than changed.
+constexpr std::size_t kOperationsPerState = 20'000;
 
 [[noreturn]] void stop(const std::string& why) {
   std::fprintf(stderr, "%s\n", why.c_str());
@@ -80,10 +82,6 @@ class Differential {
       checked = done;
       check(done);
     }
-  }
-  std::size_t succeeded() const {
-    const auto ok = codes_.find(schema::Code::ok);
-    return ok == codes_.end() ? 0 : ok->second;
   }
   const std::map<schema::Code, std::size_t>& codes() const { return codes_; }
   std::uint64_t leaf_count() const { return version_.leaf_count(); }
@@ -177,14 +175,19 @@ int main(int argc, char** argv) {
   const std::size_t operations = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
   const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
   const auto start = std::chrono::steady_clock::now();
-  Differential differential(seed);
-  differential.run(operations);
+  std::map<schema::Code, std::size_t> codes;
+  std::uint64_t leaves = 0;
+  for (std::size_t done = 0; done < operations; done += kOperationsPerState) {
+    Differential differential(seed * 1'000'000 + done / kOperationsPerState);
+    differential.run(std::min(kOperationsPerState, operations - done));
+    for (const auto& [code, count] : differential.codes()) codes[code] += count;
+    leaves = std::max(leaves, differential.leaf_count());
+  }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  std::printf("%zu operations, %zu succeeded, %llu leaves at the end, %.1f s: equal\n", operations,
-              differential.succeeded(), static_cast<unsigned long long>(differential.leaf_count()),
-              took.count());
-  for (const auto& [code, count] : differential.codes())
+  std::printf("%zu operations, at most %llu leaves, %.1f s: equal\n", operations,
+              static_cast<unsigned long long>(leaves), took.count());
+  for (const auto& [code, count] : codes)
     std::printf("  %-18s %zu\n", std::string(schema::code_name(code)).c_str(), count);
   // A stream in which little succeeds would prove little.
-  return differential.succeeded() * 5 > operations ? 0 : 1;
+  return codes[schema::Code::ok] * 5 > operations ? 0 : 1;
 }
