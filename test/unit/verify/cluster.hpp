@@ -1,21 +1,12 @@
-// A cluster's worth of keys and the certificates that it would make, without running one: what a
-// verifier's tests forge from. Seeds are fixed, so every byte is reproducible.
+// The certificates and replies that a cluster would make, without running one: what a verifier's
+// tests forge from. Keys are fixed, so every byte is reproducible.
 #pragma once
 
-#include <memory>
-
-#include "crypto/signer.hpp"
 #include "messages/merkle.hpp"
+#include "support/cluster.hpp"
 #include "verify/reply.hpp"
 
 namespace bftmeta::verify::testing {
-
-inline std::array<std::uint8_t, 32> seed_of(std::uint8_t role, std::uint8_t index) {
-  std::array<std::uint8_t, 32> seed{};
-  seed[0] = role;
-  seed[1] = index;
-  return seed;
-}
 
 inline Hash filled(std::uint8_t byte) {
   Hash h;
@@ -23,36 +14,9 @@ inline Hash filled(std::uint8_t byte) {
   return h;
 }
 
-struct Cluster {
-  config::Genesis genesis;
-  std::vector<std::unique_ptr<crypto::Ed25519Signer>> replicas;
-  std::unique_ptr<crypto::Ed25519Signer> client;
-
-  // `salt` makes clusters differ.
-  explicit Cluster(std::uint8_t salt = 1, std::uint32_t n = 4) {
-    genesis.nonce.fill(salt);
-    genesis.name = "test";
-    genesis.time_us = 1'000'000;
-    for (std::uint32_t i = 0; i < n; ++i) {
-      const auto index = static_cast<std::uint8_t>(i);
-      replicas.push_back(std::make_unique<crypto::Ed25519Signer>(seed_of(salt, index)));
-      config::Replica r;
-      r.id = i;
-      r.vote_key = replicas.back()->public_key();
-      r.link_key = filled(static_cast<std::uint8_t>(0x40 + i));
-      r.host = "127.0.0.1";
-      r.port = static_cast<std::uint16_t>(7000 + 4 * i);
-      genesis.config.replicas.push_back(r);
-    }
-    const crypto::Ed25519Signer admin(seed_of(salt, 100));
-    genesis.config.admins.push_back({"admin", admin.public_key()});
-    client = std::make_unique<crypto::Ed25519Signer>(seed_of(salt, 101));
-    config::Client c;
-    c.name = "client";
-    c.sign_key = client->public_key();
-    c.link_key = filled(0x60);
-    genesis.clients.push_back(c);
-  }
+struct Cluster : test::Cluster {
+  // Clusters of different `salt` have the same keys and another genesis.
+  explicit Cluster(std::uint8_t salt = 1) : test::Cluster(4) { genesis.nonce[0] = salt; }
 
   TrustAnchor anchor() const { return TrustAnchor::of(genesis); }
 
@@ -77,10 +41,9 @@ struct Cluster {
     }
     return cert;
   }
+  using test::Cluster::certify;
   messages::RootCert certify(const messages::CertBody& body) const {
-    std::vector<std::uint32_t> signers;
-    for (std::uint32_t r = 0; r < genesis.config.quorum(); ++r) signers.push_back(r);
-    return sign(body, signers);
+    return certify(body, quorum_bitmap());
   }
 };
 

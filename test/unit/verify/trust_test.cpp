@@ -57,7 +57,7 @@ TEST_CASE("certificates that do not hold are refused and not remembered") {
     cert.signers = 0b10011;
     CHECK(refused(cert));
   }
-  SUBCASE("another cluster, whose own keys signed") {
+  SUBCASE("another cluster with the same keys") {
     const Cluster other(2);
     CHECK(refused(other.certify(other.body(5))));
   }
