@@ -210,9 +210,15 @@ bool Core::apply(const std::shared_ptr<const ParsedBatch>& batch) {
 void Core::on(ReplicaId, messages::BatchData m) {
   const Seq seq = m.batch.seq;
   Slot* s = find(seq);
-  if (s == nullptr || s->batch) return;
+  const bool rescue = rescue_first_ != 0 && seq >= rescue_first_ && seq <= certified_seq();
+  if (!rescue && (s == nullptr || s->batch)) return;
   auto parsed = messages::parse_batch(context(), std::move(m.batch));
   if (!parsed) return;
+  if (const auto it = rescue_bodies_.find(parsed->digest); it != rescue_bodies_.end()) {
+    if (!it->second) it->second = std::make_shared<ParsedBatch>(std::move(*parsed));
+    return try_rescue();
+  }
+  if (s == nullptr || s->batch) return;
   const bool wanted = (s->proposal && s->proposal->digest == parsed->digest) ||
                       (s->committed && *s->committed == parsed->digest);
   if (wanted) attach_batch(seq, std::make_shared<ParsedBatch>(std::move(*parsed)));

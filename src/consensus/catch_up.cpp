@@ -43,7 +43,10 @@ void Core::ask_for_history() {
   stuck_at_.reset();
   if (evidence_seq() <= executed_seq()) return;
   stuck_at_ = executed_seq();
+  stuck_rounds_ = stuck ? stuck_rounds_ + 1 : 0;
   if (!stuck) return;
+  constexpr std::uint32_t kPatience = 4;  // rounds; history is the better answer while there is one
+  if (stuck_rounds_ >= kPatience) ask_for_prepared();
   for (std::uint32_t i = 0; i < config_.n(); ++i) {
     ask_next_ = (ask_next_ + 1) % config_.n();
     const auto peer = peers_.find(ask_next_);

@@ -217,6 +217,11 @@ class Core {
   // catch_up.cpp
   void on(ReplicaId from, messages::FetchHistory m);
   void on(ReplicaId from, messages::HistoryData m);
+  void on(ReplicaId from, messages::FetchPrepared m);
+  void on(ReplicaId from, messages::PreparedData m);
+  void ask_for_prepared();
+  void try_rescue();
+  std::shared_ptr<const messages::ParsedBatch> find_body(Seq seq, const Hash& digest) const;
   Seq evidence_seq() const;
   std::optional<Hash> proven_history(Seq seq) const;
   void ask_for_history();
@@ -315,7 +320,13 @@ class Core {
   std::uint64_t next_status_ = 0;
   std::optional<Seq>
       stuck_at_;  // executed_seq when the last STATUS round found this replica behind
+  std::uint32_t stuck_rounds_ = 0;
   ReplicaId ask_next_ = 0;
+
+  // ---- certified batches without an executor (rescue.cpp)
+  Seq rescue_first_ = 0;  // what was asked for; 0: nothing
+  std::map<ReplicaId, std::vector<messages::PreparedCert>> rescue_answers_;
+  std::map<Hash, std::shared_ptr<const messages::ParsedBatch>> rescue_bodies_;
 };
 
 }  // namespace bftmeta::consensus

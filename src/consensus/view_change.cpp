@@ -261,18 +261,10 @@ void Core::install_reproposals(const NewView& nv) {
     s.primary_signature = p.signature;
     s.time_waived = true;
     s.since_us = now_.mono_us;
-    if (const auto done = history_.find(p.seq); done != history_.end()) {
-      s.batch = done->second.batch;
-    } else if (const auto b = bodies.find(p.seq);
-               b != bodies.end() && b->second->digest == p.digest) {
+    if (const auto b = bodies.find(p.seq); b != bodies.end() && b->second->digest == p.digest)
       s.batch = b->second;
-    } else if (auto null = messages::parse_batch(context(), messages::Batch::null(p.seq));
-               null && null->digest == p.digest) {
-      s.batch = std::make_shared<messages::ParsedBatch>(std::move(*null));
-    } else if (auto stored = archive_.batch(p.seq, p.digest)) {
-      if (auto parsed = messages::parse_batch(context(), std::move(*stored)))
-        s.batch = std::make_shared<messages::ParsedBatch>(std::move(*parsed));
-    }
+    else
+      s.batch = find_body(p.seq, p.digest);
     if (!s.batch) broadcast(messages::FetchBatch{p.seq, p.digest});
   }
   next_seq_ = std::max({max_reproposed_, certified_seq(), executed_seq()}) + 1;

@@ -278,6 +278,30 @@ struct FetchNewView {  // the newest that the receiver has entered by, and its V
   friend bool operator==(const FetchNewView&, const FetchNewView&) = default;
 };
 
+// Asks for P-entries by sequence number: the last resort for certified batches that no executor is
+// left of (§4.4, "certified, but no executor left").
+struct FetchPrepared {
+  Seq first = 0;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("first", s.first);
+  }
+  friend bool operator==(const FetchPrepared&, const FetchPrepared&) = default;
+};
+
+// All P-entries of the sender with seq >= first; a seq without one says "none". Only of a sender
+// that has not executed `first` itself.
+struct PreparedData {
+  Seq first = 0;
+  std::vector<PreparedCert> entries;  // ascending seqs
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("first", s.first);
+    v.field("entries", s.entries, Cap{limits::kWindow});
+  }
+  friend bool operator==(const PreparedData&, const PreparedData&) = default;
+};
+
 // A client's item that a backup passes to the primary.
 struct Forward {
   Item item;

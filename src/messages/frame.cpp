@@ -64,7 +64,8 @@ constexpr const char* kPeerNames[] = {
     "PRE-PREPARE",       "PREPARE",        "COMMIT",        "ROOT-SHARE",
     "ROOT-CERT",         "VIEW-CHANGE",    "NEW-VIEW",      "STATUS",
     "FETCH-BATCH",       "BATCH",          "FETCH-HISTORY", "HISTORY",
-    "FETCH-VIEW-CHANGE", "FETCH-NEW-VIEW", "FORWARD"};
+    "FETCH-VIEW-CHANGE", "FETCH-NEW-VIEW", "FORWARD",       "FETCH-PREPARED",
+    "PREPARED"};
 static_assert(std::size(kPeerNames) == std::variant_size_v<PeerMessage>);
 static_assert(std::variant_size_v<PeerMessage> <= kClientTypes);
 

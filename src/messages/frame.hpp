@@ -10,9 +10,10 @@
 namespace bftmeta::messages {
 
 // The alternatives' positions are the wire's type numbers: append only.
-using PeerMessage = std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange,
-                                 NewView, PeerStatus, FetchBatch, BatchData, FetchHistory,
-                                 HistoryData, FetchViewChange, FetchNewView, Forward>;
+using PeerMessage =
+    std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange, NewView, PeerStatus,
+                 FetchBatch, BatchData, FetchHistory, HistoryData, FetchViewChange, FetchNewView,
+                 Forward, FetchPrepared, PreparedData>;
 using ClientMessage = std::variant<Submit, Subscribe, Read, StatusQuery>;     // to a replica
 using ReplicaMessage = std::variant<Reply, ReadReply, Refusal, StatusReply>;  // to a client
 

@@ -29,3 +29,11 @@ TEST_CASE("swarm: a seed reproduces its run exactly") {
     CHECK(a.virtual_us == b.virtual_us);
   }
 }
+
+// Found by the swarm: a certificate survived a power cut of all replicas at replicas that had not
+// executed its batch, the executors' records did not.
+TEST_CASE("T4.6 certified, but no executor left: P-entries of a quorum name the batch") {
+  const sim::SwarmRun run = sim::run_swarm(1141);
+  for (const std::string& v : run.report.violations) FAIL_CHECK(v);
+  CHECK(run.report.completed);
+}

@@ -173,7 +173,9 @@ std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
       HistoryData{5, {sample_header(5), sample_header(6)}, {Batch::null(5)}, cert},
       FetchViewChange{pattern(5)},
       FetchNewView{},
-      Forward{batch.items[0]}};
+      Forward{batch.items[0]},
+      FetchPrepared{5},
+      PreparedData{5, sample_view_change(cluster).prepared}};
 }
 
 std::vector<ClientMessage> client_samples(const Cluster& cluster) {
