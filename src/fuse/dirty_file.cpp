@@ -170,7 +170,7 @@ Outcome<std::uint64_t> DirtyFile::seek(const schema::Caller& caller, std::uint64
         length = std::max<std::uint64_t>(length, extent->length);
     }
     const std::uint64_t end = std::min(block + length, size);
-    if (data && offset < end) return std::max(offset, block);
+    if (data && std::max(offset, block) < end) return std::max(offset, block);
     if (!data && (offset >= end || end < std::min(block + kBlock, size)))
       return std::max(offset, end);
   }
