@@ -6,8 +6,15 @@
 
 namespace bftmeta::admin {
 
+Run declare_bench(CLI::App& app, const Globals& globals);
+Run declare_client(CLI::App& app, const Globals& globals);
+Run declare_dev(CLI::App& app, const Globals& globals);
 Run declare_genesis(CLI::App& app, const Globals& globals);
+Run declare_get_root(CLI::App& app, const Globals& globals);
 Run declare_keygen(CLI::App& app, const Globals& globals);
+Run declare_stat(CLI::App& app, const Globals& globals);
+Run declare_status(CLI::App& app, const Globals& globals);
+Run declare_verify(CLI::App& app, const Globals& globals);
 
 namespace {
 
@@ -15,6 +22,13 @@ constexpr std::array kCommands = {
     Command{"keygen", "Make private keys here, and the public card to hand out", declare_keygen},
     Command{"genesis", "Assemble cards into the genesis of a cluster, or show one",
             declare_genesis},
+    Command{"dev", "A cluster on this machine: up, down, status", declare_dev},
+    Command{"status", "Health of the cluster, replica by replica", declare_status},
+    Command{"client", "Registered clients: add, remove, list", declare_client},
+    Command{"get-root", "The newest verified root certificate", declare_get_root},
+    Command{"stat", "Verified attributes of a path, and a proof of them", declare_stat},
+    Command{"verify", "Verify a proof file without a cluster", declare_verify},
+    Command{"bench", "Metadata load: operations per second and latencies", declare_bench},
 };
 
 }  // namespace

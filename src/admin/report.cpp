@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "base/assert.hpp"
@@ -91,6 +92,25 @@ std::string to_json(const Report& report) {
   }
   // Bytes that are not UTF-8 (file names) are replaced rather than thrown at.
   return object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string utc_time(std::uint64_t us) {
+  const auto seconds = static_cast<std::time_t>(us / 1'000'000);
+  std::tm parts{};
+  char text[64];
+  if (::gmtime_r(&seconds, &parts) == nullptr ||
+      std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts) == 0)
+    return std::to_string(us) + " us";
+  char fraction[16];
+  std::snprintf(fraction, sizeof fraction, ".%06uZ", static_cast<unsigned>(us % 1'000'000));
+  return std::string(text) + fraction;
+}
+
+std::string replica_list(std::uint32_t replicas) {
+  std::string list;
+  for (std::uint32_t r = 0; r < 32; ++r)
+    if ((replicas >> r & 1) != 0) list += (list.empty() ? "" : ",") + std::to_string(r);
+  return list;
 }
 
 void print(OutputFormat format, const Report& report) {

@@ -34,4 +34,8 @@ std::string to_text(const Report& report);
 std::string to_json(const Report& report);  // one object, indented, with a final newline
 void print(OutputFormat format, const Report& report);  // to stdout
 
+// How values are written in reports.
+std::string utc_time(std::uint64_t us);            // RFC 3339, to the microsecond
+std::string replica_list(std::uint32_t replicas);  // bit i: replica i; as in "0,1,3"
+
 }  // namespace bftmeta::admin

@@ -1,0 +1,155 @@
+// client add, remove, list: registered client keys, changed by statements that admins sign.
+#include <CLI/CLI.hpp>
+
+#include "admin/cluster.hpp"
+#include "config/load.hpp"
+#include "crypto/keys.hpp"
+
+namespace bftmeta::admin {
+
+namespace {
+
+constexpr std::chrono::minutes kStatementValid{10};
+
+struct Options {
+  std::string who;  // a card, or the name of a registered client
+  std::vector<std::string> admin_keys;
+};
+
+Result<std::vector<ns::PrincipalEntry>> registered(client::Client& client) {
+  BFTMETA_ASSIGN(const client::ReadResult read,
+                 client.read({{current_caller(), schema::ListPrincipals{}}}));
+  const ns::QueryResult& result = read.answers.front();
+  if (const auto* list = std::get_if<ns::PrincipalList>(&result.answer)) return list->principals;
+  return tl::make_unexpected(operation_error("list of clients", result.code));
+}
+
+Result<config::Client> load_client_card(const std::string& path) {
+  BFTMETA_ASSIGN(const config::Card card, config::load_card(path));
+  if (const auto* c = std::get_if<config::Client>(&card)) return *c;
+  return fail(Errc::config, path + ": is not the card of a client");
+}
+
+Result<std::vector<schema::AdminSignature>> sign(const std::vector<std::string>& keys,
+                                                 const config::Genesis& genesis,
+                                                 const schema::RegisterClient::Body& body) {
+  auto passphrase = crypto::PassphraseSource::terminal();
+  std::vector<schema::AdminSignature> signatures;
+  for (const std::string& path : keys) {
+    BFTMETA_ASSIGN(const auto signer, crypto::load_sign_key(path, passphrase));
+    const auto& admins = genesis.config.admins;
+    const auto admin = std::ranges::find(admins, signer->public_key(), &config::Admin::key);
+    if (admin == admins.end())
+      return fail(Errc::permission, "admin key " + path + ": belongs to no admin of cluster '" +
+                                        genesis.name + "'; give the right one with --admin-key");
+    signatures.push_back({static_cast<std::uint32_t>(admin - admins.begin()),
+                          signer->sign(tags::kAdmin, {genesis.cluster_id(), 0}, encode(body))});
+  }
+  if (signatures.size() < genesis.config.admin_threshold)
+    return fail(Errc::permission, "cluster '" + genesis.name + "' wants the signatures of " +
+                                      std::to_string(genesis.config.admin_threshold) +
+                                      " admins: repeat --admin-key");
+  return signatures;
+}
+
+Result<std::vector<std::string>> admin_keys(const Options& o, const Globals& globals) {
+  if (!o.admin_keys.empty()) return o.admin_keys;
+  BFTMETA_ASSIGN(const std::string path, client_config_path(globals));
+  BFTMETA_ASSIGN(const config::ClientSettings settings, config::load_client(path));
+  if (settings.admin_key.empty())
+    return fail(Errc::invalid_argument,
+                path + ": names no admin_key; say which with --admin-key FILE");
+  return std::vector{settings.admin_key};
+}
+
+Result<ExitCode> change(const Options& o, const Globals& globals, client::Client& client,
+                        config::Client who, bool remove) {
+  BFTMETA_ASSIGN(const auto keys, admin_keys(o, globals));
+  BFTMETA_ASSIGN(const messages::RootCert root, client.root());
+  const auto wall = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::system_clock::now().time_since_epoch());
+  const auto valid = std::chrono::microseconds(kStatementValid);
+  schema::RegisterClient op;
+  op.body = {std::move(who), remove,
+             std::max(static_cast<std::uint64_t>(wall.count()), root.body.time_us) +
+                 static_cast<std::uint64_t>(valid.count())};
+  BFTMETA_ASSIGN(op.signatures, sign(keys, client.genesis(), op.body));
+  BFTMETA_ASSIGN(const schema::OpResult result, client.execute({current_caller(), op}));
+  const std::string name = "client '" + op.body.client.name + "'";
+  if (result.code != schema::Code::ok)
+    return tl::make_unexpected(operation_error(name, result.code));
+  print(globals.output,
+        {{{"client", op.body.client.name},
+          {"registered", !remove},
+          {"key_fingerprint", short_hex(crypto::fingerprint(op.body.client.sign_key))}},
+         {}});
+  BFTMETA_TRY(client.close());
+  return ExitCode::ok;
+}
+
+Result<ExitCode> add(const Options& o, const Globals& globals) {
+  BFTMETA_ASSIGN(config::Client card, load_client_card(o.who));
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  return change(o, globals, *client, std::move(card), false);
+}
+
+Result<ExitCode> remove(const Options& o, const Globals& globals) {
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  if (o.who.find('/') != std::string::npos || o.who.ends_with(".toml")) {
+    BFTMETA_ASSIGN(config::Client card, load_client_card(o.who));
+    return change(o, globals, *client, std::move(card), true);
+  }
+  BFTMETA_ASSIGN(const auto all, registered(*client));
+  std::vector<ns::PrincipalEntry> named;
+  std::ranges::copy_if(all, std::back_inserter(named),
+                       [&](const auto& p) { return p.principal.name == o.who; });
+  if (named.size() != 1)
+    return fail(named.empty() ? Errc::not_found : Errc::invalid_argument,
+                "client '" + o.who + "': " +
+                    (named.empty() ? "no registered client has this name; see 'bftadm client list'"
+                                   : "several have this name; give the card instead"));
+  const ns::PrincipalEntry& p = named.front();
+  return change(o, globals, *client,
+                {p.principal.name, p.sign_key, p.principal.link_key, p.principal.rules}, true);
+}
+
+Result<ExitCode> list(const Globals& globals) {
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  BFTMETA_ASSIGN(const auto all, registered(*client));
+  Table table{"clients",
+              {"name", "key_fingerprint", "gateway", "root_squash", "strict", "uid_first",
+               "uid_last", "gid", "sessions"},
+              {}};
+  for (const ns::PrincipalEntry& p : all) {
+    const config::ClientRules& r = p.principal.rules;
+    table.rows.push_back({p.principal.name, short_hex(crypto::fingerprint(p.sign_key)), r.gateway,
+                          r.root_squash, r.strict, std::uint64_t{r.uid_first},
+                          std::uint64_t{r.uid_last}, std::uint64_t{r.gid},
+                          std::uint64_t{p.principal.sessions}});
+  }
+  print(globals.output, {{}, {std::move(table)}});
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Run declare_client(CLI::App& app, const Globals& globals) {
+  app.require_subcommand(1);
+  auto o = std::make_shared<Options>();
+  CLI::App* add_command = app.add_subcommand("add", "Register a client, or replace its rules");
+  CLI::App* remove_command = app.add_subcommand("remove", "Take a client's registration away");
+  app.add_subcommand("list", "Registered clients, verified");
+  add_command->add_option("CARD", o->who, "Its card, from 'bftadm keygen client'")->required();
+  remove_command->add_option("CLIENT", o->who, "Its card, or its name")->required();
+  for (CLI::App* command : {add_command, remove_command})
+    command->add_option("--admin-key", o->admin_keys,
+                        "Key of an admin; repeat it where several must sign (default: that of the "
+                        "client configuration)");
+  return [=, &globals]() -> Result<ExitCode> {
+    if (add_command->parsed()) return add(*o, globals);
+    if (remove_command->parsed()) return remove(*o, globals);
+    return list(globals);
+  };
+}
+
+}  // namespace bftmeta::admin

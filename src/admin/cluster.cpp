@@ -1,0 +1,170 @@
+#include "admin/cluster.hpp"
+
+#include <grp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <future>
+
+#include "crypto/keys.hpp"
+
+namespace bftmeta::admin {
+
+namespace {
+
+// A reply may be lost while the link is still shaking hands, so the question is repeated.
+constexpr std::chrono::milliseconds kAskAgain{200};
+
+std::optional<messages::StatusReply> ask_one(client::Client& client, messages::ReplicaId replica,
+                                             std::chrono::milliseconds timeout) {
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  do {
+    if (auto reply = client.status(replica, std::min(kAskAgain, timeout))) return *reply;
+  } while (std::chrono::steady_clock::now() < end);
+  return std::nullopt;
+}
+
+std::string complaint(const ClusterStatus& s, std::size_t id) {
+  const auto& r = s.replicas[id];
+  const std::string name = "replica " + std::to_string(id);
+  if (!r) return name + " does not answer";
+  if (!r->active) return name + " is between views";
+  if (s.certified > r->executed_seq + limits::kWindow)
+    return name + " is " + std::to_string(s.certified - r->executed_seq) + " batches behind";
+  if (r->condition != "ok") return name + ": " + r->condition;
+  return "";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<client::Client>> connect(const Globals& globals) {
+  BFTMETA_ASSIGN(const std::string path, client_config_path(globals));
+  auto passphrase = crypto::PassphraseSource::terminal();
+  BFTMETA_ASSIGN(client::Options options, client::load_options(path, passphrase));
+  options.on_fault = [](const client::Fault& fault) {
+    std::fprintf(stderr, "bftadm: replica %u was caught lying at sequence number %llu: %s\n",
+                 fault.replica, static_cast<unsigned long long>(fault.seq), fault.why.c_str());
+  };
+  return client::Client::connect(std::move(options));
+}
+
+schema::Caller current_caller() {
+  schema::Caller caller{::geteuid(), ::getegid(), {}};
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  for (int i = 0; i < count && caller.groups.size() < limits::kMaxGroups; ++i)
+    caller.groups.push_back(groups[static_cast<std::size_t>(i)]);
+  return caller;
+}
+
+Error operation_error(const std::string& what, schema::Code code) {
+  using schema::Code;
+  const Errc errc = code == Code::not_permitted || code == Code::access_denied ? Errc::permission
+                    : code == Code::no_entry                                   ? Errc::not_found
+                    : code == Code::exists ? Errc::already_exists
+                                           : Errc::io;
+  return {errc, what + ": " + std::string(schema::code_name(code))};
+}
+
+Result<schema::Target> parse_path(const std::string& path) {
+  const auto wrong = [&path](const std::string& why) {
+    return fail(Errc::invalid_argument, "path '" + path + "': " + why);
+  };
+  if (path.empty() || path[0] != '/')
+    return wrong("it must start at the root of the namespace, as in /dir/file");
+  schema::Target target;
+  for (std::size_t at = 0; at < path.size();) {
+    const std::size_t end = std::min(path.find('/', at), path.size());
+    const std::string name = path.substr(at, end - at);
+    at = end + 1;
+    if (name.empty()) continue;
+    if (name == "." || name == "..") return wrong("'.' and '..' are not followed; write it out");
+    if (name.size() > limits::kMaxName)
+      return wrong("a name is longer than " + std::to_string(limits::kMaxName) + " bytes");
+    target.path.push_back({to_bytes(name)});
+  }
+  if (target.path.size() > limits::kMaxPathComponents)
+    return wrong("it has more than " + std::to_string(limits::kMaxPathComponents) + " names");
+  return target;
+}
+
+const char* health_name(Health health) {
+  switch (health) {
+    case Health::ok: return "HEALTH_OK";
+    case Health::warn: return "HEALTH_WARN";
+    case Health::err: return "HEALTH_ERR";
+  }
+  return "HEALTH_ERR";
+}
+
+ClusterStatus judge(const config::Config& config,
+                    std::vector<std::optional<messages::StatusReply>> replicas) {
+  ClusterStatus s;
+  s.replicas = std::move(replicas);
+  std::vector<messages::View> views;
+  for (const auto& r : s.replicas) {
+    if (!r) continue;
+    ++s.answered;
+    views.push_back(r->view);
+    s.certified = std::max(s.certified, r->certified_seq);
+  }
+  std::ranges::sort(views, std::greater());
+  if (!views.empty()) s.view = views[std::min<std::size_t>(config.weak_quorum(), views.size()) - 1];
+  s.primary = config.primary(s.view);
+  if (s.answered < config.quorum()) {
+    s.reason = std::to_string(s.answered) + " of " + std::to_string(config.n()) +
+               " replicas answer, " + std::to_string(config.quorum()) +
+               " are needed: nothing can be written";
+    return s;
+  }
+  for (std::size_t id = 0; id < s.replicas.size() && s.reason.empty(); ++id)
+    s.reason = complaint(s, id);
+  s.health = s.reason.empty() ? Health::ok : Health::warn;
+  return s;
+}
+
+ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeout) {
+  const config::Config& config = client.genesis().config;
+  std::vector<std::future<std::optional<messages::StatusReply>>> questions;
+  for (messages::ReplicaId r = 0; r < config.n(); ++r)
+    questions.push_back(std::async(std::launch::async,
+                                   [&client, r, timeout] { return ask_one(client, r, timeout); }));
+  std::vector<std::optional<messages::StatusReply>> replies;
+  for (auto& question : questions) replies.push_back(question.get());
+  return judge(config, std::move(replies));
+}
+
+Report status_report(const ClusterStatus& s) {
+  Report report;
+  report.fields.push_back({"health", std::string(health_name(s.health))});
+  if (!s.reason.empty()) report.fields.push_back({"reason", s.reason});
+  report.fields.push_back({"view", s.view});
+  report.fields.push_back({"certified_seq", s.certified});
+  Table table{"replicas",
+              {"id", "pid", "primary", "view", "executed_seq", "certified_seq", "lag",
+               "durable_seq", "uptime_us", "inodes", "condition"},
+              {}};
+  for (std::size_t id = 0; id < s.replicas.size(); ++id) {
+    const bool silent = !s.replicas[id].has_value();
+    const messages::StatusReply r = s.replicas[id].value_or(messages::StatusReply{});
+    const std::uint64_t lag = s.certified > r.executed_seq ? s.certified - r.executed_seq : 0;
+    table.rows.push_back({std::uint64_t{id}, r.pid, !silent && id == s.primary, r.view,
+                          r.executed_seq, r.certified_seq, lag, r.durable_seq, r.uptime_us,
+                          r.inodes,
+                          silent      ? "unreachable"
+                          : !r.active ? std::string("view change")
+                                      : r.condition});
+  }
+  report.tables.push_back(std::move(table));
+  return report;
+}
+
+ExitCode status_exit_code(Health health) {
+  return health == Health::ok     ? ExitCode::ok
+         : health == Health::warn ? ExitCode::degraded
+                                  : ExitCode::unreachable;
+}
+
+}  // namespace bftmeta::admin
