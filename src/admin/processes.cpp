@@ -4,16 +4,20 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <system_error>
 
 #include "crypto/files.hpp"
+
+extern "C" {  // glibc 2.36 forgot to say so in it
+#include <sys/pidfd.h>
+}
 
 namespace bftmeta::admin {
 

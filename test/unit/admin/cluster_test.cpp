@@ -1,0 +1,75 @@
+#include "admin/cluster.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace bftmeta;
+using admin::Health;
+
+namespace {
+
+using Replies = std::vector<std::optional<messages::StatusReply>>;
+
+config::Config four() {
+  config::Config config;
+  config.replicas.resize(4);
+  return config;
+}
+
+Replies replies(std::initializer_list<messages::View> views) {
+  Replies all;
+  for (const messages::View view : views) {
+    messages::StatusReply r;
+    r.view = view;
+    r.active = true;
+    r.executed_seq = r.certified_seq = 1000;
+    r.condition = "ok";
+    all.emplace_back(r);
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("health: all well, one silent, two silent") {
+  Replies all = replies({5, 5, 5, 5});
+  const auto ok = admin::judge(four(), all);
+  CHECK(ok.health == Health::ok);
+  CHECK(ok.primary == 1);
+  all[2].reset();
+  CHECK(admin::judge(four(), all).health == Health::warn);
+  CHECK(admin::judge(four(), all).reason == "replica 2 does not answer");
+  all[3].reset();
+  CHECK(admin::judge(four(), all).health == Health::err);
+  CHECK(admin::judge(four(), Replies(4)).answered == 0);
+}
+
+TEST_CASE("health: one replica cannot claim a view alone, f+1 can") {
+  CHECK(admin::judge(four(), replies({9, 5, 5, 5})).view == 5);
+  CHECK(admin::judge(four(), replies({9, 9, 5, 5})).view == 9);
+}
+
+TEST_CASE("health: behind by more than the window, between views, in bad condition") {
+  Replies all = replies({0, 0, 0, 0});
+  all[1]->executed_seq = 1000 - limits::kWindow;
+  CHECK(admin::judge(four(), all).health == Health::ok);
+  all[1]->executed_seq -= 1;
+  CHECK(admin::judge(four(), all).health == Health::warn);
+  all = replies({0, 0, 0, 0});
+  all[0]->active = false;
+  CHECK(admin::judge(four(), all).health == Health::warn);
+  all = replies({0, 0, 0, 0});
+  all[3]->condition = "disk is full";
+  CHECK(admin::judge(four(), all).reason == "replica 3: disk is full");
+}
+
+TEST_CASE("paths: absolute, without dots, within the limits") {
+  CHECK(admin::parse_path("/")->path.empty());
+  CHECK(admin::parse_path("//a//b/")->path.size() == 2);
+  for (const std::string& bad : {std::string(""), std::string("a"), std::string("/a/../b"),
+                                 std::string("/./b"), "/" + std::string(256, 'x')})
+    CHECK_FALSE(admin::parse_path(bad));
+  std::string deep;
+  for (int i = 0; i < 65; ++i) deep += "/d";
+  CHECK_FALSE(admin::parse_path(deep));
+  CHECK(admin::parse_path(deep.substr(2)));
+}
