@@ -4,6 +4,7 @@
 
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 namespace bftmeta::admin {
@@ -22,7 +23,7 @@ class Histogram {
   // The smallest bucket bound that at least this share (0..1) of the values does not exceed; 0 when
   // there are none.
   std::uint64_t quantile(double share) const {
-    const auto wanted = static_cast<std::uint64_t>(share * static_cast<double>(count_));
+    const auto wanted = static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(count_)));
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < buckets_.size(); ++i) {
       seen += buckets_[i];

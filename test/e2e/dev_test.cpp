@@ -67,7 +67,8 @@ class Dev {
 
   // Of the primary, or of a backup.
   pid_t pid_of(bool primary) const {
-    for (const json& r : ok({"status"})["replicas"])
+    const json status = ok({"status"});
+    for (const json& r : status["replicas"])
       if (r["primary"] == primary && r["pid"] != 0) return r["pid"];
     return 0;
   }
@@ -117,7 +118,9 @@ TEST_CASE("dev up, status, clients and proofs") {
     CHECK(s["replicas"].size() == 4);
     CHECK(std::ranges::count_if(s["replicas"], [](const json& r) { return r["primary"]; }) == 1);
     for (const json& r : s["replicas"]) CHECK(::kill(r["pid"].get<pid_t>(), 0) == 0);
-    REQUIRE(::kill(dev.pid_of(false), SIGKILL) == 0);
+    const pid_t backup = dev.pid_of(false);
+    REQUIRE(backup > 0);
+    REQUIRE(::kill(backup, SIGKILL) == 0);
     const RunResult degraded = dev.raw({"-o", "json", "status", "--exit-code"});
     CHECK(degraded.exit_code == static_cast<int>(ExitCode::degraded));
     CHECK(json::parse(degraded.out)["health"] == "HEALTH_WARN");
