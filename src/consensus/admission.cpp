@@ -38,6 +38,7 @@ void Core::admit(Item item, std::uint64_t link, bool forward) {
   if (!messages::verify_item(verifier_, cluster_id_, item, shared->client))
     return refuse(shared->digest, RefusalReason::bad_signature);
   if (pass_on) send(primary(view_), messages::Forward{item});
+  if (pending_.size() >= Pending::kMaxItems / 2) pending_.drop_dead(machine_);
   if (pending_.add(std::move(item), shared, now_.mono_us) == Pending::Added::full)
     refuse(shared->digest, RefusalReason::busy);
 }

@@ -19,25 +19,27 @@ bool Core::accepts_votes(Seq seq) const {
 }
 
 void Core::on(ReplicaId, PrePrepare m) {
-  const Proposal& p = m.proposal;
+  const Proposal p = m.proposal;
   if (!active_ || p.view != view_ || !accepts_votes(p.seq)) return;
+  // The signature covers the digest only, and anybody may have put another batch beside it.
+  const bool body_matches =
+      m.batch.seq == p.seq && messages::batch_digest(context(), m.batch) == p.digest;
   Slot& s = slot(p.seq);
   if (s.proposal && s.proposal->digest == p.digest) {
-    if (s.batch) return;  // only the body is missing: it proves itself
-    auto parsed = messages::parse_batch(context(), std::move(m.batch));
-    if (parsed && parsed->digest == p.digest)
+    if (s.batch || !body_matches) return;
+    if (auto parsed = messages::parse_batch(context(), std::move(m.batch)))
       attach_batch(p.seq, std::make_shared<ParsedBatch>(std::move(*parsed)));
     return;
   }
   if (p.seq <= max_reproposed_) return;  // only what NEW-VIEW named
+  if (!s.proposal && !body_matches) return;
   if (!messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)) return;
   if (s.proposal) {  // two signed proposals for one (view, seq)
     view_fault_ = Reason::equivocation;
     return suspect(view_fault_);
   }
   auto parsed = messages::parse_batch(context(), std::move(m.batch));
-  if (!parsed || parsed->digest != p.digest || parsed->batch.seq != p.seq ||
-      parsed->batch.flags == messages::BatchFlags::null) {
+  if (!parsed || parsed->batch.flags == messages::BatchFlags::null) {
     view_fault_ = Reason::proposal_timeout;  // signed by the primary and refused by every backup
     return suspect(view_fault_);
   }
@@ -77,7 +79,7 @@ bool Core::time_acceptable(const Slot& s) {
 // message waits for them.
 void Core::try_vote(Seq seq) {
   Slot& s = slot(seq);
-  if (!active_ || s.voted || !s.proposal || !s.batch) return;
+  if (!active_ || s.voted || !s.proposal || !s.batch || s.proposal->view != view_) return;
   if (seq <= certified_seq() || seq > certified_seq() + limits::kWindow) return;
   if (s.batch->digest != s.proposal->digest) return;
   if (!s.verified) {
@@ -115,7 +117,7 @@ void Core::on(ReplicaId from, Prepare m) {
 // certificate is durable before the COMMIT leaves (protocol §3.1).
 void Core::try_prepared(Seq seq) {
   Slot& s = slot(seq);
-  if (!s.voted || s.prepared_lsn != 0) return;
+  if (!active_ || !s.voted || s.prepared_lsn != 0 || s.proposal->view != view_) return;
   PreparedCert entry;
   entry.proposal = *s.proposal;
   entry.primary_signature = s.primary_signature;
@@ -139,7 +141,7 @@ void Core::on(ReplicaId from, Commit m) {
 
 void Core::try_committed(Seq seq) {
   Slot& s = slot(seq);
-  if (s.committed || !s.proposal || !s.commit_durable) return;
+  if (s.committed || !s.proposal || !s.commit_durable || s.proposal->view != view_) return;
   std::uint32_t count = 1;  // own
   for (const auto& [replica, proposal] : s.commits)
     if (proposal == *s.proposal) ++count;
@@ -197,7 +199,7 @@ bool Core::apply(const std::shared_ptr<const ParsedBatch>& batch) {
     return false;
   }
   history_[seq] = {outcome->header, batch};
-  pending_.executed(*batch, now_.mono_us);
+  pending_.executed(*batch, machine_, now_.mono_us);
   if (!body_agrees(outcome->body)) return false;
   if (seq > certified_seq()) {
     shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));

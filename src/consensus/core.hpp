@@ -210,7 +210,9 @@ class Core {
   void try_enter();
   void enter(messages::NewView nv, std::vector<messages::ViewChange> votes,
              const ReproposalPlan& plan);
-  void install_reproposals(const messages::NewView& nv);
+  using Bodies = std::map<Seq, std::shared_ptr<const messages::ParsedBatch>>;
+  Bodies reset_slots();
+  void install_reproposals(const messages::NewView& nv, const Bodies& bodies);
   std::uint32_t replicas_at_or_above(View view) const;
   void arm_new_view_timer();
 
@@ -325,6 +327,7 @@ class Core {
 
   // ---- certified batches without an executor (rescue.cpp)
   Seq rescue_first_ = 0;  // what was asked for; 0: nothing
+  Seq rescue_last_ = 0;   // certified then: what the answers speak about
   std::map<ReplicaId, std::vector<messages::PreparedCert>> rescue_answers_;
   std::map<Hash, std::shared_ptr<const messages::ParsedBatch>> rescue_bodies_;
 };

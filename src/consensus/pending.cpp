@@ -14,7 +14,11 @@ Pending::Added Pending::add(Item item, std::shared_ptr<const ParsedItem> parsed,
                             std::uint64_t now_us) {
   const Hash digest = parsed->digest;
   if (items_.contains(digest)) return Added::duplicate;
-  if (items_.size() >= kMaxItems || bytes_ + item.body.size() > kMaxBytes) return Added::full;
+  const std::size_t size = item.body.size();
+  if (items_.size() >= kMaxItems || bytes_ + size > kMaxBytes) return Added::full;
+  if (const auto it = bytes_of_.find(parsed->client);
+      it != bytes_of_.end() && it->second + size > kMaxClientBytes)
+    return Added::full;
   if (const Bundle* bundle = parsed->bundle()) {
     // Two bundles of one number: the first is kept, only the equivocating client suffers (§8.4).
     auto& numbers = bundles_[parsed->client][bundle->session_id];
@@ -22,8 +26,9 @@ Pending::Added Pending::add(Item item, std::shared_ptr<const ParsedItem> parsed,
   } else {
     opens_[parsed->client].try_emplace(digest, true);
   }
-  bytes_ += item.body.size();
-  waiting_bytes_ += item.body.size();
+  bytes_of_[parsed->client] += size;
+  bytes_ += size;
+  waiting_bytes_ += size;
   items_.emplace(digest, PendingItem{std::move(item), std::move(parsed), now_us, 0});
   return Added::added;
 }
@@ -122,22 +127,39 @@ void Pending::mark_proposed(const ParsedBatch& batch) {
       set_proposed(it->second, batch.batch.seq);
 }
 
-void Pending::executed(const ParsedBatch& batch, std::uint64_t now_us) {
+void Pending::executed(const ParsedBatch& batch, const StateMachine& machine,
+                       std::uint64_t now_us) {
+  std::set<std::pair<PublicKey, Id16>> sessions;
   for (const ParsedItem& item : batch.items) {
-    erase(item.digest);
-    const Bundle* bundle = item.bundle();
-    if (bundle == nullptr) continue;
-    const auto client = bundles_.find(item.client);
-    if (client == bundles_.end()) continue;
-    const auto session = client->second.find(bundle->session_id);
-    if (session == client->second.end()) continue;
+    if (const Bundle* bundle = item.bundle())
+      sessions.emplace(item.client, bundle->session_id);
+    else
+      erase(item.digest);
+    if (const auto it = items_.find(item.digest); it != items_.end()) {
+      set_proposed(it->second, 0);
+      if (machine.admit(item) != Admission::accept) erase(item.digest);
+    }
+  }
+  for (const auto& [client, session] : sessions) {
+    const auto of_client = bundles_.find(client);
+    if (of_client == bundles_.end()) continue;
+    const auto numbers = of_client->second.find(session);
+    if (numbers == of_client->second.end()) continue;
+    const std::uint64_t last = machine.last_bundle(session);
     std::vector<Hash> gone;
-    for (const auto& [number, digest] : session->second) {
-      if (number <= bundle->bundle_no) gone.push_back(digest);
-      if (number == bundle->bundle_no + 1) items_.at(digest).since_us = now_us;
+    for (const auto& [number, digest] : numbers->second) {
+      if (number <= last) gone.push_back(digest);
+      if (number == last + 1) items_.at(digest).since_us = now_us;
     }
     for (const Hash& digest : gone) erase(digest);
   }
+}
+
+void Pending::drop_dead(const StateMachine& machine) {
+  std::vector<Hash> dead;
+  for (const auto& [digest, item] : items_)
+    if (machine.admit(*item.parsed) != Admission::accept) dead.push_back(digest);
+  for (const Hash& digest : dead) erase(digest);
 }
 
 void Pending::erase(const Hash& digest) {
@@ -147,6 +169,8 @@ void Pending::erase(const Hash& digest) {
   const std::size_t size = it->second.item.body.size();
   bytes_ -= size;
   waiting_bytes_ -= size;
+  if (const auto client = bytes_of_.find(it->second.parsed->client); (client->second -= size) == 0)
+    bytes_of_.erase(client);
   const ParsedItem& parsed = *it->second.parsed;
   if (const Bundle* bundle = parsed.bundle()) {
     auto client = bundles_.find(parsed.client);

@@ -21,6 +21,7 @@ class Pending {
  public:
   static constexpr std::size_t kMaxItems = 65536;             // 8 x 8192 sessions in full flight
   static constexpr std::size_t kMaxBytes = 64 * 1024 * 1024;  // 128 full batches
+  static constexpr std::size_t kMaxClientBytes = 8 * 1024 * 1024;  // so that one cannot fill it
 
   enum class Added : std::uint8_t { added, duplicate, full };
   Added add(messages::Item item, std::shared_ptr<const messages::ParsedItem> parsed,
@@ -37,9 +38,13 @@ class Pending {
 
   // A batch that somebody else proposed.
   void mark_proposed(const messages::ParsedBatch& batch);
-  // Executed: the items, and every other item of the same session with the same or a lower number.
-  // Whatever is first in line of its session now is timed from now.
-  void executed(const messages::ParsedBatch& batch, std::uint64_t now_us);
+  // After execution: what `machine` would not accept any more is gone, with every item of the same
+  // sessions up to their last executed bundle. An item that was skipped (ordered before its
+  // predecessor) waits again. Whatever is first in line of its session now is timed from now.
+  void executed(const messages::ParsedBatch& batch, const StateMachine& machine,
+                std::uint64_t now_us);
+  // Drops what can never be executed: sessions end while their bundles wait.
+  void drop_dead(const StateMachine& machine);
   // A new view: nothing is proposed any more, all age timers start again.
   void requeue_all(std::uint64_t now_us);
 
@@ -60,6 +65,7 @@ class Pending {
       bundles_;  // by client, session, number
   std::map<PublicKey, std::map<Hash, bool>> opens_;
   PublicKey last_served_{};
+  std::map<PublicKey, std::size_t> bytes_of_;  // by client
   std::size_t bytes_ = 0;
   std::size_t waiting_bytes_ = 0;
   std::size_t proposed_ = 0;

@@ -175,8 +175,8 @@ void Core::restore_slot(const Replay& r, const VoteRecord& vote, bool voted) {
              null && null->digest == p.digest) {
     s.batch = std::make_shared<ParsedBatch>(std::move(*null));
   }
-  if (!voted || !s.batch) return;
-  s.voted = s.verified = true;
+  if (!voted) return;
+  s.voted = s.verified = true;  // also when the body has rotted: the vote was given, and is kept
   s.vote_lsn = kRecoveredLsn;
   if (primary(p.view) != self_)
     s.prepares[self_] = messages::sign_prepare(signer_, context(), p, self_);

@@ -13,8 +13,9 @@ using messages::PreparedData;
 
 void Core::ask_for_prepared() {
   if (certified_seq() <= executed_seq()) return;
-  if (rescue_first_ != executed_seq() + 1) {
+  if (rescue_first_ != executed_seq() + 1 || rescue_last_ != certified_seq()) {
     rescue_first_ = executed_seq() + 1;
+    rescue_last_ = certified_seq();
     rescue_answers_.clear();
     rescue_bodies_.clear();
   }
@@ -50,7 +51,7 @@ void Core::on(ReplicaId from, PreparedData m) {
 
 void Core::try_rescue() {
   while (!halted_ && rescue_first_ != 0 && rescue_answers_.size() >= quorum() &&
-         executed_seq() < certified_seq()) {
+         executed_seq() < rescue_last_) {
     const Seq seq = executed_seq() + 1;
     const PreparedCert* best = nullptr;
     for (const auto& [replica, entries] : rescue_answers_)
@@ -65,7 +66,7 @@ void Core::try_rescue() {
     if (!body) return broadcast(messages::FetchBatch{seq, digest});
     if (!execute(body)) return;
   }
-  if (executed_seq() >= certified_seq()) {
+  if (executed_seq() >= rescue_last_) {
     rescue_first_ = 0;
     rescue_answers_.clear();
     rescue_bodies_.clear();

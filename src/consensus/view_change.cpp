@@ -99,10 +99,9 @@ void Core::on(ReplicaId, ViewChange m) {
   if (!messages::verify_view_change(verifier_, context(), config_, m)) return;
   // The primary of the own view says that it leaves: by itself a sufficient reason (§3.5, step 6).
   const bool abdication = active_ && m.replica == primary(view_) && m.new_view > view_;
-  const View target = m.new_view;
   if (abdication) broadcast(m);
   note_view_change(std::move(m));
-  if (abdication) start_view_change(target, Reason::abdication);
+  if (abdication) start_view_change(view_ + 1, Reason::abdication);
 }
 
 // VIEW-CHANGEs for higher views of W replicas contain one of a correct replica: follow, to the
@@ -139,7 +138,6 @@ void Core::arm_new_view_timer() {
 
 void Core::try_new_view() {
   if (halted_ || active_ || primary(view_) != self_) return;
-  if (candidate_ && candidate_->view >= view_) return;  // it is out already
   std::vector<const ViewChange*> votes;
   for (const auto& [replica, vc] : view_change_of_)
     if (vc.new_view == view_ && votes.size() < quorum()) votes.push_back(&vc);
@@ -171,7 +169,10 @@ void Core::try_new_view() {
 void Core::on(ReplicaId from, NewView m) {
   const View floor = active_ ? view_ + 1 : view_;
   if (m.view < floor || m.view <= entered_) return;
-  if (candidate_ && candidate_->view >= m.view) return;
+  // A view that nobody correct is known to want could only block the way of the right one.
+  if (m.view > view_ && replicas_at_or_above(m.view) < config_.weak_quorum()) return;
+  if (candidate_ && candidate_->view >= m.view && m.view != view_) return;
+  if (candidate_ && *candidate_ == m) return;
   if (!messages::verify_new_view(verifier_, context(), config_, m)) return;
   candidate_ = std::move(m);
   fetched_view_changes_.clear();
@@ -215,6 +216,9 @@ void Core::try_enter() {
 }
 
 void Core::enter(NewView nv, std::vector<ViewChange> votes, const ReproposalPlan& plan) {
+  // Nothing of the old view may be voted on any more, whatever the base certificate sets free
+  // below.
+  const Bodies bodies = reset_slots();
   view_ = entered_ = nv.view;
   active_ = true;
   new_view_deadline_ = 0;
@@ -229,16 +233,15 @@ void Core::enter(NewView nv, std::vector<ViewChange> votes, const ReproposalPlan
   if (plan.base) adopt_cert(*plan.base);
   if (halted_) return;
   pending_.requeue_all(now_.mono_us);
-  install_reproposals(nv);
+  install_reproposals(nv, bodies);
   if (active_ && primary(view_) != self_)
     for (const auto& [digest, item] : pending_.items())
       send(primary(view_), messages::Forward{item.item}, entered_lsn_);
 }
 
-// Votes of the old view are void; what was committed or executed stays. The entries of O are this
-// view's proposals for their sequence numbers, and nothing else is accepted there.
-void Core::install_reproposals(const NewView& nv) {
-  std::map<Seq, std::shared_ptr<const messages::ParsedBatch>> bodies;
+// Votes of the old view are void; what was committed or executed stays.
+Core::Bodies Core::reset_slots() {
+  Bodies bodies;
   for (auto& [seq, s] : slots_) {
     if (s.batch) bodies[seq] = s.batch;
     Slot kept;
@@ -246,6 +249,12 @@ void Core::install_reproposals(const NewView& nv) {
     if (s.batch && s.committed == s.batch->digest) kept.batch = s.batch;
     s = std::move(kept);
   }
+  return bodies;
+}
+
+// The entries of O are this view's proposals for their sequence numbers, and nothing else is
+// accepted there.
+void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
   reproposals_.clear();
   max_reproposed_ = nv.max_seq();
   for (const Reproposal& p : nv.proposals) {

@@ -99,7 +99,7 @@ Status verify_view_change(const crypto::Verifier& verifier, const crypto::Contex
                           const config::Config& config, const ViewChange& vc) {
   constexpr const char* kWhat = "VIEW-CHANGE";
   if (vc.replica >= config.n()) return bad(kWhat, "sender is not a member");
-  if (vc.new_view == 0) return bad(kWhat, "nobody changes to view 0");
+  if (vc.new_view == 0 || vc.new_view > kMaxView) return bad(kWhat, "no such view");
   if (!verifier.verify(config.replicas[vc.replica].vote_key, tags::kViewChange, context,
                        vc.body_digest(), vc.signature))
     return bad(kWhat, "signature");
@@ -126,7 +126,7 @@ void sign_new_view(const crypto::Signer& signer, const crypto::Context& context,
 Status verify_new_view(const crypto::Verifier& verifier, const crypto::Context& context,
                        const config::Config& config, const NewView& nv) {
   constexpr const char* kWhat = "NEW-VIEW";
-  if (nv.view == 0) return bad(kWhat, "view 0 needs none");
+  if (nv.view == 0 || nv.view > kMaxView) return bad(kWhat, "no such view");
   if (nv.votes.size() != config.quorum()) return bad(kWhat, "not exactly a quorum of votes");
   for (std::size_t i = 0; i < nv.votes.size(); ++i) {
     if (nv.votes[i].replica >= config.n()) return bad(kWhat, "vote of a replica that is no member");

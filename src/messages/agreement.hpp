@@ -92,6 +92,9 @@ enum class Reason : std::uint8_t {
 };
 bool valid_value(Reason r);
 
+// Far beyond what any cluster lives to see: view numbers never wrap.
+constexpr View kMaxView = 1ULL << 62;
+
 struct ViewChange {
   View new_view = 0;
   ReplicaId replica = 0;

@@ -42,7 +42,7 @@ Status Replica::turn() {
   poller_.wait(std::chrono::microseconds(due > mono ? due - mono : 0));
   links_.clear();
   receive();
-  if (core_->halted()) return {};
+  if (failure_) return tl::make_unexpected(std::move(*failure_));
   if (now().mono_us >= core_->deadline() && (!setup_.interceptor || setup_.interceptor->tick()))
     BFTMETA_TRY(step(consensus::event::Tick{}));
   BFTMETA_TRY(background());
@@ -154,23 +154,28 @@ void Replica::certified(const RootCert& cert) {
     reads_->publish({cert, machine_->engine().version()});
   }
   if (machine_->take_principals_changed()) refresh_members();
-  maybe_flush(cert);
 }
 
 // Only a state whose certificate is known is materialised, and it must be the newest executed one:
-// the write set is taken from the head of the tree (protocol §3.4).
-void Replica::maybe_flush(const RootCert& cert) {
-  if (flusher_->busy() || machine_->executed_seq() != cert.body.seq || cert.body.seq == flush_from_)
-    return;
+// the write set is taken from the head of the tree (protocol §3.4). The log comes first: after a
+// power cut, what is in LMDB and was executed must not be unknown to it.
+Status Replica::maybe_flush() {
+  const auto& cert = core_->certificate();
+  if (flusher_->busy() || !cert || machine_->executed_seq() != cert->body.seq ||
+      cert->body.seq == flush_from_)
+    return {};
   const std::int64_t since = net::steady_us() - flush_started_us_;
   const bool due = since >= std::int64_t{setup_.settings.flush_interval_ms} * 1000 ||
-                   cert.body.seq - flush_from_ >= setup_.settings.flush_batches;
-  if (!due) return;
+                   cert->body.seq - flush_from_ >= setup_.settings.flush_batches;
+  if (!due) return {};
+  BFTMETA_TRY(sync_log());
+  if (machine_->executed_seq() != cert->body.seq) return {};
   flush_started_us_ = net::steady_us();
-  flush_from_ = cert.body.seq;
+  flush_from_ = cert->body.seq;
   execution::Checkpoint checkpoint = machine_->engine().checkpoint();
   checkpoint.cert = cert;
   flusher_->start({tree::begin_flush(machine_->engine().head()), std::move(checkpoint)});
+  return {};
 }
 
 // What other threads have finished.
@@ -181,7 +186,7 @@ Status Replica::background() {
     spdlog::error("{}", fault->message);
   }
   auto done = flusher_->poll();
-  if (!done) return {};
+  if (!done) return maybe_flush();
   if (!*done) {
     condition_ = "flush: " + done->error().message;
     spdlog::error("{}", condition_);

@@ -65,7 +65,7 @@ class Replica {
   void release(const consensus::action::Send& send);
   Status sync_log();
   void certified(const messages::RootCert& cert);
-  void maybe_flush(const messages::RootCert& cert);
+  Status maybe_flush();
   void refresh_members();
   void answer(const net::Route& to, messages::ReplicaMessage message);
   void answer_again(const net::Route& to, const messages::ParsedItem& item);

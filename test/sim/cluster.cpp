@@ -145,6 +145,7 @@ void Cluster::on_executed(ReplicaId replica, const consensus::Outcome& outcome) 
 
 void Cluster::on_certified(ReplicaId replica, const Outcome& outcome, Seq seq) {
   if (!outcome.final || !hosts_[replica]->correct()) return;
+  last_acknowledged_ = std::max(last_acknowledged_, seq);
   const auto [it, first] =
       acknowledged_.try_emplace(outcome.request_digest, std::pair{seq, outcome.results_digest});
   if (!first && it->second.second != outcome.results_digest)
@@ -266,6 +267,8 @@ bool Cluster::caught_up() const {
   Seq highest = 0;
   for (const auto& host : hosts_)
     if (host->correct() && host->up()) highest = std::max(highest, host->machine().executed_seq());
+  if (highest < last_acknowledged_)
+    return false;  // prepared everywhere, to be finished after a power cut
   for (const auto& host : hosts_) {
     if (!host->correct()) continue;
     if (!host->up() || host->machine().executed_seq() != highest ||

@@ -116,6 +116,7 @@ class Cluster {
 
   Report report_;
   std::map<messages::Seq, messages::CertBody> agreed_;  // first execution of a correct replica
+  messages::Seq last_acknowledged_ = 0;
   std::map<Hash, std::pair<messages::Seq, Hash>> acknowledged_;  // request -> seq, results
 };
 

@@ -126,7 +126,8 @@ void Host::release(const consensus::action::Send& send) {
 
 // One group in flight; everything that is appended meanwhile shares the next sync.
 void Host::begin_sync() {
-  if (syncing_ || appended_ == durable_) return;
+  // Only messages are worth a sync; what nobody waits for stays in memory and is lost with it.
+  if (syncing_ || waiting_.empty()) return;
   syncing_ = true;
   const std::uint64_t incarnation = incarnation_;
   const std::size_t covered = appended_;
@@ -173,6 +174,7 @@ void Host::certified(const messages::RootCert& cert) {
       callbacks_.certified(id(), o, answered_ + 1);
   if (machine_->executed_seq() == seq && scheduler_.now() - last_flush_us_ >= kFlushEveryUs) {
     last_flush_us_ = scheduler_.now();
+    if (!setup_.log->sync()) return crash();
     flushed_machine_ = machine_->flush();
     flushed_cert_ = cert;
     setup_.log->flushed(seq);
