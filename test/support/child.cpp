@@ -19,9 +19,15 @@ Child::Child(const std::vector<std::string>& argv, const std::string& err_path) 
   const int err = ::open(err_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   REQUIRE(err >= 0);
   const pid_t parent = ::getpid();
+  // Until the program runs, a signal to it must not find the test's own handlers.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   pid_ = ::fork();
-  REQUIRE(pid_ >= 0);
   if (pid_ == 0) {
+    for (const int number : {SIGTERM, SIGINT}) ::signal(number, SIG_DFL);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127);
     ::dup2(fds[1], STDOUT_FILENO);
@@ -29,6 +35,8 @@ Child::Child(const std::vector<std::string>& argv, const std::string& err_path) 
     ::execv(raw[0], raw.data());
     ::_exit(127);
   }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  REQUIRE(pid_ > 0);
   ::close(fds[1]);
   ::close(err);
   out_ = fds[0];
