@@ -79,7 +79,8 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Until every session is open and a certificate is verified. Errc::unreachable after `timeout`.
+  // Until every session is open and a certificate is verified. After `timeout`: Errc::permission if
+  // more than f replicas refuse this client's link key, else Errc::unreachable.
   Status wait_ready(std::chrono::milliseconds timeout);
 
   // Orders one operation. Done exactly once: with the certified outcome (also when that is a

@@ -1,5 +1,6 @@
 #include <bftmeta/client.hpp>
 
+#include <bit>
 #include <condition_variable>
 
 #include "client/io_thread.hpp"
@@ -35,6 +36,23 @@ class Waiter {
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
+
+// Why there is no session: what the links say of it.
+Error not_ready(const IoThread& io, std::chrono::milliseconds timeout) {
+  const config::Genesis& genesis = io.options().genesis;
+  const auto refused = static_cast<std::uint32_t>(std::popcount(io.refused()));
+  const auto connected = static_cast<std::uint32_t>(std::popcount(io.connected()));
+  const std::string of_n = " of " + std::to_string(genesis.config.n()) + " replicas";
+  const std::string cluster = "cluster '" + genesis.name + "': ";
+  if (refused >= genesis.config.weak_quorum())
+    return {Errc::permission, cluster + std::to_string(refused) + of_n +
+                                  " refuse the link key of this client; is the client registered "
+                                  "there, or are its keys those of another cluster?"};
+  return {Errc::unreachable,
+          cluster + "no session within " + std::to_string(timeout.count()) + " ms (connected to " +
+              std::to_string(connected) + of_n +
+              "); are the replicas running (bftadm status), and is the genesis theirs?"};
+}
 
 Error closed_error() { return {Errc::invalid_argument, "client: it is closed"}; }
 
@@ -107,9 +125,7 @@ Status Client::wait_ready(std::chrono::milliseconds timeout) {
   });
   std::unique_lock lock(state->mutex);
   if (state->changed.wait_for(lock, timeout, [&] { return state->ready; })) return {};
-  return fail(Errc::unreachable, "cluster '" + genesis().name + "': no session within " +
-                                     std::to_string(timeout.count()) +
-                                     " ms; are the replicas running (bftadm status)?");
+  return tl::make_unexpected(not_ready(impl_->io(), timeout));
 }
 
 void Client::submit(schema::Operation operation, OperationDone done, std::uint32_t stream) {

@@ -99,6 +99,7 @@ void IoThread::note_connections() {
   for (ReplicaId r = 0; r < options_.genesis.config.n(); ++r)
     if ((connected & ~connected_ & bit(r)) != 0) engine_.on_connected(r);
   connected_ = connected;
+  refused_ = transport_->refused();
 }
 
 void IoThread::save_state(const Now& now, bool at_once) {

@@ -32,6 +32,9 @@ class IoThread {
   void watch(std::function<bool(const Engine&)> watcher);
 
   const Options& options() const { return options_; }
+  // As of the last turn; from any thread.
+  ReplicaSet connected() const { return connected_; }
+  ReplicaSet refused() const { return refused_; }
 
  private:
   IoThread(Options options, std::unique_ptr<Transport> transport);
@@ -50,7 +53,8 @@ class IoThread {
   std::vector<Task> tasks_;  // guarded
   bool ending_ = false;      // guarded: nothing is taken any more
   std::vector<std::function<bool(const Engine&)>> watchers_;
-  ReplicaSet connected_ = 0;
+  std::atomic<ReplicaSet> connected_{0};
+  std::atomic<ReplicaSet> refused_{0};
   messages::Seq saved_seq_ = 0;
   Micros save_after_ = 0;
   std::atomic<Micros> drain_until_{kNever};

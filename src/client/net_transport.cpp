@@ -31,12 +31,8 @@ class NetTransport final : public Transport {
 
   void send(ReplicaId to, ByteView message) override { links_[to]->send(message); }
 
-  ReplicaSet connected() const override {
-    ReplicaSet set = 0;
-    for (ReplicaId r = 0; r < links_.size(); ++r)
-      if (links_[r]->state() == net::LinkState::connected) set |= bit(r);
-    return set;
-  }
+  ReplicaSet connected() const override { return those_in(net::LinkState::connected); }
+  ReplicaSet refused() const override { return those_in(net::LinkState::refused); }
 
   void wait(Micros timeout) override { poller_.wait(std::chrono::microseconds(timeout)); }
 
@@ -52,6 +48,13 @@ class NetTransport final : public Transport {
   void wake() override { poller_.waker()->wake(); }
 
  private:
+  ReplicaSet those_in(net::LinkState state) const {
+    ReplicaSet set = 0;
+    for (ReplicaId r = 0; r < links_.size(); ++r)
+      if (links_[r]->state() == state) set |= bit(r);
+    return set;
+  }
+
   std::shared_ptr<net::Context> context_;
   net::Poller poller_;
   std::vector<std::unique_ptr<net::ClientLink>> links_;  // by replica

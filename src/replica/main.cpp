@@ -15,8 +15,10 @@ namespace bftmeta::replica {
 namespace {
 
 std::atomic<Replica*> running{nullptr};
+std::atomic<bool> stop_asked{false};  // perhaps before there is a replica to stop
 
 void on_signal(int) {
+  stop_asked = true;
   if (Replica* replica = running.load()) replica->stop();
 }
 
@@ -79,6 +81,7 @@ int run_main(int argc, char** argv, const MakeInterceptor& make) {
   auto replica = Replica::open(std::move(*setup));
   if (!replica) return complain(replica.error());
   running = replica->get();
+  if (stop_asked) (*replica)->stop();
   std::printf("bftmetad: replica %u serves; genesis digest %s\n", id, to_hex(digest).c_str());
   std::fflush(stdout);
   const Status status = (*replica)->run();

@@ -1,0 +1,202 @@
+// Three bftmetad and one bftmetad-evil: for each strategy the liar really lies, and nobody believes
+// it.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "support/create_load.hpp"
+#include "support/process_cluster.hpp"
+
+using namespace bftmeta;
+using namespace std::chrono_literals;
+using test::CreateLoad;
+using test::ProcessCluster;
+
+namespace {
+
+class EvilCluster {
+ public:
+  EvilCluster(std::uint32_t evil, const std::string& strategy) : cluster(BFTMETAD), evil_(evil) {
+    for (std::uint32_t r = 0; r < cluster.n(); ++r)
+      if (r == evil)
+        cluster.launch(r, BFTMETAD_EVIL, {"--strategy", strategy});
+      else
+        cluster.launch(r);
+    for (std::uint32_t r = 0; r < cluster.n(); ++r) cluster.wait_serving(r);
+  }
+
+  // How often it says that it has lied; it is stopped.
+  std::uint64_t lies() {
+    std::string output;
+    CHECK(cluster.stop(evil_, &output) == 0);
+    const std::size_t at = output.find("lies: ");
+    REQUIRE_MESSAGE(at != std::string::npos, output);
+    return std::stoull(output.substr(at + 6));
+  }
+
+  // All correct replicas come to certify one and the same newest state.
+  void check_no_fork() {
+    const auto client = cluster.client_options(1);
+    std::set<messages::Seq> seqs;
+    std::vector<messages::CertBody> bodies;
+    for (const auto until = std::chrono::steady_clock::now() + 20s;
+         std::chrono::steady_clock::now() < until;) {
+      seqs.clear();
+      bodies.clear();
+      for (std::uint32_t r = 0; r < cluster.n(); ++r) {
+        if (r == evil_) continue;
+        const auto cert = test::certificate_of(client, r, 5s);
+        if (!cert) continue;
+        seqs.insert(cert->body.seq);
+        bodies.push_back(cert->body);
+      }
+      if (bodies.size() == cluster.n() - 1 && seqs.size() == 1) break;
+    }
+    REQUIRE(bodies.size() == cluster.n() - 1);
+    REQUIRE(seqs.size() == 1);
+    for (const messages::CertBody& body : bodies) CHECK(body == bodies.front());
+  }
+
+  ProcessCluster cluster;
+
+ private:
+  const std::uint32_t evil_;
+};
+
+// Faults that a client saw. Shared with its thread.
+struct Faults {
+  mutable std::mutex mutex;
+  std::vector<client::Fault> seen;
+
+  std::vector<client::Fault> all() const {
+    const std::lock_guard lock(mutex);
+    return seen;
+  }
+};
+
+// Everything works although the liar is there, and no answer is wrong.
+void check_service(EvilCluster& e, std::size_t creates) {
+  const auto client = e.cluster.open(0);
+  CreateLoad load(*client, "f", 16);
+  CHECK(load.wait_acknowledged(creates, 28s));
+  load.stop();
+  for (const std::string& failure : load.failures()) FAIL_CHECK(failure);
+  CHECK(test::missing(*client, load.acknowledged()).empty());
+  const auto none = client->read({test::stat_file("never made")});
+  REQUIRE(none.has_value());
+  CHECK(none->answers.at(0).code == schema::Code::no_entry);
+}
+
+// One client after the other writes and reads its own writes, until one has caught a lie of
+// replica `evil` (each asks a replica of its own choice).
+void check_caught(EvilCluster& e, std::uint32_t evil) {
+  constexpr int kMostClients = 60;
+  bool caught = false;
+  for (int i = 0; i < kMostClients && !caught; ++i) {
+    auto faults = std::make_shared<Faults>();
+    auto options = e.cluster.client_options(0);
+    options.on_fault = [faults](const client::Fault& fault) {
+      const std::lock_guard lock(faults->mutex);
+      faults->seen.push_back(fault);
+    };
+    const auto client = e.cluster.open(std::move(options));
+    for (int k = 0; k < 3; ++k) {
+      const std::string name = "c" + std::to_string(i) + "-" + std::to_string(k);
+      const auto made = client->execute(test::create_file(name));
+      REQUIRE_MESSAGE(made.has_value(), made.error().message);
+      REQUIRE(made->code == schema::Code::ok);
+      const auto read = client->read({test::stat_file(name), test::stat_file(name + "-not")});
+      REQUIRE_MESSAGE(read.has_value(), read.error().message);
+      CHECK(read->answers.at(0).code == schema::Code::ok);
+      CHECK(read->answers.at(1).code == schema::Code::no_entry);
+    }
+    std::ignore = client->close();
+    for (const client::Fault& fault : faults->all()) {
+      CAPTURE(fault.why);
+      CHECK(fault.replica == evil);
+      CHECK_FALSE(fault.why.empty());
+      CHECK(fault.why.find('\n') == std::string::npos);
+      CHECK_FALSE(fault.evidence.empty());
+      caught = true;
+    }
+  }
+  CHECK(caught);
+}
+
+}  // namespace
+
+TEST_CASE("forged-proof: refused, named, and another replica serves") {
+  EvilCluster e(1, "forged-proof");
+  check_caught(e, 1);
+  check_service(e, 100);
+  CHECK(e.lies() > 0);
+}
+
+TEST_CASE("stale-root: refused below what the client has seen; it reads its own writes") {
+  EvilCluster e(2, "stale-root");
+  const auto first = e.cluster.open(0)->execute(test::create_file("first"));
+  REQUIRE(first.has_value());
+  // What it answers for ever after is its first answer with a root in it.
+  REQUIRE(test::certificate_of(e.cluster.client_options(1), 2, 20s).has_value());
+  check_caught(e, 2);
+  check_service(e, 100);
+  CHECK(e.lies() > 0);
+}
+
+TEST_CASE("silent-primary: the view changes and every operation completes") {
+  EvilCluster e(0, "silent-primary");
+  check_service(e, 100);
+  const auto client = e.cluster.open(1);
+  const auto status = client->status(1, 5s);
+  REQUIRE(status.has_value());
+  CHECK(status->view > 0);
+  CHECK(e.lies() > 0);
+}
+
+TEST_CASE("equivocating-primary: no fork, and every operation completes") {
+  EvilCluster e(0, "equivocating-primary");
+  check_service(e, 100);
+  e.check_no_fork();
+  CHECK(e.lies() > 0);
+}
+
+TEST_CASE("no-shares, wrong-shares, broken-prepares: the other three are enough") {
+  for (const char* strategy : {"no-shares", "wrong-shares", "broken-prepares"}) {
+    CAPTURE(strategy);
+    EvilCluster e(3, strategy);
+    check_service(e, 100);
+    e.check_no_fork();
+    CHECK(e.lies() > 0);
+  }
+}
+
+TEST_CASE("an unknown strategy is refused in one line; bftmetad itself knows no strategy") {
+  ProcessCluster cluster(BFTMETAD);
+  for (const char* program : {BFTMETAD_EVIL, BFTMETAD}) {
+    CAPTURE(program);
+    test::Child& child = cluster.launch(0, program, {"--strategy", "kindness"});
+    CHECK(child.wait_exit(10s) == 2);
+    const std::string errors = cluster.errors(0);
+    INFO(errors);
+    CHECK(errors.find("strategy") != std::string::npos);
+    cluster.kill(0);
+  }
+}
+
+TEST_CASE("no program outside test/ is built from the adversary's room") {
+  std::size_t looked_at = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(SOURCE_ROOT)) {
+    const std::string path = entry.path().lexically_relative(SOURCE_ROOT).string();
+    if (entry.path().filename() != "meson.build" || path.starts_with("test/") ||
+        path.starts_with("build/"))
+      continue;
+    ++looked_at;
+    const std::string text = test::read_text(entry.path().string());
+    CAPTURE(path);
+    CHECK(text.find("adversary") == std::string::npos);
+    CHECK(text.find("evil") == std::string::npos);
+  }
+  CHECK(looked_at > 10);
+  const std::string top = test::read_text(std::string(SOURCE_ROOT) + "/meson.build");
+  CHECK(top.find("if get_option('tests')\n  subdir('test')\nendif") != std::string::npos);
+}

@@ -1,0 +1,135 @@
+// Real processes that are killed, stopped and started again under load.
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "support/create_load.hpp"
+#include "support/process_cluster.hpp"
+
+using namespace bftmeta;
+using namespace std::chrono_literals;
+using test::CreateLoad;
+using test::ProcessCluster;
+
+namespace {
+
+void check_no_failure(const CreateLoad& load) {
+  for (const std::string& failure : load.failures()) FAIL_CHECK(failure);
+}
+
+// The replica has executed what `goal` says, within `timeout`.
+bool catches_up(client::Client& client, std::uint32_t replica, messages::Seq goal,
+                std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const auto status = client.status(replica, 500ms);
+    if (status && status->executed_seq >= goal) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("two clients see each other's writes; SIGTERM stops every replica cleanly") {
+  ProcessCluster cluster(BFTMETAD);
+  cluster.start_all();
+  {
+    const auto one = cluster.open(0);
+    const auto two = cluster.open(1);
+    for (int i = 0; i < 20; ++i) {
+      const std::string name = "shared-" + std::to_string(i);
+      const auto made = one->execute(test::create_file(name));
+      REQUIRE_MESSAGE(made.has_value(), made.error().message);
+      REQUIRE(made->code == schema::Code::ok);
+      const auto read = two->read({test::stat_file(name)}, client::ReadMode::linearizable);
+      REQUIRE_MESSAGE(read.has_value(), read.error().message);
+      CHECK(read->answers.at(0).code == schema::Code::ok);
+      const auto again = two->execute(test::create_file(name));
+      REQUIRE_MESSAGE(again.has_value(), again.error().message);
+      CHECK(again->code == schema::Code::exists);
+    }
+    REQUIRE(two->execute(test::create_file("of two"))->code == schema::Code::ok);
+    CHECK(one->read({test::stat_file("of two")}, client::ReadMode::linearizable)
+              ->answers.at(0)
+              .code == schema::Code::ok);
+    CHECK(one->close().has_value());
+    CHECK(two->close().has_value());
+  }
+  for (std::uint32_t r = 0; r < cluster.n(); ++r) {
+    CHECK(cluster.stop(r) == 0);
+    const std::string errors = cluster.errors(r);
+    INFO(errors);
+    CHECK(errors.find("[error]") == std::string::npos);
+    CHECK(errors.find("replica " + std::to_string(r) + " stops at sequence number") !=
+          std::string::npos);
+  }
+}
+
+TEST_CASE("kill -9 of a backup under load: no error; it catches up when it is back") {
+  ProcessCluster cluster(BFTMETAD);
+  cluster.start_all();
+  const auto client = cluster.open();
+  {
+    CreateLoad load(*client, "f");
+    REQUIRE(load.wait_acknowledged(200, 20s));
+    cluster.kill(2);
+    load.run_for(3s);
+    CHECK(load.wait_acknowledged(200, 20s));
+    cluster.start(2);
+    const auto others = client->status(1, 5s);
+    REQUIRE(others.has_value());
+    CHECK(catches_up(*client, 2, others->executed_seq, 20s));
+    load.stop();
+    check_no_failure(load);
+    CHECK(test::missing(*client, load.acknowledged()).empty());
+  }
+  const auto end = client->root();
+  REQUIRE(end.has_value());
+  CHECK(catches_up(*client, 2, end->body.seq, 20s));
+}
+
+TEST_CASE("kill -9 of the primary under load: another view, no error") {
+  ProcessCluster cluster(BFTMETAD);
+  cluster.start_all();
+  const auto client = cluster.open();
+  CreateLoad load(*client, "f");
+  REQUIRE(load.wait_acknowledged(200, 20s));
+  cluster.kill(0);
+  CHECK(load.wait_acknowledged(64, 25s));  // through a view change
+  load.run_for(1s);
+  CHECK(load.wait_acknowledged(200, 20s));
+  load.stop();
+  check_no_failure(load);
+  CHECK(test::missing(*client, load.acknowledged()).empty());
+  const auto status = client->status(1, 5s);
+  REQUIRE(status.has_value());
+  CHECK(status->view > 0);
+
+  cluster.start(0);
+  CHECK(catches_up(*client, 0, status->executed_seq, 20s));
+}
+
+TEST_CASE("kill -9 of all replicas at a random moment: nothing acknowledged is lost") {
+  const auto seed = std::random_device()();
+  CAPTURE(seed);
+  std::mt19937 random(seed);
+  ProcessCluster cluster(BFTMETAD);
+  cluster.start_all();
+  const auto client = cluster.open();
+  std::vector<std::string> acknowledged;
+  for (int round = 0; round < 2; ++round) {
+    CAPTURE(round);
+    CreateLoad load(*client, "round" + std::to_string(round));
+    REQUIRE(load.wait_acknowledged(100, 25s));
+    load.run_for(std::chrono::milliseconds(random() % 700));
+    for (std::uint32_t r = 0; r < cluster.n(); ++r) cluster.kill(r);
+    cluster.start_all();
+    CHECK(load.wait_acknowledged(100, 25s));
+    load.stop();
+    check_no_failure(load);
+    for (std::string& name : load.acknowledged()) acknowledged.push_back(std::move(name));
+  }
+  const auto fresh = cluster.open(1);
+  CHECK(fresh->root(client::ReadMode::linearizable).has_value());
+  CHECK(test::missing(*fresh, acknowledged).empty());
+}

@@ -1,0 +1,77 @@
+// A cluster of real bftmetad processes over loopback, with keys and files made as a user makes
+// them, and clients of it. Every process is ended by its pid when this object goes.
+// Thread-safety: one thread.
+#pragma once
+
+#include <bftmeta/client.hpp>
+
+#include <memory>
+
+#include "support/child.hpp"
+#include "support/temp_dir.hpp"
+
+namespace bftmeta::test {
+
+class ProcessCluster {
+ public:
+  struct Options {
+    std::uint32_t replicas = 4;
+    std::uint32_t clients = 2;
+    std::uint64_t log_segment_bytes = 4ULL << 20;
+  };
+
+  // Keys, genesis and configuration only. `program` is the path of bftmetad.
+  explicit ProcessCluster(std::string program) : ProcessCluster(std::move(program), Options()) {}
+  ProcessCluster(std::string program, Options options);
+
+  // Starts a replica and waits until it serves. `program`: another one than bftmetad.
+  void start(std::uint32_t replica, const std::string& program = "",
+             const std::vector<std::string>& more = {});
+  void start_all();
+  // Does not wait for it to serve: for replicas that must start together, or that must not start.
+  Child& launch(std::uint32_t replica, const std::string& program = "",
+                const std::vector<std::string>& more = {});
+  void wait_serving(std::uint32_t replica);
+  void kill(std::uint32_t replica);  // SIGKILL
+  // SIGTERM; its exit code, and what it printed to the end.
+  int stop(std::uint32_t replica, std::string* output = nullptr);
+  bool running(std::uint32_t replica) const { return children_[replica] != nullptr; }
+  Child& child(std::uint32_t replica) { return *children_[replica]; }
+  std::uint32_t n() const { return genesis_.config.n(); }
+  // Everything that a replica wrote to standard error, of all its starts.
+  std::string errors(std::uint32_t replica) const;
+
+  const config::Genesis& genesis() const { return genesis_; }
+  config::ReplicaSettings settings(std::uint32_t replica) const;
+  const TempDir& dir() const { return dir_; }
+  std::string replica_dir(std::uint32_t replica) const;
+  std::string replica_toml(std::uint32_t replica) const;
+  std::string client_dir(std::uint32_t client) const;
+
+  client::Options client_options(std::uint32_t client = 0) const;
+  // Connected, with an open session.
+  std::unique_ptr<client::Client> open(client::Options options) const;
+  std::unique_ptr<client::Client> open(std::uint32_t client = 0) const {
+    return open(client_options(client));
+  }
+
+ private:
+  const std::string program_;
+  const Options options_;
+  TempDir dir_;
+  config::Genesis genesis_;
+  std::vector<std::unique_ptr<Child>> children_;
+};
+
+// A gateway for every uid, root included.
+config::ClientRules gateway_rules();
+// Options of a client from the directory that make_client_keys filled.
+client::Options client_options(const config::Genesis& genesis, const std::string& key_dir);
+
+// The newest certificate that this one replica has, verified; nullopt: none in time. `client`
+// must be registered.
+std::optional<messages::RootCert> certificate_of(const client::Options& client,
+                                                 std::uint32_t replica,
+                                                 std::chrono::milliseconds timeout);
+
+}  // namespace bftmeta::test
