@@ -1,5 +1,7 @@
 #include "client/io_thread.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <ctime>
 
 #include "client/state_file.hpp"
@@ -30,6 +32,11 @@ std::uint64_t random_seed() {
 
 Result<std::unique_ptr<IoThread>> IoThread::start(Options options,
                                                   std::unique_ptr<Transport> transport) {
+  if (!options.on_fault)
+    options.on_fault = [](const Fault& f) {
+      spdlog::warn("replica {}, sequence number {}: {}; not read from for ten minutes", f.replica,
+                   f.seq, f.why);
+    };
   std::unique_ptr<IoThread> io(new IoThread(std::move(options), std::move(transport)));
   if (!io->options_.state_file.empty()) {
     BFTMETA_ASSIGN(const Bytes state, load_state(io->options_.state_file));

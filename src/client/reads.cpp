@@ -39,13 +39,17 @@ Micros Reads::reply_timeout() const {
   return std::clamp(4 * p99, kLeastTimeout, kMostTimeout);
 }
 
+std::size_t Reads::prompt_messages() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(messages_, [](const auto& m) { return !m.second.late; }));
+}
+
 bool Reads::may_send(const Now& now) const {
   std::size_t queries = 0;
   for (const Shared& u : waiting_)
     if (now.mono >= u->not_before) queries += u->read.queries.size();
   if (queries == 0) return false;
-  const auto prompt = static_cast<std::size_t>(
-      std::ranges::count_if(messages_, [](const auto& m) { return !m.second.late; }));
+  const std::size_t prompt = prompt_messages();
   if (queries >= limits::kMaxQueriesPerRead) return prompt < kMaxMessages;
   return prompt == 0 && (now.mono >= gather_until_ || waiting_.size() >= gather_count_);
 }
@@ -196,10 +200,10 @@ Micros Reads::next_wake() const {
     for (const Shared& u : m.units)
       if (!u->finished) at(u->read.deadline);
   }
-  if (!waiting_.empty() && messages_.empty()) at(gather_until_);
+  const bool free = prompt_messages() == 0;
   for (const Shared& u : waiting_) {
     at(u->read.deadline);
-    if (u->not_before != 0 && u->messages == 0) at(u->not_before);
+    if (free) at(std::max(u->not_before, gather_until_));
   }
   return wake;
 }

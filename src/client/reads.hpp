@@ -59,6 +59,7 @@ class Reads {
     std::vector<Shared> units;
   };
 
+  std::size_t prompt_messages() const;  // that may still be answered in time
   bool may_send(const Now& now) const;
   void send_waiting(const Now& now);
   // The units that can share the next message, taken from the queue.

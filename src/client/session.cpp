@@ -242,7 +242,7 @@ Micros Session::next_wake() const {
   if (state_ == State::opening) at(opening_.resend_at);
   if (state_ != State::open) return wake;
   if (!closing_ && idle()) at(last_active_ + kKeepAlive);
-  if (!queue_.empty() && flights_.empty()) at(gather_until_);
+  if (!(queue_.empty() && barriers_.empty()) && flights_.empty()) at(gather_until_);
   for (const Flight& f : flights_) {
     if (!f.resolved) at(f.resend_at);
     for (const Waiter& w : f.waiters)

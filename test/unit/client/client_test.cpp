@@ -1,0 +1,168 @@
+#include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+
+#include "client/state_file.hpp"
+#include "client/transport.hpp"
+#include "fake_cluster.hpp"
+#include "support/temp_dir.hpp"
+
+using namespace bftmeta;
+using namespace bftmeta::client;
+using namespace bftmeta::client::testing;
+using schema::Code;
+
+namespace {
+
+std::uint64_t clock_us(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(t.tv_nsec) / 1000;
+}
+
+// The fake cluster behind the real thread, in real time. Only that thread touches the cluster.
+class LiveTransport final : public Transport {
+ public:
+  explicit LiveTransport(FakeCluster& cluster) : cluster_(cluster) { set_time(); }
+
+  void send(ReplicaId to, ByteView message) override {
+    set_time();
+    cluster_.send(to, message);
+  }
+  ReplicaSet connected() const override { return cluster_.connected(); }
+
+  void wait(Micros timeout) override {
+    const Micros next = cluster_.next_delivery();
+    set_time();
+    const Micros mail = next <= cluster_.now.mono ? 0 : next - cluster_.now.mono;
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::microseconds(std::min(timeout, mail)),
+                      [this] { return woken_; });
+    woken_ = false;
+  }
+  void receive(const Sink& sink) override {
+    set_time();
+    cluster_.deliver(sink);
+  }
+  void flush() override {}
+  void wake() override {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    changed_.notify_one();
+  }
+
+ private:
+  void set_time() { cluster_.now = {clock_us(CLOCK_BOOTTIME), clock_us(CLOCK_REALTIME)}; }
+
+  FakeCluster& cluster_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool woken_ = false;
+};
+
+struct Live {
+  FakeCluster cluster;
+  Options options;
+  std::unique_ptr<Client> client;
+
+  explicit Live(const std::string& state_file = "", int timeout_ms = 10'000) {
+    options.genesis = cluster.keys.genesis;
+    options.signer = test::test_signer("client 0");
+    options.timeout = std::chrono::milliseconds(timeout_ms);
+    options.state_file = state_file;
+    connect();
+  }
+  void connect() {
+    auto connected = connect_over(options, std::make_unique<LiveTransport>(cluster));
+    REQUIRE(connected);
+    client = std::move(*connected);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("many threads share a client; each gets its own answers") {
+  Live live;
+  REQUIRE(live.client->wait_ready(std::chrono::seconds(10)));
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 25; ++i) {
+        const std::string name = std::to_string(t) + "-" + std::to_string(i);
+        const auto made = live.client->execute({root_user(), make_file(name)});
+        if (!made || made->code != Code::ok) ++wrong;
+        const auto read = live.client->read({{root_user(), path(name)}});
+        if (!read || read->answers.front().code != Code::ok) ++wrong;
+        const auto again = live.client->execute({root_user(), make_file(name)});
+        if (!again || again->code != Code::exists) ++wrong;
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  CHECK(wrong == 0);
+  CHECK(live.client->read({{root_user(), path("0-0")}}, ReadMode::linearizable));
+  CHECK(live.client->root());
+  CHECK(live.client->prove(root_user(), {}));
+  CHECK(live.client->status(1, std::chrono::seconds(5))->replica == 1);
+  CHECK(live.client->close());
+}
+
+TEST_CASE("callbacks may submit; close waits for what is outstanding and then takes nothing") {
+  Live live;
+  std::atomic<int> done{0};
+  for (int i = 0; i < 50; ++i)
+    live.client->submit(
+        {root_user(), make_file("a" + std::to_string(i))},
+        [&, i](const Result<schema::OpResult>& r) {
+          CHECK(r);
+          ++done;
+          if (i == 0)
+            live.client->submit({root_user(), make_file("nested")}, [&](const auto&) { ++done; });
+        });
+  while (done == 0) std::this_thread::yield();
+  CHECK(live.client->close());
+  CHECK(done >= 50);
+  CHECK(live.client->close());
+  const auto late = live.client->execute({root_user(), make_file("late")});
+  REQUIRE_FALSE(late);
+  CHECK_FALSE(live.client->read({{root_user(), path("")}}));
+}
+
+TEST_CASE("closing a client of a dead cluster ends in time; everything is answered") {
+  Live live("", 300);
+  for (ReplicaId r = 0; r < 4; ++r) live.cluster.replica(r).silent = true;
+  std::atomic<int> failed{0};
+  for (int i = 0; i < 5; ++i)
+    live.client->submit({root_user(), make_file("a")},
+                        [&](const Result<schema::OpResult>& r) { failed += r ? 0 : 1; });
+  CHECK_FALSE(live.client->wait_ready(std::chrono::milliseconds(50)));
+  std::ignore = live.client->close();
+  CHECK(failed == 5);
+}
+
+TEST_CASE("the newest certificate is kept in the state file and believed after a restart") {
+  const test::TempDir dir;
+  const std::string file = dir.path() + "/state";
+  Live live(file);
+  REQUIRE(live.client->execute({root_user(), make_file("a")}));
+  REQUIRE(live.client->close());
+  const messages::Seq seen = live.cluster.seq();
+  CHECK(std::filesystem::exists(file));
+  live.connect();
+  const auto before = live.cluster.reads.size();
+  CHECK(live.client->read({{root_user(), path("a")}}));
+  live.client.reset();
+  CHECK(live.cluster.reads[before].second.min_seq == seen);
+
+  SUBCASE("damaged") {
+    Bytes state = *load_state(file);
+    state[100] ^= 1;
+    REQUIRE(store_state(file, state));
+  }
+  SUBCASE("of another cluster") { live.options.genesis.name = "other"; }
+  CHECK_FALSE(connect_over(live.options, std::make_unique<LiveTransport>(live.cluster)));
+}
