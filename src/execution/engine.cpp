@@ -134,13 +134,15 @@ Result<Executed> Engine::execute(const messages::ParsedBatch& batch) {
     BFTMETA_ASSIGN(indexes_, load_indexes(version_));
     indexes_stale_ = false;
   }
-  tree::Overlay overlay(version_);
-  auto executed = execute_on(overlay, batch);
+  const tree::CachedVersion base(version_);  // what a batch reads, its update need not load again
+  tree::Overlay overlay(base);
+  auto executed = execute_on(base, overlay, batch);
   if (!executed) indexes_stale_ = true;
   return executed;
 }
 
-Result<Executed> Engine::execute_on(tree::Overlay& overlay, const messages::ParsedBatch& batch) {
+Result<Executed> Engine::execute_on(const tree::CachedVersion& base, tree::Overlay& overlay,
+                                    const messages::ParsedBatch& batch) {
   State state(overlay);
   Executed out;
   out.history_before = checkpoint_.history_hash;
@@ -169,7 +171,7 @@ Result<Executed> Engine::execute_on(tree::Overlay& overlay, const messages::Pars
   if (state.fault() || frontier.count + 1 != out.header.seq || !messages::valid_frontier(frontier))
     return tl::make_unexpected(store_error(out.header.seq));
 
-  BFTMETA_ASSIGN(tree::Version next, version_.apply(overlay.take_updates()));
+  BFTMETA_ASSIGN(tree::Version next, base.apply(overlay.take_updates()));
   out.header.reply_root = messages::merkle_root(out.leaves, messages::reply_node);
   out.header.reply_count = static_cast<std::uint32_t>(out.leaves.size());
   out.header.state_root = next.state_root(cluster_id_, config_.sm_version);

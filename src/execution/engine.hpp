@@ -80,7 +80,8 @@ class Engine {
   Engine(const config::Genesis& genesis, const crypto::Verifier& verifier, Checkpoint checkpoint,
          tree::Version version, SessionIndexes indexes);
 
-  Result<Executed> execute_on(tree::Overlay& overlay, const messages::ParsedBatch& batch);
+  Result<Executed> execute_on(const tree::CachedVersion& base, tree::Overlay& overlay,
+                              const messages::ParsedBatch& batch);
   Error store_error(messages::Seq seq) const;
 
   Hash cluster_id_{};
