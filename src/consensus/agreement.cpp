@@ -185,6 +185,8 @@ bool Core::execute(const std::shared_ptr<const ParsedBatch>& batch) {
   append(RecordKind::executed, seq, encode(history_.at(seq).header));
   if (const auto own = own_bodies_.find(seq); own != own_bodies_.end())
     broadcast(shares_.at(seq).at(self_));
+  // The certificate may have come first: only now can this replica answer and read at it.
+  if (seq == certified_seq()) out_->push_back(action::Certified{*cert_});
   prune();
   return true;
 }

@@ -83,7 +83,7 @@ struct Send {
   PeerMessage message;
   Lsn needs_lsn = 0;
 };
-struct Certified {  // a new newest root certificate; replies up to its seq may leave
+struct Certified {  // the newest root certificate is new, or was reached by the own execution
   messages::RootCert cert;
 };
 struct Refuse {  // an item was not queued

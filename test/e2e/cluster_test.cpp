@@ -53,7 +53,8 @@ TEST_CASE("two clients see each other's writes; SIGTERM stops every replica clea
               ->answers.at(0)
               .code == schema::Code::ok);
     CHECK(one->close().has_value());
-    CHECK(two->close().has_value());
+    const Status closed = two->close();
+    CHECK_MESSAGE(closed.has_value(), closed.error().message);
   }
   for (std::uint32_t r = 0; r < cluster.n(); ++r) {
     CHECK(cluster.stop(r) == 0);
