@@ -9,6 +9,7 @@ namespace bftmeta::fuse {
 namespace {
 
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  if (too_long(name)) return static_cast<void>(fuse_reply_err(req, ENAMETOOLONG));
   Mount& mount = mount_of(req);
   const schema::Caller caller = caller_of(req);
   const std::string_view text(name);

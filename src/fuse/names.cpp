@@ -17,8 +17,6 @@ schema::MakeNode make_node(fuse_ino_t parent, const char* name, schema::FileType
   return node;
 }
 
-bool too_long(const char* name) { return std::string_view(name).size() > limits::kMaxName; }
-
 void mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
   if (too_long(name)) return static_cast<void>(fuse_reply_err(req, ENAMETOOLONG));
   const mode_t format = mode & S_IFMT;
@@ -55,6 +53,7 @@ void link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char* name) {
 }
 
 void remove(fuse_req_t req, const char* call, fuse_ino_t parent, const char* name, bool directory) {
+  if (too_long(name)) return static_cast<void>(fuse_reply_err(req, ENAMETOOLONG));
   Mount& mount = mount_of(req);
   const schema::Caller caller = caller_of(req);
   schema::Remove remove;
@@ -89,7 +88,8 @@ void rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_t t
   namespace rf = schema::rename_flags;
   if ((flags & ~(rf::kNoReplace | rf::kExchange)) != 0 || flags == (rf::kNoReplace | rf::kExchange))
     return static_cast<void>(fuse_reply_err(req, EINVAL));
-  if (too_long(to_name)) return static_cast<void>(fuse_reply_err(req, ENAMETOOLONG));
+  if (too_long(from_name) || too_long(to_name))
+    return static_cast<void>(fuse_reply_err(req, ENAMETOOLONG));
   Mount& mount = mount_of(req);
   schema::Rename rename;
   rename.from_parent = target_of(from);

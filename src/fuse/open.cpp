@@ -15,10 +15,9 @@ void close_file(Mount& mount, const OpenFilePtr& file, const schema::Caller& cal
 
 void create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* info) {
+  if (too_long(name)) return static_cast<void>(fuse_reply_err(req, ENAMETOOLONG));
   Mount& mount = mount_of(req);
   const schema::Caller caller = caller_of(req);
-  if (std::string_view(name).size() > limits::kMaxName)
-    return static_cast<void>(fuse_reply_err(req, ENAMETOOLONG));
   schema::MakeNode node;
   node.parent = target_of(parent);
   node.name = name_of(name);

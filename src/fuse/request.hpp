@@ -12,9 +12,12 @@ namespace bftmeta::fuse {
 inline Mount& mount_of(fuse_req_t req) { return *static_cast<Mount*>(fuse_req_userdata(req)); }
 schema::Caller caller_of(fuse_req_t req);
 
+// The kernel hands on names that are longer than ours may be; none of them may get any further.
+inline bool too_long(const char* name) { return std::string_view(name).size() > limits::kMaxName; }
+// Precondition of both: not too long.
 schema::Name name_of(const char* name);
-schema::Target target_of(std::uint64_t ino);
 schema::Target target_of(std::uint64_t parent, const char* name);
+schema::Target target_of(std::uint64_t ino);
 
 struct stat to_stat(std::uint64_t ino, const schema::Attributes& attributes);
 
