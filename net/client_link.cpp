@@ -10,13 +10,9 @@ namespace bftmeta::net {
 
 namespace {
 
-constexpr std::size_t kMiB = 1024 * 1024;
-constexpr int kSendHwm = 1024;
 constexpr int kReconnectMs = 50;
 constexpr int kMaxReconnectMs = 2000;
 constexpr int kConnectTimeoutMs = 3000;
-constexpr std::uint64_t kUndeliveredFrames = 16;
-constexpr std::int64_t kSecond = 1'000'000;
 // libzmq gives a connection up for good after a protocol error or a refusal by the other side, so
 // the socket is made anew: with back-off, or when nothing at all was heard of it for so long.
 constexpr std::int64_t kStuckUs = 5 * kSecond;
@@ -65,7 +61,7 @@ Status ClientLink::connect() {
   fd_ = -1;
   retry_at_us_ = 0;
   last_event_us_ = steady_us();
-  set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm, kSendHwm);
+  set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm);
   set_address_family(socket_, options_.host);
   // No queue inside libzmq before there is a connection: ours knows how to forget.
   socket_.set(ZMQ_IMMEDIATE, 1);

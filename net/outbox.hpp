@@ -11,6 +11,7 @@
 
 #include "net/frame.hpp"
 #include "net/poller.hpp"
+#include "net/units.hpp"
 
 namespace bftmeta::net {
 

@@ -4,7 +4,6 @@ namespace bftmeta::net {
 
 namespace {
 
-constexpr std::size_t kMiB = 1024 * 1024;
 // One connection is used; the second slot lets a restarted replica in while the old connection of
 // its former life still seems to stand.
 constexpr std::size_t kSlotsPerReplica = 2;

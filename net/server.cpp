@@ -11,16 +11,9 @@ namespace bftmeta::net {
 
 namespace {
 
-constexpr std::size_t kMiB = 1024 * 1024;
-// Frames that libzmq may hold per connection and direction of sending; the bytes are limited by
-// OutboxLimits. Large, because the pipe wakes the sender once per half of it.
-constexpr int kSendHwm = 1024;
-// An unfinished message is cut off at this many frames' worth of bytes.
-constexpr std::uint64_t kUndeliveredFrames = 16;
 // Not the failures of handshakes: reporting one overwrites the error code by which libzmq closes
 // the connection, and it stays open unread until the heartbeat ends it.
 constexpr int kEvents = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
-constexpr std::int64_t kSecond = 1'000'000;
 constexpr std::int64_t kForgiveBansAfter = 600 * kSecond;
 constexpr std::uint32_t kMaxBanShift = 6;  // 64 s
 
@@ -113,7 +106,7 @@ Server::Server(const Context& context, const crypto::LinkKey& key, ServerOptions
              {.max_connections = options_.max_connections,
               .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame},
              kEvents) {
-  set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm, kSendHwm);
+  set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm);
   socket_.set(ZMQ_ROUTER_MANDATORY, 1);
   // Safe here, and only here: routing ids come from Domain::admit, so what is handed over is a slot
   // of one key to a newer connection of the same key.

@@ -7,6 +7,9 @@
 namespace bftmeta::net {
 
 namespace {
+// Frames that libzmq may hold per connection and direction of sending; the bytes are limited by
+// OutboxLimits. Large, because the pipe wakes the sender once per half of it.
+constexpr int kSendHwm = 1024;
 // A peer that does not finish the CURVE handshake in this time loses its descriptor.
 constexpr int kHandshakeMs = 5000;
 // A silent host (pulled cable, stopped machine) is noticed after the time-out; the interval costs
@@ -65,10 +68,10 @@ std::string tcp_endpoint(const std::string& host, std::uint16_t port) {
          (port == 0 ? std::string("*") : std::to_string(port));
 }
 
-void set_link_options(Socket& socket, std::size_t max_frame, int receive_hwm, int send_hwm) {
+void set_link_options(Socket& socket, std::size_t max_frame, int receive_hwm) {
   socket.set64(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(max_frame + kCurveOverhead));
   socket.set(ZMQ_RCVHWM, receive_hwm);
-  socket.set(ZMQ_SNDHWM, send_hwm);
+  socket.set(ZMQ_SNDHWM, kSendHwm);
   socket.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs);
   socket.set(ZMQ_HEARTBEAT_IVL, kHeartbeatMs);
   socket.set(ZMQ_HEARTBEAT_TIMEOUT, kHeartbeatTimeoutMs);

@@ -17,7 +17,7 @@ constexpr Micros kTimeoutAtFirst = 250'000;
 constexpr Micros kMostTimeout = 1'000'000;
 constexpr Micros kFirstPause = 50'000;
 constexpr Micros kMostPause = 2'000'000;
-constexpr Micros kMostGather = 200;
+constexpr Micros kMostReadGather = 200;
 
 std::uint32_t count(ReplicaSet set) { return static_cast<std::uint32_t>(std::popcount(set)); }
 
@@ -248,7 +248,7 @@ void Reads::accept(const Message& message, const verify::VerifiedRead& verified,
   core_.replicas.note_read(message.to, now.mono - message.sent);
   gather_count_ = message.units.size();
   gather_until_ =
-      gather_count_ < 2 ? 0 : now.mono + std::min(kMostGather, (now.mono - message.sent) / 8);
+      gather_count_ < 2 ? 0 : now.mono + std::min(kMostReadGather, (now.mono - message.sent) / 8);
   std::vector<Shared> uncovered;
   for (const Shared& u : message.units) {
     if (u->finished) {

@@ -11,7 +11,7 @@ constexpr Micros kLeastRetry = 20'000;    // below it a busy machine looks like 
 constexpr Micros kMostRetry = 4'000'000;  // doubling stops here
 constexpr Micros kKeepAlive = 20'000'000;
 constexpr Micros kLeaseDoubt = limits::kLeaseUs - 5'000'000;
-constexpr Micros kMostGather = 500;
+constexpr Micros kMostBundleGather = 500;
 constexpr std::uint64_t kBackupEvery = 16;  // architecture §5: so that backlog is seen
 constexpr std::uint64_t kValidityMargin = 60'000'000;
 constexpr Micros kStatusInterval = 100'000;
@@ -358,7 +358,7 @@ void Session::succeed(Flight& flight, schema::BundleResult result, messages::Seq
   last_active_ = std::max(last_active_, flight.first_sent);
   gather_count_ = count;
   gather_until_ =
-      count < 2 ? 0 : now.mono + std::min(kMostGather, core_.bundles.quantile(0.5, 0) / 8);
+      count < 2 ? 0 : now.mono + std::min(kMostBundleGather, core_.bundles.quantile(0.5, 0) / 8);
   resolved(flight);
 }
 

@@ -4,18 +4,13 @@
 
 #include <functional>
 
-#include "crypto/signer.hpp"
+#include "keys.hpp"
 
 using namespace bftmeta;
 using namespace bftmeta::config;
+using testing::key_of;
 
 namespace {
-
-PublicKey key_of(std::uint8_t n) {
-  std::array<std::uint8_t, 32> seed{};
-  seed[0] = n;
-  return crypto::Ed25519Signer(seed).public_key();
-}
 
 Genesis with_replicas(std::uint32_t n) {
   Genesis g;

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "crypto/signer.hpp"
+#include "keys.hpp"
 #include "support/temp_dir.hpp"
 
 using namespace bftmeta;
@@ -10,14 +10,9 @@ using namespace bftmeta::config;
 using test::read_text;
 using test::TempDir;
 using test::write_text;
+using testing::key_of;
 
 namespace {
-
-PublicKey key_of(std::uint8_t n) {
-  std::array<std::uint8_t, 32> seed{};
-  seed[0] = n;
-  return crypto::Ed25519Signer(seed).public_key();
-}
 
 Genesis sample_genesis() {
   Genesis g;

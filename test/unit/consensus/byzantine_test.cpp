@@ -1,20 +1,12 @@
 #include <doctest/doctest.h>
 
 #include "adversary/strategies.hpp"
-#include "sim/cluster.hpp"
-#include "sim/toy_machine.hpp"
+#include "toy.hpp"
 
 using namespace bftmeta;
+using namespace bftmeta::test;
 
 namespace {
-
-std::unique_ptr<sim::Machine> toy(const config::Genesis& genesis, const crypto::Verifier&) {
-  return std::make_unique<sim::ToyMachine>(genesis.cluster_id(), genesis.config);
-}
-std::unique_ptr<sim::LogDevice> memory_log(sim::Random) {
-  return std::make_unique<sim::MemoryLog>();
-}
-std::vector<schema::Operation> noop(sim::Random&) { return {schema::Operation{}}; }
 
 // Runs `seeds` schedules with replica `evil` under the strategy, with crashes and loss on top.
 void run_with(adversary::Maker make, messages::ReplicaId evil, std::uint64_t seeds) {

@@ -1,19 +1,11 @@
 #include <doctest/doctest.h>
 
-#include "sim/cluster.hpp"
-#include "sim/toy_machine.hpp"
+#include "toy.hpp"
 
 using namespace bftmeta;
+using namespace bftmeta::test;
 
 namespace {
-
-std::unique_ptr<sim::Machine> toy(const config::Genesis& genesis, const crypto::Verifier&) {
-  return std::make_unique<sim::ToyMachine>(genesis.cluster_id(), genesis.config);
-}
-std::unique_ptr<sim::LogDevice> memory_log(sim::Random) {
-  return std::make_unique<sim::MemoryLog>();
-}
-std::vector<schema::Operation> noop(sim::Random&) { return {schema::Operation{}}; }
 
 sim::Report run(sim::Plan plan) {
   const std::uint64_t seed = plan.seed;

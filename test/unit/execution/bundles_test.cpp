@@ -7,13 +7,7 @@ using namespace bftmeta;
 using namespace bftmeta::test;
 namespace keys = schema::keys;
 
-namespace {
-struct Fixture : World {
-  Id16 s = open();
-};
-}  // namespace
-
-TEST_CASE_FIXTURE(Fixture, "a bundle executes once; ordered again it has its stored result") {
+TEST_CASE_FIXTURE(OneSession, "a bundle executes once; ordered again it has its stored result") {
   const Item one = bundle(0, s, 1, {make("a")});
   const Executed first = run({one});
   CHECK(outcome_of(first) == BundleOutcome::done);
@@ -44,7 +38,8 @@ TEST_CASE("T2.3 a batch with duplicates leaves the state of one without") {
   CHECK(a.header.reply_root != b.header.reply_root);
 }
 
-TEST_CASE_FIXTURE(Fixture, "an equivocating client gets the first bundle's outcome, and is told") {
+TEST_CASE_FIXTURE(OneSession,
+                  "an equivocating client gets the first bundle's outcome, and is told") {
   run({bundle(0, s, 1, {make("a")})});
   const BundleResult r = result_of(run({bundle(0, s, 1, {make("b")})}));
   CHECK(r.outcome == BundleOutcome::done);
@@ -52,7 +47,7 @@ TEST_CASE_FIXTURE(Fixture, "an equivocating client gets the first bundle's outco
   CHECK_FALSE(exists("b"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "FIFO: a number that is not the next is skipped, not consumed") {
+TEST_CASE_FIXTURE(OneSession, "FIFO: a number that is not the next is skipped, not consumed") {
   std::vector<Item> items;
   for (std::uint64_t no = 1; no <= 4; ++no)
     items.push_back(bundle(0, s, no, {make("f" + std::to_string(no))}));
@@ -70,7 +65,7 @@ TEST_CASE_FIXTURE(Fixture, "FIFO: a number that is not the next is skipped, not 
   CHECK(session_record(s)->last_bundle == 4);
 }
 
-TEST_CASE_FIXTURE(Fixture, "T8.5 expiry consumes its number: the chain goes on behind it") {
+TEST_CASE_FIXTURE(OneSession, "T8.5 expiry consumes its number: the chain goes on behind it") {
   const Item one = bundle(0, s, 1, {make("one")});
   const Item two = bundle(0, s, 2, {make("two")}, {.valid_for_us = 500});
   const Item three = bundle(0, s, 3, {make("three")});
@@ -83,12 +78,13 @@ TEST_CASE_FIXTURE(Fixture, "T8.5 expiry consumes its number: the chain goes on b
   CHECK(run({two}).results[0].result == e.results[1].result);  // EXPIRED is final
 }
 
-TEST_CASE_FIXTURE(Fixture, "a bundle is valid up to and including valid_until") {
+TEST_CASE_FIXTURE(OneSession, "a bundle is valid up to and including valid_until") {
   CHECK(outcome_of(run({bundle(0, s, 1, {make("a")}, {.valid_for_us = 500})}, 500)) ==
         BundleOutcome::done);
 }
 
-TEST_CASE_FIXTURE(Fixture, "T8.5 an executed bundle ordered after valid_until keeps its outcome") {
+TEST_CASE_FIXTURE(OneSession,
+                  "T8.5 an executed bundle ordered after valid_until keeps its outcome") {
   const Item one = bundle(0, s, 1, {make("a")}, {.valid_for_us = kSecond});
   const Executed first = run({one});
   const Executed late = run({one}, 10 * kSecond);
@@ -96,7 +92,7 @@ TEST_CASE_FIXTURE(Fixture, "T8.5 an executed bundle ordered after valid_until ke
   CHECK(outcome_of(late) == BundleOutcome::done);
 }
 
-TEST_CASE_FIXTURE(Fixture, "T8.1 past valid_until there is a proof either way") {
+TEST_CASE_FIXTURE(OneSession, "T8.1 past valid_until there is a proof either way") {
   const Item lost = bundle(0, s, 1, {make("a")}, {.valid_for_us = kSecond});
   run({}, 2 * kSecond);
   // Not ordered: the record proves that number 1 is open, agreed time that it never executes.
@@ -109,14 +105,14 @@ TEST_CASE_FIXTURE(Fixture, "T8.1 past valid_until there is a proof either way") 
   CHECK(leaves_under(keys::session_result(t, 1)) == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a session is its principal's alone") {
+TEST_CASE_FIXTURE(OneSession, "a session is its principal's alone") {
   CHECK(outcome_of(run({bundle(1, s, 1, {make("a")})})) == BundleOutcome::no_session);
   CHECK(outcome_of(run({bundle(0, Id16{1}, 1, {make("a")})})) == BundleOutcome::no_session);
   CHECK_FALSE(exists("a"));
   CHECK(session_record(s)->last_bundle == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "acknowledged results are dropped, at most a window is kept") {
+TEST_CASE_FIXTURE(OneSession, "acknowledged results are dropped, at most a window is kept") {
   for (std::uint64_t no = 1; no <= 6; ++no) run({bundle(0, s, no, {schema::Noop{}})});
   CHECK(leaves_under(keys::session_results(s)) == 6);
   const Item third = bundle(0, s, 3, {schema::Noop{}});
@@ -133,7 +129,8 @@ TEST_CASE_FIXTURE(Fixture, "acknowledged results are dropped, at most a window i
   CHECK(session_record(s)->ack_upto == 30 - limits::kSessionWindow);
 }
 
-TEST_CASE_FIXTURE(Fixture, "all or nothing: one failure undoes the bundle, which is still done") {
+TEST_CASE_FIXTURE(OneSession,
+                  "all or nothing: one failure undoes the bundle, which is still done") {
   run({bundle(0, s, 1, {make("there")})});
   const std::vector<schema::OperationBody> operations = {make("x"), make("there"), make("y"),
                                                          schema::CloseSession{}};
@@ -159,7 +156,7 @@ TEST_CASE_FIXTURE(Fixture, "all or nothing: one failure undoes the bundle, which
   CHECK(tombstone(s)->last_bundle == 3);
 }
 
-TEST_CASE_FIXTURE(Fixture, "results above 4 KiB are answered once in full, then by digest") {
+TEST_CASE_FIXTURE(OneSession, "results above 4 KiB are answered once in full, then by digest") {
   std::vector<schema::OperationBody> many;
   for (int i = 0; i < 60; ++i) many.push_back(make("f" + std::to_string(i)));
   const Item one = bundle(0, s, 1, many);

@@ -9,10 +9,6 @@ namespace keys = schema::keys;
 
 namespace {
 
-struct Fixture : World {
-  Id16 s = open();
-};
-
 // Lease time goes on by at most 2 s in a batch: this many batches end a lease.
 void idle(World& w, std::uint64_t seconds) {
   for (std::uint64_t i = 0; i < seconds; i += 2) w.run({}, 2 * kSecond);
@@ -20,7 +16,7 @@ void idle(World& w, std::uint64_t seconds) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "T8.5 replayed bundles do not keep a dead client's session alive") {
+TEST_CASE_FIXTURE(OneSession, "T8.5 replayed bundles do not keep a dead client's session alive") {
   const Item one = bundle(0, s, 1, {make("a")});
   run({one});
   int replays = 0;
@@ -33,7 +29,7 @@ TEST_CASE_FIXTURE(Fixture, "T8.5 replayed bundles do not keep a dead client's se
   CHECK(outcome_of(run({one})) == BundleOutcome::no_session);
 }
 
-TEST_CASE_FIXTURE(Fixture, "an expired bundle does not renew the lease, an executed one does") {
+TEST_CASE_FIXTURE(OneSession, "an expired bundle does not renew the lease, an executed one does") {
   idle(*this, 30);
   const std::uint64_t before = lease_left(s);
   run({bundle(0, s, 1, {make("a")}, {.valid_for_us = 0})});
@@ -44,7 +40,7 @@ TEST_CASE_FIXTURE(Fixture, "an expired bundle does not renew the lease, an execu
   CHECK(leaves_under(keys::leases()) == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "T8.7 leases do not run while the cluster is off") {
+TEST_CASE_FIXTURE(OneSession, "T8.7 leases do not run while the cluster is off") {
   schema::Hold hold;
   hold.ino = result_of(run({bundle(0, s, 1, {make("open")})})).results[0].inode->ino;
   schema::Remove remove;
@@ -122,7 +118,7 @@ TEST_CASE("SESSION-OPEN: who may, until when, and that ids are fresh") {
   CHECK(w.open() != result_of(both, 0).session_id);
 }
 
-TEST_CASE_FIXTURE(Fixture, "closing: the answer, the tombstone for a day, then nothing") {
+TEST_CASE_FIXTURE(OneSession, "closing: the answer, the tombstone for a day, then nothing") {
   const Item close = bundle(0, s, 1, {schema::CloseSession{}});
   CHECK(outcome_of(run({close, bundle(0, s, 2, {make("late")})}), 0) == BundleOutcome::done);
   CHECK_FALSE(exists("late"));

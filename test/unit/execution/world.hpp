@@ -64,6 +64,10 @@ class World {
   std::uint64_t nonces_ = 1'000'000;
 };
 
+struct OneSession : World {
+  Id16 s = open();
+};
+
 BundleResult result_of(const Executed& executed, std::size_t index = 0);
 inline BundleOutcome outcome_of(const Executed& executed, std::size_t index = 0) {
   return result_of(executed, index).outcome;

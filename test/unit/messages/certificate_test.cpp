@@ -12,7 +12,7 @@ using namespace bftmeta::messages;
 
 namespace {
 
-struct Fixture {
+struct Certificates {
   Cluster c{4};
   RootCert good = c.certify(sample_body(c, 6), c.quorum_bitmap());
   bool holds(const RootCert& cert) const {
@@ -35,7 +35,7 @@ TEST_CASE("every subset of signers: exactly Q members make a certificate") {
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "signers and signatures have to match") {
+TEST_CASE_FIXTURE(Certificates, "signers and signatures have to match") {
   REQUIRE(holds(good));
   RootCert x = good;
   x.signatures[1] = x.signatures[0];  // one signer twice
@@ -66,7 +66,7 @@ TEST_CASE_FIXTURE(Fixture, "signers and signatures have to match") {
   CHECK_FALSE(holds(x));
 }
 
-TEST_CASE_FIXTURE(Fixture, "every byte of the body is signed") {
+TEST_CASE_FIXTURE(Certificates, "every byte of the body is signed") {
   const Bytes encoded = encode(good.body);
   for (std::size_t i = 0; i < encoded.size(); ++i) {
     Bytes changed = encoded;
@@ -79,7 +79,7 @@ TEST_CASE_FIXTURE(Fixture, "every byte of the body is signed") {
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "well signed, but not of this cluster, configuration or version") {
+TEST_CASE_FIXTURE(Certificates, "well signed, but not of this cluster, configuration or version") {
   const auto signed_and_refused = [&](const auto& change) {
     CertBody body = good.body;
     change(body);
@@ -106,7 +106,7 @@ TEST_CASE_FIXTURE(Fixture, "well signed, but not of this cluster, configuration 
   CHECK_FALSE(verify_cert(c.verifier, c.context.cluster_id, other.config(), good).has_value());
 }
 
-TEST_CASE_FIXTURE(Fixture, "a share is its replica's alone") {
+TEST_CASE_FIXTURE(Certificates, "a share is its replica's alone") {
   const RootShare share = sign_share(*c.replicas[1], good.body, 1);
   CHECK(verify_share(c.verifier, c.config(), share));
   for (const ReplicaId r : {0U, 2U, 3U, 4U, 31U}) {

@@ -11,7 +11,7 @@ using namespace bftmeta::messages;
 
 namespace {
 
-struct Fixture {
+struct ViewChanges {
   Cluster c{4};
 
   bool holds(const ViewChange& vc) const {
@@ -35,7 +35,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "VIEW-CHANGE: what is valid") {
+TEST_CASE_FIXTURE(ViewChanges, "VIEW-CHANGE: what is valid") {
   const ViewChange good = sample_view_change(c);
   REQUIRE(holds(good));
   CHECK(holds_resigned(good, [](ViewChange& v) { v.prepared.clear(); }));
@@ -47,7 +47,7 @@ TEST_CASE_FIXTURE(Fixture, "VIEW-CHANGE: what is valid") {
   }));
 }
 
-TEST_CASE_FIXTURE(Fixture, "VIEW-CHANGE: what is not") {
+TEST_CASE_FIXTURE(ViewChanges, "VIEW-CHANGE: what is not") {
   const ViewChange good = sample_view_change(c);
   using Change = std::function<void(ViewChange&)>;
   const std::vector<std::pair<const char*, Change>> defects = {
@@ -106,7 +106,8 @@ TEST_CASE_FIXTURE(Fixture, "VIEW-CHANGE: what is not") {
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "VIEW-CHANGE: the signature covers everything, and only its sender's") {
+TEST_CASE_FIXTURE(ViewChanges,
+                  "VIEW-CHANGE: the signature covers everything, and only its sender's") {
   const ViewChange good = sample_view_change(c);
   ViewChange x = good;
   x.reason = Reason::none;
@@ -127,7 +128,7 @@ TEST_CASE_FIXTURE(Fixture, "VIEW-CHANGE: the signature covers everything, and on
   CHECK_FALSE(holds(x));
 }
 
-TEST_CASE_FIXTURE(Fixture, "NEW-VIEW: shape and signatures") {
+TEST_CASE_FIXTURE(ViewChanges, "NEW-VIEW: shape and signatures") {
   const NewView good = sample_new_view(c);
   REQUIRE(holds(good));
   CHECK(good.max_seq() == 6);

@@ -9,12 +9,6 @@ using namespace bftmeta::test;
 using schema::kRootIno;
 namespace mask = schema::set_mask;
 
-namespace {
-const schema::Caller kAlice{1000, 1000, {2000}};
-const schema::Caller kBob{1001, 1001, {}};
-const schema::Caller kCarol{1002, 1000, {}};  // in Alice's group
-}  // namespace
-
 TEST_CASE("exactly one class of mode bits decides") {
   struct Row {
     std::uint16_t mode;

@@ -10,6 +10,10 @@ namespace bftmeta::test {
 using schema::Code;
 using schema::FileType;
 
+inline const schema::Caller kAlice{1000, 1000, {2000}};
+inline const schema::Caller kBob{1001, 1001, {}};
+inline const schema::Caller kCarol{1002, 1000, {}};  // in Alice's group
+
 struct World {
   World() {
     rules.gateway = true;

@@ -6,10 +6,6 @@ using namespace bftmeta;
 using namespace bftmeta::test;
 using schema::kRootIno;
 
-namespace {
-const schema::Caller kAlice{1000, 1000, {}};
-}
-
 TEST_CASE("a directory counts its entries and subdirectories") {
   World w;
   const auto d = w.directory(kRootIno, "d");

@@ -11,8 +11,6 @@ using schema::kRootIno;
 
 namespace {
 
-const schema::Caller kAlice{1000, 1000, {}};
-
 template <class T>
 T ask(const World& w, schema::QueryBody body, const schema::Caller& caller = {}) {
   const auto result = ns::evaluate(w.overlay, {caller, std::move(body)}, &w.rules);

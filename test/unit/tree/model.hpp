@@ -3,6 +3,7 @@
 // make the set prefix-free, as schema/keys.hpp does.
 #pragma once
 
+#include <doctest/doctest.h>
 #include <openssl/sha.h>
 
 #include <map>
@@ -125,6 +126,12 @@ inline std::vector<Update> updates_of(const Model& model) {
   std::vector<Update> updates;
   for (const auto& [key, value] : model) updates.push_back({key, value});
   return updates;
+}
+
+inline Version applied(const Version& base, const std::vector<Update>& updates) {
+  Result<Version> next = base.apply(updates);
+  REQUIRE(next);
+  return *next;
 }
 
 // Every leaf by get, all of it by scan, and counts, against the model.

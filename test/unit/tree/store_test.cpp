@@ -11,12 +11,6 @@
 namespace bftmeta::tree::test {
 namespace {
 
-Version applied(const Version& base, const std::vector<Update>& updates) {
-  Result<Version> next = base.apply(updates);
-  REQUIRE(next);
-  return *next;
-}
-
 std::shared_ptr<const Snapshot> write_all(MemoryPageStore& store, WriteSet& set,
                                           std::size_t slice = 7) {
   auto writer = store.begin();

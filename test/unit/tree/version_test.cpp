@@ -9,12 +9,6 @@
 namespace bftmeta::tree::test {
 namespace {
 
-Version applied(const Version& base, const std::vector<Update>& updates) {
-  Result<Version> next = base.apply(updates);
-  REQUIRE(next);
-  return *next;
-}
-
 TEST_CASE("the empty tree, one leaf and two leaves hash as the format says") {
   CHECK(Version::empty().root_hash() == naive_root({}));
   Model model{{Key(view("a")), to_bytes("1")}};

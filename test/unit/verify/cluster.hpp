@@ -6,13 +6,9 @@
 #include "support/cluster.hpp"
 #include "verify/reply.hpp"
 
-namespace bftmeta::verify::testing {
+#include "filled.hpp"
 
-inline Hash filled(std::uint8_t byte) {
-  Hash h;
-  h.fill(byte);
-  return h;
-}
+namespace bftmeta::verify::testing {
 
 struct Cluster : test::Cluster {
   // Clusters of different `salt` have the same keys and another genesis.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "filled.hpp"
 #include "schema/keys.hpp"
 #include "tree/recorder.hpp"
 
@@ -11,12 +12,6 @@ namespace bftmeta::verify::testing {
 namespace {
 
 namespace keys = schema::keys;
-
-Hash filled(std::uint8_t byte) {
-  Hash h;
-  h.fill(byte);
-  return h;
-}
 
 // One token of a partial tree with its bytes (tree/proof.hpp).
 struct Part {
