@@ -152,7 +152,7 @@ std::size_t ClientLink::receive_frames(const Sink& sink) {
   std::size_t handed_up = 0;
   while (taken_bytes < options_.turn_bytes) {
     Message frame;
-    if (!frame.receive(socket_)) break;
+    if (!frame.take(socket_)) break;
     audit_->delivered(fd_);
     taken_bytes += frame.view().size() + kMessageHeader;
     const bool multi_part = frame.more();
@@ -180,7 +180,8 @@ bool ClientLink::send(ByteView message) {
 }
 
 void ClientLink::flush() {
-  if (state_ != LinkState::connected) return;
+  if (state_ != LinkState::connected || outbox_.empty()) return;
+  socket_.touch();
   outbox_.flush([this](zmq_msg_t* body) {
     return zmq_msg_send(body, socket_.get(), ZMQ_DONTWAIT) < 0 ? SendOutcome::full
                                                                : SendOutcome::sent;

@@ -82,7 +82,7 @@ bool ConnectionAudit::delivered(int fd) {
 
 bool ConnectionAudit::next_event(ConnectionEvent& event) {
   Message head;
-  if (!head.receive(monitor_)) return false;
+  if (!head.take(monitor_)) return false;
   std::uint16_t type = 0;
   std::int32_t value = 0;
   const ByteView bytes = head.view();

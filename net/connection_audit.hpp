@@ -54,7 +54,7 @@ class ConnectionAudit {
   // Call after receiving, so that what has come counts as delivered.
   void check(std::int64_t now_us);
 
-  const Socket& monitor() const { return monitor_; }
+  Socket& monitor() { return monitor_; }
   const AuditCounters& counters() const { return counters_; }
   std::size_t open_connections() const { return open_; }
 

@@ -32,12 +32,14 @@ class Waker {
 // What a source tells the poller: descriptors to wait on, or that it has input already.
 class PollSet {
  public:
-  void add(const Socket& socket);
+  // Precondition: the socket stays where it is until the wait is over.
+  void add(Socket& socket);
   void add_fd(int fd) { fds_.push_back({fd, POLLIN, 0}); }
 
  private:
   friend class Poller;
   std::vector<pollfd> fds_;
+  std::vector<std::pair<std::size_t, Socket*>> sockets_;  // with their places in fds_
   bool ready_ = false;
 };
 

@@ -184,7 +184,7 @@ std::size_t Server::receive(const Sink& sink) {
   while (taken_bytes < options_.turn_bytes) {
     Message id;
     Message body;
-    if (!id.receive(socket_)) break;
+    if (!id.take(socket_)) break;
     if (!id.more() || !body.receive(socket_)) continue;
     taken_bytes += body.view().size() + kMessageHeader;
     handed_up += take_frame(id, body, now_us, sink);
@@ -197,6 +197,7 @@ std::size_t Server::receive(const Sink& sink) {
 }
 
 void Server::take_events() {
+  audit_.monitor().touch();  // no poller waits for it
   for (ConnectionEvent event; audit_.next_event(event);) continue;
 }
 
@@ -275,6 +276,7 @@ bool Server::flush_connection(const Route& route) {
   Connection* connection = find_connection(route);
   if (connection == nullptr) return true;
   const std::string id = options_.domain->routing_id_of(route);
+  socket_.touch();
   const SendOutcome outcome = connection->outbox.flush([&](zmq_msg_t* body) {
     if (zmq_send(socket_.get(), id.data(), id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
       return zmq_errno() == EAGAIN ? SendOutcome::full : SendOutcome::gone;

@@ -50,10 +50,13 @@ void Socket::set_key(int option, ByteView key) {
   BFTMETA_ASSERT(zmq_setsockopt(socket_, option, key.data(), key.size()) == 0);
 }
 
-bool Socket::readable() const {
+bool Socket::readable() {
+  if (drained_) return false;
   int events = 0;
   std::size_t size = sizeof events;
-  return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+  if (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) != 0) return false;
+  drained_ = (events & ZMQ_POLLIN) == 0;
+  return !drained_;
 }
 
 std::size_t discard_rest(const Socket& socket, Message& last) {

@@ -5,6 +5,7 @@
 
 #include <zmq.h>
 
+#include <cerrno>
 #include <memory>
 #include <string>
 
@@ -41,17 +42,24 @@ class Socket {
   void set_key(int option, ByteView key);
 
   // True when a receive would give a message now. Also lets libzmq handle its pending commands,
-  // after which its file descriptor is armed again.
-  bool readable() const;
+  // after which its file descriptor is armed again. Costs two system calls, so libzmq is asked only
+  // after touch(); see Message::take.
+  bool readable();
+  // Something may have come: the descriptor fired (Poller does this), or a send may have handled
+  // the command that it fired for.
+  void touch() { drained_ = false; }
 
  private:
+  friend class Message;
   void swap(Socket& other) noexcept {
     std::swap(socket_, other.socket_);
     std::swap(fd_, other.fd_);
+    std::swap(drained_, other.drained_);
   }
 
   void* socket_ = nullptr;
   int fd_ = -1;
+  bool drained_ = false;  // libzmq had nothing and no pending command, and nothing happened since
 };
 
 class Message {
@@ -64,6 +72,13 @@ class Message {
   zmq_msg_t* get() { return &message_; }
   bool receive(const Socket& socket) {
     return zmq_msg_recv(&message_, socket.get(), ZMQ_DONTWAIT) >= 0;
+  }
+  // The same for a socket in a Poller, which is not asked again before something may have come.
+  bool take(Socket& socket) {
+    if (socket.drained_) return false;
+    if (receive(socket)) return true;
+    socket.drained_ = zmq_errno() == EAGAIN;
+    return false;
   }
   bool more() { return zmq_msg_more(&message_) != 0; }
   ByteView view() {

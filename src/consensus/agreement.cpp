@@ -200,7 +200,9 @@ bool Core::apply(const std::shared_ptr<const ParsedBatch>& batch) {
     halt(std::move(outcome.error()));
     return false;
   }
-  history_[seq] = {outcome->header, batch};
+  const std::size_t bytes = encoded_size(batch->batch);
+  history_[seq] = {outcome->header, batch, bytes};
+  history_bytes_ += bytes;
   pending_.executed(*batch, machine_, now_.mono_us);
   if (!body_agrees(outcome->body)) return false;
   if (seq > certified_seq()) {

@@ -115,20 +115,29 @@ void Core::log_body(const messages::ParsedBatch& batch) {
 // What may be forgotten: votes at or below a certificate that was executed, P-entries below the
 // durable flush (protocol §4.6), old history, for which the archive answers.
 void Core::prune() {
-  constexpr Seq kKeepHistory = 128;  // batches, at most 64 MiB
   const Seq done = std::min(certified_seq(), executed_seq());
   slots_.erase(slots_.begin(), slots_.upper_bound(done));
   shares_.erase(shares_.begin(), shares_.upper_bound(done));
   verified_shares_.erase(verified_shares_.begin(), verified_shares_.upper_bound(done));
   own_bodies_.erase(own_bodies_.begin(), own_bodies_.upper_bound(done));
   prepared_.erase(prepared_.begin(), prepared_.upper_bound(std::min(done, flushed_)));
-  if (executed_seq() <= kKeepHistory) return;
-  const Seq old = executed_seq() - kKeepHistory;
-  while (!history_.empty() && history_.begin()->first <= old) {
-    logged_bodies_.erase(history_.begin()->second.header.batch_digest);
-    history_.erase(history_.begin());
+  prune_history(done);
+  const Seq oldest = history_.empty() ? done : std::min(done, history_.begin()->first);
+  recent_certs_.erase(recent_certs_.begin(), recent_certs_.lower_bound(oldest));
+}
+
+// Newer batches than `done` stay, whatever they weigh: NEW-VIEW is compared with them.
+void Core::prune_history(Seq done) {
+  constexpr std::size_t kKeepBatches = 128;
+  // Of encoded bodies, which take several times as much when parsed. The archive has the others.
+  constexpr std::size_t kKeepBytes = 4 * 1024 * 1024;
+  while (history_.size() > kKeepBatches || history_bytes_ > kKeepBytes) {
+    const auto oldest = history_.begin();
+    if (oldest->first > done) return;
+    history_bytes_ -= oldest->second.bytes;
+    logged_bodies_.erase(oldest->second.header.batch_digest);
+    history_.erase(oldest);
   }
-  recent_certs_.erase(recent_certs_.begin(), recent_certs_.upper_bound(old));
 }
 
 Seq Core::in_flight() const {

@@ -158,6 +158,7 @@ class Core {
   struct History {  // an executed batch that peers may still ask for
     messages::BatchHeader header;
     std::shared_ptr<const messages::ParsedBatch> batch;
+    std::size_t bytes = 0;  // encoded
   };
 
   // agreement.cpp
@@ -255,6 +256,7 @@ class Core {
   const Slot* find(Seq seq) const;
   void log_body(const messages::ParsedBatch& batch);
   void prune();
+  void prune_history(Seq done);
   Seq in_flight() const;
   std::uint64_t request_timeout() const;
   std::uint64_t backoff(std::uint64_t base) const;
@@ -314,6 +316,7 @@ class Core {
   std::map<Seq, std::uint32_t> verified_shares_;                    // bitmap per seq
   std::map<Seq, messages::CertBody> own_bodies_;                    // executed, above certified
   std::map<Seq, History> history_;
+  std::size_t history_bytes_ = 0;
   std::map<Seq, messages::RootCert> recent_certs_;
   Seq flushed_ = 0;
 

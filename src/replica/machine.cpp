@@ -6,6 +6,13 @@ using consensus::Admission;
 
 namespace {
 
+std::size_t bytes_of(const execution::Executed& executed) {
+  std::size_t bytes = 0;
+  for (const execution::ItemResult& r : executed.results)
+    bytes += sizeof(r) + sizeof(Hash) + r.result.size();
+  return bytes;
+}
+
 bool registers_clients(const messages::ParsedBatch& batch) {
   for (const messages::ParsedItem& item : batch.items) {
     const messages::Bundle* bundle = item.bundle();
@@ -23,9 +30,32 @@ Result<consensus::Outcome> Machine::execute(const messages::ParsedBatch& batch) 
   principals_changed_ = principals_changed_ || registers_clients(batch);
   const Seq seq = executed.header.seq;
   consensus::Outcome outcome{executed.header, executed.body};
-  entries_.insert_or_assign(seq, Entry{std::move(executed), engine_.version()});
-  if (entries_.size() > kKeptBatches) entries_.erase(entries_.begin());
+  const std::size_t bytes = bytes_of(executed);
+  bytes_ += bytes;
+  entries_.emplace(seq, Entry{std::move(executed), engine_.version(), bytes});
+  forget_old();
   return outcome;
+}
+
+void Machine::forget_old() {
+  while (entries_.size() > kKeptBatches || (bytes_ > kKeptBytes && entries_.size() > 1)) {
+    const auto oldest = entries_.begin();
+    if (oldest->second.version && entries_.size() <= kKeptBatches) return;  // not certified yet
+    bytes_ -= oldest->second.bytes;
+    entries_.erase(oldest);
+  }
+}
+
+std::optional<tree::Version> Machine::take_version(Seq seq) {
+  std::optional<tree::Version> version;
+  for (auto it = entries_.upper_bound(seq); it != entries_.begin();) {
+    --it;
+    if (!it->second.version) break;
+    if (it->first == seq) version = std::move(it->second.version);
+    it->second.version.reset();
+  }
+  forget_old();
+  return version;
 }
 
 Admission Machine::admit(const messages::ParsedItem& item) const {

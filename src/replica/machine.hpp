@@ -1,6 +1,6 @@
-// The engine behind the consensus core's seam, with what answers need: the results and the tree
-// version of every executed batch until its certificate has come and the answers are out.
-// Thread-safety: one thread; the versions that it hands out may be read on any.
+// The engine behind the consensus core's seam, with what answers need: the tree version of every
+// executed batch until its certificate has come, and the results of the newest batches for those
+// who ask again. Thread-safety: one thread; the versions that it hands out may be read on any.
 #pragma once
 
 #include <map>
@@ -14,12 +14,15 @@ using messages::Seq;
 
 class Machine final : public consensus::StateMachine {
  public:
-  // Batches whose answers can still be built; older ones are answered from the state.
+  // Batches whose answers can still be built; older ones are answered from the state. The bytes are
+  // those of the results: full batches would otherwise keep 256 x 2048 of them.
   static constexpr std::size_t kKeptBatches = 256;
+  static constexpr std::size_t kKeptBytes = 16 * 1024 * 1024;
 
   struct Entry {
     execution::Executed executed;
-    tree::Version version;
+    std::optional<tree::Version> version;  // until certified: it holds on to replaced nodes
+    std::size_t bytes = 0;
   };
 
   explicit Machine(execution::Engine engine) : engine_(std::move(engine)) {}
@@ -33,12 +36,18 @@ class Machine final : public consensus::StateMachine {
   execution::Engine& engine() { return engine_; }
   const execution::Engine& engine() const { return engine_; }
   const Entry* entry(Seq seq) const;
+  // The version after `seq` if it is still there; it and older ones are given up. A certificate at
+  // `seq` is known: nobody will read at an older one any more.
+  std::optional<tree::Version> take_version(Seq seq);
   // True once after a batch that may have changed who is registered.
   bool take_principals_changed();
 
  private:
+  void forget_old();
+
   execution::Engine engine_;
   std::map<Seq, Entry> entries_;
+  std::size_t bytes_ = 0;  // of all entries
   bool principals_changed_ = true;
 };
 

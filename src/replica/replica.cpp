@@ -146,9 +146,9 @@ Status Replica::sync_log() {
 void Replica::certified(const RootCert& cert) {
   answers_->certified(
       cert, [this](const net::Route& to, messages::Reply reply) { answer(to, std::move(reply)); });
-  if (const Machine::Entry* entry = machine_->entry(cert.body.seq)) {
+  if (auto version = machine_->take_version(cert.body.seq)) {
     published_ = true;
-    reads_->publish({cert, entry->version});
+    reads_->publish({cert, std::move(*version)});
   } else if (!published_ && machine_->executed_seq() == cert.body.seq) {
     published_ = true;
     reads_->publish({cert, machine_->engine().version()});
@@ -194,6 +194,10 @@ Status Replica::background() {
   }
   machine_->engine().rebase(
       tree::rebase(machine_->engine().head(), (*done)->set, (*done)->snapshot));
+  // Readers of an idle replica would hold on to what is in the store now.
+  if (const auto& cert = core_->certificate();
+      cert && cert->body.seq == machine_->executed_seq() && published_)
+    reads_->publish({*cert, machine_->engine().version()});
   flushed_seq_ = (*done)->seq;
   log_->set_flushed(flushed_seq_);
   spdlog::debug("flushed sequence number {}", flushed_seq_);
