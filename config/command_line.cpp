@@ -50,14 +50,11 @@ Option Option::excludes(Option other) const {
 
 template <OptionValue T>
 Option Syntax::option(const std::string& name, T& value, const std::string& help) const {
-  return Option(*app_->add_option(name, value, help));
-}
-
-// Converted as the number itself: CLI11 would take an empty word for "not given".
-template <>
-Option Syntax::option(const std::string& name, std::optional<std::uint32_t>& value,
-                      const std::string& help) const {
-  return Option(*app_->add_option<std::optional<std::uint32_t>, std::uint32_t>(name, value, help));
+  // Converted as the number itself: CLI11 would take an empty word for "not given".
+  if constexpr (std::same_as<T, std::optional<std::uint32_t>>)
+    return Option(*app_->add_option<T, std::uint32_t>(name, value, help));
+  else
+    return Option(*app_->add_option(name, value, help));
 }
 
 template Option Syntax::option(const std::string&, std::string&, const std::string&) const;
@@ -65,6 +62,8 @@ template Option Syntax::option(const std::string&, std::vector<std::string>&,
                                const std::string&) const;
 template Option Syntax::option(const std::string&, std::uint16_t&, const std::string&) const;
 template Option Syntax::option(const std::string&, std::uint32_t&, const std::string&) const;
+template Option Syntax::option(const std::string&, std::optional<std::uint32_t>&,
+                               const std::string&) const;
 template Option Syntax::option(const std::string&, std::vector<std::uint32_t>&,
                                const std::string&) const;
 template Option Syntax::option(const std::string&, std::uint64_t&, const std::string&) const;

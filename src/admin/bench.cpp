@@ -1,6 +1,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <map>
+
 #include "admin/cluster.hpp"
 #include "admin/load.hpp"
 #include "admin/processes.hpp"

@@ -1,4 +1,7 @@
 // client add, remove, list: registered client keys, changed by statements that admins sign.
+#include <algorithm>
+#include <chrono>
+
 #include "admin/cluster.hpp"
 #include "config/load.hpp"
 #include "crypto/keys.hpp"

@@ -1,5 +1,9 @@
 // dev up, down, status: a cluster on this machine in one command.
+#include <unistd.h>
+
+#include <chrono>
 #include <filesystem>
+#include <map>
 
 #include "admin/cluster.hpp"
 #include "admin/dev_cluster.hpp"

@@ -2,6 +2,7 @@
 // fired; the first failing seed is printed with what it found.
 #include <chrono>
 #include <cstdio>
+#include <map>
 
 #include "config/command_line.hpp"
 #include "sim/swarm.hpp"
