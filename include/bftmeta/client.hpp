@@ -44,7 +44,7 @@ struct Options {
   // Where the newest certificate is kept, so that a restarted client does not believe older ones.
   // Empty: nowhere.
   std::string state_file;
-  // Called on the client's thread for every fault. Default: one line in the log.
+  // Called on the client's thread for every fault. Default: one line on standard error.
   std::function<void(const Fault&)> on_fault;
   // Shared with other users of ZeroMQ in this process; made by the client if absent.
   std::shared_ptr<net::Context> context;

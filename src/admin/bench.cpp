@@ -1,7 +1,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <map>
 
 #include "admin/cluster.hpp"
 #include "admin/load.hpp"
@@ -141,26 +143,26 @@ Result<ExitCode> run(const Options& o, const std::string& op, const Globals& glo
 
 }  // namespace
 
-Run declare_bench(CLI::App& app, const Globals& globals) {
+Run declare_bench(config::Syntax syntax, const Globals& globals) {
   auto o = std::make_shared<Options>();
   auto op = std::make_shared<std::string>("create");
   std::vector<std::string> names;
   for (const auto& [name, kind] : kKinds) names.push_back(name);
-  app.add_option("--op", *op, "mixed is 60% stat, 20% create, 10% mkdir, 10% rename")
-      ->check(CLI::IsMember(names))
-      ->capture_default_str();
-  app.add_option("--clients", o->clients, "Sessions, each with its own connections")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  app.add_option("--outstanding", o->outstanding, "Operations under way at a time, in all")
-      ->check(CLI::Range(1, 65536))
-      ->capture_default_str();
-  app.add_option("--seconds", o->seconds, "Measured time, after one second of warm-up")
-      ->check(CLI::Range(0.1, 86400.0))
-      ->capture_default_str();
-  app.add_option("--preload", o->preload, "Create so many inodes first (stat and mixed: 4096)");
-  app.add_option("--dir-name", o->directory,
-                 "Directory to make and to work in (default: a new name each time)");
+  syntax.option("--op", *op, "mixed is 60% stat, 20% create, 10% mkdir, 10% rename")
+      .one_of(names)
+      .show_default();
+  syntax.option("--clients", o->clients, "Sessions, each with its own connections")
+      .between(1, 64)
+      .show_default();
+  syntax.option("--outstanding", o->outstanding, "Operations under way at a time, in all")
+      .between(1, 65536)
+      .show_default();
+  syntax.option("--seconds", o->seconds, "Measured time, after one second of warm-up")
+      .between(0.1, 86400.0)
+      .show_default();
+  syntax.option("--preload", o->preload, "Create so many inodes first (stat and mixed: 4096)");
+  syntax.option("--dir-name", o->directory,
+                "Directory to make and to work in (default: a new name each time)");
   return [=, &globals] {
     o->kind = kKinds.at(*op);
     return run(*o, *op, globals);

@@ -1,5 +1,6 @@
 // client add, remove, list: registered client keys, changed by statements that admins sign.
-#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
 
 #include "admin/cluster.hpp"
 #include "config/load.hpp"
@@ -133,21 +134,21 @@ Result<ExitCode> list(const Globals& globals) {
 
 }  // namespace
 
-Run declare_client(CLI::App& app, const Globals& globals) {
-  app.require_subcommand(1);
+Run declare_client(config::Syntax syntax, const Globals& globals) {
+  syntax.require_command();
   auto o = std::make_shared<Options>();
-  CLI::App* add_command = app.add_subcommand("add", "Register a client, or replace its rules");
-  CLI::App* remove_command = app.add_subcommand("remove", "Take a client's registration away");
-  app.add_subcommand("list", "Registered clients, verified");
-  add_command->add_option("CARD", o->who, "Its card, from 'bftadm keygen client'")->required();
-  remove_command->add_option("CLIENT", o->who, "Its card, or its name")->required();
-  for (CLI::App* command : {add_command, remove_command})
-    command->add_option("--admin-key", o->admin_keys,
-                        "Key of an admin; repeat it where several must sign (default: that of the "
-                        "client configuration)");
+  const auto add_syntax = syntax.command("add", "Register a client, or replace its rules");
+  const auto remove_syntax = syntax.command("remove", "Take a client's registration away");
+  syntax.command("list", "Registered clients, verified");
+  add_syntax.option("CARD", o->who, "Its card, from 'bftadm keygen client'").required();
+  remove_syntax.option("CLIENT", o->who, "Its card, or its name").required();
+  for (const auto& change : {add_syntax, remove_syntax})
+    change.option("--admin-key", o->admin_keys,
+                  "Key of an admin; repeat it where several must sign (default: that of the "
+                  "client configuration)");
   return [=, &globals]() -> Result<ExitCode> {
-    if (add_command->parsed()) return add(*o, globals);
-    if (remove_command->parsed()) return remove(*o, globals);
+    if (add_syntax.chosen()) return add(*o, globals);
+    if (remove_syntax.chosen()) return remove(*o, globals);
     return list(globals);
   };
 }

@@ -1,6 +1,6 @@
 // What a command of bftadm is: one file with one declare function, and one line in commands.cpp.
-// Declaring adds options to the command's CLI11 application and returns what runs after parsing;
-// the options live in what that function captures. Thread-safety: one thread.
+// Declaring says what the command understands and returns what runs after parsing; the values of
+// its options live in what that function captures. Thread-safety: one thread.
 #pragma once
 
 #include <functional>
@@ -8,10 +8,7 @@
 #include <string>
 
 #include "base/result.hpp"
-
-namespace CLI {
-class App;
-}
+#include "config/command_line.hpp"
 
 namespace bftmeta::admin {
 
@@ -28,7 +25,7 @@ struct Globals {
 // verification_failed); an error is printed as one line and gives exit_code_of(its code).
 using Run = std::function<Result<ExitCode>()>;
 // `globals` outlives the command and is filled before Run is called.
-using Declare = Run (*)(CLI::App& app, const Globals& globals);
+using Declare = Run (*)(config::Syntax syntax, const Globals& globals);
 
 struct Command {
   const char* name;

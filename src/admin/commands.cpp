@@ -6,15 +6,15 @@
 
 namespace bftmeta::admin {
 
-Run declare_bench(CLI::App& app, const Globals& globals);
-Run declare_client(CLI::App& app, const Globals& globals);
-Run declare_dev(CLI::App& app, const Globals& globals);
-Run declare_genesis(CLI::App& app, const Globals& globals);
-Run declare_get_root(CLI::App& app, const Globals& globals);
-Run declare_keygen(CLI::App& app, const Globals& globals);
-Run declare_stat(CLI::App& app, const Globals& globals);
-Run declare_status(CLI::App& app, const Globals& globals);
-Run declare_verify(CLI::App& app, const Globals& globals);
+Run declare_bench(config::Syntax syntax, const Globals& globals);
+Run declare_client(config::Syntax syntax, const Globals& globals);
+Run declare_dev(config::Syntax syntax, const Globals& globals);
+Run declare_genesis(config::Syntax syntax, const Globals& globals);
+Run declare_get_root(config::Syntax syntax, const Globals& globals);
+Run declare_keygen(config::Syntax syntax, const Globals& globals);
+Run declare_stat(config::Syntax syntax, const Globals& globals);
+Run declare_status(config::Syntax syntax, const Globals& globals);
+Run declare_verify(config::Syntax syntax, const Globals& globals);
 
 namespace {
 

@@ -1,6 +1,9 @@
 // dev up, down, status: a cluster on this machine in one command.
-#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <chrono>
 #include <filesystem>
+#include <map>
 
 #include "admin/cluster.hpp"
 #include "admin/dev_cluster.hpp"
@@ -142,22 +145,22 @@ Result<ExitCode> status(const Globals& globals) {
 
 }  // namespace
 
-Run declare_dev(CLI::App& app, const Globals& globals) {
-  app.require_subcommand(1);
+Run declare_dev(config::Syntax syntax, const Globals& globals) {
+  syntax.require_command();
   auto o = std::make_shared<Options>();
-  CLI::App* up_command =
-      app.add_subcommand("up", "Start a cluster, making keys and genesis if there are none");
-  CLI::App* down_command = app.add_subcommand("down", "Unmount and stop; nothing is deleted");
-  app.add_subcommand("status", "As 'bftadm status', and processes and mount");
-  up_command->add_option("--replicas", o->cluster.replicas, "3f+1 (default: 4)");
-  up_command->add_option("--mount", o->mountpoint, "Mount it there, too");
-  up_command->add_option("--port", o->cluster.port,
-                         "First of four ports per replica on loopback (default: free ones)");
-  up_command->add_option("--strategy", o->strategies,
-                         "REPLICA:NAME: run this replica as bftmetad-evil, in test builds");
+  const auto up_syntax =
+      syntax.command("up", "Start a cluster, making keys and genesis if there are none");
+  const auto down_syntax = syntax.command("down", "Unmount and stop; nothing is deleted");
+  syntax.command("status", "As 'bftadm status', and processes and mount");
+  up_syntax.option("--replicas", o->cluster.replicas, "3f+1 (default: 4)");
+  up_syntax.option("--mount", o->mountpoint, "Mount it there, too");
+  up_syntax.option("--port", o->cluster.port,
+                   "First of four ports per replica on loopback (default: free ones)");
+  up_syntax.option("--strategy", o->strategies,
+                   "REPLICA:NAME: run this replica as bftmetad-evil, in test builds");
   return [=, &globals]() -> Result<ExitCode> {
-    if (up_command->parsed()) return up(*o, globals);
-    if (down_command->parsed()) return down(globals);
+    if (up_syntax.chosen()) return up(*o, globals);
+    if (down_syntax.chosen()) return down(globals);
     return status(globals);
   };
 }

@@ -1,5 +1,3 @@
-#include <CLI/CLI.hpp>
-
 #include "admin/command.hpp"
 #include "admin/keyring.hpp"
 #include "admin/report.hpp"
@@ -69,18 +67,19 @@ Result<ExitCode> run(const Options& o, const Globals& globals) {
 
 }  // namespace
 
-Run declare_genesis(CLI::App& app, const Globals& globals) {
+Run declare_genesis(config::Syntax syntax, const Globals& globals) {
   auto o = std::make_shared<Options>();
-  app.add_option("CARD", o->cards,
-                 "Cards of replicas (ids in this order), of admins and of clients");
-  app.add_option("--out", o->out, "File to write, the same for every host");
-  app.add_option("--show", o->show, "Show an existing genesis instead");
-  app.add_option("--canonical", o->canonical,
-                 "Also write the canonical bytes, as the C verifier takes them");
-  app.add_option("--name", o->name, "Name of the cluster")->capture_default_str();
-  app.add_option("--admin-threshold", o->admin_threshold,
-                 "Admins that must sign a change of the configuration")
-      ->capture_default_str();
+  syntax.option("CARD", o->cards,
+                "Cards of replicas (ids in this order), of admins and of clients");
+  syntax.option("--out", o->out, "File to write, the same for every host");
+  syntax.option("--show", o->show, "Show an existing genesis instead");
+  syntax.option("--canonical", o->canonical,
+                "Also write the canonical bytes, as the C verifier takes them");
+  syntax.option("--name", o->name, "Name of the cluster").show_default();
+  syntax
+      .option("--admin-threshold", o->admin_threshold,
+              "Admins that must sign a change of the configuration")
+      .show_default();
   return [=, &globals] { return run(*o, globals); };
 }
 

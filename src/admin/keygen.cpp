@@ -1,5 +1,3 @@
-#include <CLI/CLI.hpp>
-
 #include "admin/command.hpp"
 #include "admin/keyring.hpp"
 #include "admin/report.hpp"
@@ -15,13 +13,13 @@ struct Options {
   std::string name;
   std::string host;
   std::uint16_t port = 0;
-  config::ClientRules rules;
+  config::ClientRules rules;  // without the uids
   bool no_root_squash = false;
-  std::uint32_t uid = 0;
+  std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> uid_first;
+  std::optional<std::uint32_t> uid_last;
   bool ask_passphrase = false;
   int passphrase_fd = -1;
-  CLI::Option* uid_option = nullptr;
-  CLI::Option* uid_last_option = nullptr;
 };
 
 // Calls `make` with the new passphrase, empty when none is wanted.
@@ -51,13 +49,15 @@ Result<Report> make_replica(const Options& o) {
 }
 
 Result<Report> make_client(Options o) {
-  if (!o.rules.gateway && *o.uid_last_option)
+  if (!o.rules.gateway && o.uid_last)
     return fail(Errc::invalid_argument, "--uid-first and --uid-last need --gateway; say --uid");
-  if (o.rules.gateway && *o.uid_option)
+  if (o.rules.gateway && o.uid)
     return fail(Errc::invalid_argument,
                 "--uid is for a single user; a --gateway has --uid-first and --uid-last");
   o.rules.root_squash = !o.no_root_squash;
-  if (!o.rules.gateway) o.rules.uid_first = o.rules.uid_last = o.uid;
+  // A single user is a range of one.
+  o.rules.uid_first = (o.rules.gateway ? o.uid_first : o.uid).value_or(0);
+  o.rules.uid_last = (o.rules.gateway ? o.uid_last : o.uid).value_or(0);
   BFTMETA_ASSIGN(const config::Client card, with_passphrase(o, [&](ByteView passphrase) {
                    return make_client_keys(o.out, o.name, o.rules, passphrase);
                  }));
@@ -75,62 +75,62 @@ Result<Report> make_admin(const Options& o) {
                 {}};
 }
 
-void add_common(CLI::App& app, Options& o) {
-  app.add_option("--out", o.out, "Directory for the keys and the card; made if missing")
-      ->required();
-  auto* ask = app.add_flag("--passphrase", o.ask_passphrase,
-                           "Encrypt the private keys; asks on the terminal");
-  app.add_option("--passphrase-fd", o.passphrase_fd,
-                 "Encrypt the private keys with the first line of this descriptor")
-      ->check(CLI::Range(0, 1 << 20))
-      ->excludes(ask);
+void add_common(config::Syntax syntax, Options& o) {
+  syntax.option("--out", o.out, "Directory for the keys and the card; made if missing").required();
+  const auto ask = syntax.flag("--passphrase", o.ask_passphrase,
+                               "Encrypt the private keys; asks on the terminal");
+  syntax
+      .option("--passphrase-fd", o.passphrase_fd,
+              "Encrypt the private keys with the first line of this descriptor")
+      .between(0, 1 << 20)
+      .excludes(ask);
 }
 
-void add_client_options(CLI::App& app, Options& o) {
-  app.add_option("--name", o.name, std::string("Name of the client: ") + config::kNameRule)
-      ->required();
-  app.add_flag("--gateway", o.rules.gateway,
-               "It acts for many users: uid and groups come with each request");
-  app.add_option("--uid-first", o.rules.uid_first, "First uid that a gateway may act for");
-  o.uid_last_option =
-      app.add_option("--uid-last", o.rules.uid_last, "Last uid that a gateway may act for");
-  app.get_option("--uid-first")->needs(o.uid_last_option);
-  o.uid_last_option->needs(app.get_option("--uid-first"));
-  o.uid_option = app.add_option("--uid", o.uid, "The one uid of a client that is no gateway");
-  app.add_option("--gid", o.rules.gid, "Its group");
-  app.add_option("--groups", o.rules.groups, "Its supplementary groups, separated by commas")
-      ->delimiter(',');
-  app.add_flag("--no-root-squash", o.no_root_squash, "Let uid 0 stay uid 0 (default: 65534)");
-  app.add_flag("--strict", o.rules.strict, "Every path must start at the root directory");
+void add_client_options(config::Syntax syntax, Options& o) {
+  syntax.option("--name", o.name, std::string("Name of the client: ") + config::kNameRule)
+      .required();
+  syntax.flag("--gateway", o.rules.gateway,
+              "It acts for many users: uid and groups come with each request");
+  const auto first =
+      syntax.option("--uid-first", o.uid_first, "First uid that a gateway may act for");
+  const auto last = syntax.option("--uid-last", o.uid_last, "Last uid that a gateway may act for");
+  first.needs(last);
+  last.needs(first);
+  syntax.option("--uid", o.uid, "The one uid of a client that is no gateway");
+  syntax.option("--gid", o.rules.gid, "Its group");
+  syntax.option("--groups", o.rules.groups, "Its supplementary groups, separated by commas")
+      .separated_by(',');
+  syntax.flag("--no-root-squash", o.no_root_squash, "Let uid 0 stay uid 0 (default: 65534)");
+  syntax.flag("--strict", o.rules.strict, "Every path must start at the root directory");
 }
 
 }  // namespace
 
-Run declare_keygen(CLI::App& app, const Globals& globals) {
-  app.require_subcommand(1);
+Run declare_keygen(config::Syntax syntax, const Globals& globals) {
+  syntax.require_command();
   auto o = std::make_shared<Options>();
 
-  CLI::App* replica = app.add_subcommand("replica", "Keys and store identity of a replica");
-  add_common(*replica, *o);
-  replica->add_option("--host", o->host, "Address at which the others reach it")->required();
-  replica->add_option("--port", o->port, "First of four ports: peers, clients, blocks, metrics")
-      ->required();
+  const auto replica = syntax.command("replica", "Keys and store identity of a replica");
+  add_common(replica, *o);
+  replica.option("--host", o->host, "Address at which the others reach it").required();
+  replica.option("--port", o->port, "First of four ports: peers, clients, blocks, metrics")
+      .required();
 
-  CLI::App* client = app.add_subcommand("client", "Keys of a client");
-  add_common(*client, *o);
-  add_client_options(*client, *o);
+  const auto client = syntax.command("client", "Keys of a client");
+  add_common(client, *o);
+  add_client_options(client, *o);
 
-  CLI::App* admin = app.add_subcommand("admin", "Key of an administrator");
-  add_common(*admin, *o);
-  admin->add_option("--name", o->name, std::string("Name: ") + config::kNameRule)->required();
+  const auto admin = syntax.command("admin", "Key of an administrator");
+  add_common(admin, *o);
+  admin.option("--name", o->name, std::string("Name: ") + config::kNameRule).required();
 
   return [=, &globals]() -> Result<ExitCode> {
     if (o->rules.groups.size() > limits::kMaxGroups)
       return fail(Errc::invalid_argument,
                   "--groups: at most " + std::to_string(limits::kMaxGroups) + " are allowed");
-    BFTMETA_ASSIGN(const Report report, replica->parsed()  ? make_replica(*o)
-                                        : client->parsed() ? make_client(*o)
-                                                           : make_admin(*o));
+    BFTMETA_ASSIGN(const Report report, replica.chosen()  ? make_replica(*o)
+                                        : client.chosen() ? make_client(*o)
+                                                          : make_admin(*o));
     print(globals.output, report);
     return ExitCode::ok;
   };

@@ -1,6 +1,6 @@
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
-#include <map>
+#include <vector>
 
 #include "admin/command.hpp"
 
@@ -17,47 +17,33 @@ int report_error(const std::string& message, ExitCode code) {
   return static_cast<int>(code);
 }
 
-// Global options are understood behind the command, too.
-void fall_through(CLI::App& app) {
-  app.fallthrough();
-  for (CLI::App* sub : app.get_subcommands({})) fall_through(*sub);
-}
-
 int parse_and_run(int argc, char** argv) {
-  CLI::App app("Bootstrap, status, verification and administration of a bftmeta cluster.",
-               "bftadm");
-  app.set_version_flag("--version", "bftadm " BFTMETA_VERSION);
-  app.require_subcommand(1);
-  app.option_defaults()->group("Options of every command");
+  config::CommandLine line(
+      "bftadm", "Bootstrap, status, verification and administration of a bftmeta cluster.");
+  line.version("bftadm " BFTMETA_VERSION);
+  line.require_command();
+  line.heading("Options of every command");
 
   Globals globals;
-  app.add_option("--config", globals.config, "A client.toml (default: that of the dev cluster)");
-  app.add_option("--dir", globals.dir, "A dev cluster (default: ~/.local/share/bftmeta/dev)");
+  line.option("--config", globals.config, "A client.toml (default: that of the dev cluster)");
+  line.option("--dir", globals.dir, "A dev cluster (default: ~/.local/share/bftmeta/dev)");
   std::string format;
-  app.add_option("-o,--output", format, "table (default) or json")
-      ->check(CLI::IsMember({"table", "json"}));
+  line.option("-o,--output", format, "table (default) or json").one_of({"table", "json"});
 
-  std::map<const CLI::App*, Run> runs;
+  std::vector<std::pair<config::Syntax, Run>> declared;
   for (const Command& command : commands()) {
-    CLI::App* sub = app.add_subcommand(command.name, command.help);
-    sub->option_defaults()->group("Options");
-    runs[sub] = command.declare(*sub, globals);
-    fall_through(*sub);
+    const config::Syntax syntax = line.command(command.name, command.help);
+    declared.emplace_back(syntax, command.declare(syntax, globals));
   }
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& e) {  // --help, --version
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    const std::vector<std::string> rest = app.remaining();
-    const bool unknown = app.get_subcommands().empty() && !rest.empty() && rest[0][0] != '-';
-    return report_error((unknown ? "unknown command '" + rest[0] + "'" : std::string(e.what())) +
-                            "; see 'bftadm --help'",
-                        ExitCode::usage);
-  }
+  const Result<config::Parsed> parsed = line.parse(argc, argv);
+  if (!parsed)
+    return report_error(parsed.error().message + "; see 'bftadm --help'", ExitCode::usage);
+  if (*parsed == config::Parsed::answered) return static_cast<int>(ExitCode::ok);
   if (format == "json") globals.output = OutputFormat::json;
-  const Result<ExitCode> code = runs.at(app.get_subcommands().front())();
+  const auto chosen =
+      std::ranges::find_if(declared, [](const auto& d) { return d.first.chosen(); });
+  const Result<ExitCode> code = chosen->second();
   if (!code) return report_error(code.error().message, exit_code_of(code.error().code));
   return static_cast<int>(*code);
 }

@@ -1,6 +1,4 @@
 // get-root: the newest certificate that this client could verify.
-#include <CLI/CLI.hpp>
-
 #include "admin/cluster.hpp"
 #include "crypto/files.hpp"
 
@@ -26,9 +24,9 @@ Result<ExitCode> run(const std::string& out, const Globals& globals) {
 
 }  // namespace
 
-Run declare_get_root(CLI::App& app, const Globals& globals) {
+Run declare_get_root(config::Syntax syntax, const Globals& globals) {
   auto out = std::make_shared<std::string>();
-  app.add_option("--out", *out, "Also write the certificate, as its canonical bytes");
+  syntax.option("--out", *out, "Also write the certificate, as its canonical bytes");
   return [=, &globals] { return run(*out, globals); };
 }
 

@@ -1,7 +1,5 @@
 // stat and verify: verified attributes of a path, the proof file that shows them to others, and its
 // verification without a cluster.
-#include <CLI/CLI.hpp>
-
 #include "admin/cluster.hpp"
 #include "config/load.hpp"
 #include "crypto/files.hpp"
@@ -127,18 +125,18 @@ Result<ExitCode> run_verify(const Options& o, const Globals& globals) {
 
 }  // namespace
 
-Run declare_stat(CLI::App& app, const Globals& globals) {
+Run declare_stat(config::Syntax syntax, const Globals& globals) {
   auto o = std::make_shared<Options>();
-  app.add_option("PATH", o->path, "Path from the root of the namespace")->required();
-  app.add_option("--proof", o->proof, "Write a proof file for 'bftadm verify', also of absence");
+  syntax.option("PATH", o->path, "Path from the root of the namespace").required();
+  syntax.option("--proof", o->proof, "Write a proof file for 'bftadm verify', also of absence");
   return [=, &globals] { return run_stat(*o, globals); };
 }
 
-Run declare_verify(CLI::App& app, const Globals& globals) {
+Run declare_verify(config::Syntax syntax, const Globals& globals) {
   auto o = std::make_shared<Options>();
-  app.add_option("FILE", o->proof, "A proof file, from 'bftadm stat --proof'")->required();
-  app.add_option("--genesis", o->genesis, "The genesis that you trust: genesis.toml or canonical")
-      ->required();
+  syntax.option("FILE", o->proof, "A proof file, from 'bftadm stat --proof'").required();
+  syntax.option("--genesis", o->genesis, "The genesis that you trust: genesis.toml or canonical")
+      .required();
   return [=, &globals] { return run_verify(*o, globals); };
 }
 

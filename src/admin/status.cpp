@@ -1,5 +1,3 @@
-#include <CLI/CLI.hpp>
-
 #include "admin/cluster.hpp"
 
 namespace bftmeta::admin {
@@ -24,13 +22,13 @@ Result<ExitCode> run(const Options& o, const Globals& globals) {
 
 }  // namespace
 
-Run declare_status(CLI::App& app, const Globals& globals) {
+Run declare_status(config::Syntax syntax, const Globals& globals) {
   auto o = std::make_shared<Options>();
-  app.add_flag("--exit-code", o->exit_code,
-               "Exit with 5 when degraded, 3 when fewer than 2f+1 replicas answer");
-  app.add_option("--timeout-ms", o->timeout_ms, "How long to wait for a silent replica")
-      ->check(CLI::Range(50, 60000))
-      ->capture_default_str();
+  syntax.flag("--exit-code", o->exit_code,
+              "Exit with 5 when degraded, 3 when fewer than 2f+1 replicas answer");
+  syntax.option("--timeout-ms", o->timeout_ms, "How long to wait for a silent replica")
+      .between(50, 60000)
+      .show_default();
   return [=, &globals] { return run(*o, globals); };
 }
 

@@ -1,7 +1,6 @@
 #include "client/io_thread.hpp"
 
-#include <spdlog/spdlog.h>
-
+#include <cstdio>
 #include <ctime>
 
 #include "client/state_file.hpp"
@@ -34,8 +33,8 @@ Result<std::unique_ptr<IoThread>> IoThread::start(Options options,
                                                   std::unique_ptr<Transport> transport) {
   if (!options.on_fault)
     options.on_fault = [](const Fault& f) {
-      spdlog::warn("replica {}, sequence number {}: {}; not read from for ten minutes", f.replica,
-                   f.seq, f.why);
+      std::fprintf(stderr, "replica %u, sequence number %llu: %s; not read from for ten minutes\n",
+                   f.replica, static_cast<unsigned long long>(f.seq), f.why.c_str());
     };
   std::unique_ptr<IoThread> io(new IoThread(std::move(options), std::move(transport)));
   if (!io->options_.state_file.empty()) {

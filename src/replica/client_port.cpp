@@ -2,8 +2,7 @@
 // an item is believed for its signature alone.
 #include <unistd.h>
 
-#include <spdlog/spdlog.h>
-
+#include "replica/log.hpp"
 #include "replica/replica.hpp"
 #include "schema/keys.hpp"
 
@@ -17,7 +16,7 @@ void Replica::receive_client(const net::Route& from, ByteView bytes) {
   if (failure_) return;
   auto message = messages::decode_client_frame(context(), bytes);
   if (!message) {
-    spdlog::debug("client {}: {}", short_hex(from.key), message.error().message);
+    log_line(LogLevel::debug, "client " + short_hex(from.key) + ": " + message.error().message);
     return;
   }
   std::visit([&](auto& m) { on(from, std::move(m)); }, *message);

@@ -3,12 +3,10 @@
 #include <csignal>
 #include <cstdio>
 
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
-#include <CLI/CLI.hpp>
-
+#include "config/command_line.hpp"
 #include "config/load.hpp"
 #include "crypto/keys.hpp"
+#include "replica/log.hpp"
 
 namespace bftmeta::replica {
 
@@ -49,27 +47,22 @@ Result<Setup> load(const std::string& path, int passphrase_fd) {
 }  // namespace
 
 int run_main(int argc, char** argv, const MakeInterceptor& make) {
-  CLI::App app("bftmetad: a replica of a Byzantine-fault-tolerant metadata service");
+  config::CommandLine line("",
+                           "bftmetad: a replica of a Byzantine-fault-tolerant metadata service");
   std::string config;
   std::string strategy;
   int passphrase_fd = -1;
-  app.add_option("--config", config, "replica.toml")->required();
-  app.add_option("--passphrase-fd", passphrase_fd, "read the key files' passphrase from here");
-  if (make) app.add_option("--strategy", strategy, "how to misbehave");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help
-    return complain({Errc::invalid_argument, std::string(e.what()) + "; see bftmetad --help"});
-  }
-  spdlog::set_default_logger(spdlog::stderr_color_st("bftmetad"));
+  line.option("--config", config, "replica.toml").required();
+  line.option("--passphrase-fd", passphrase_fd, "read the key files' passphrase from here");
+  if (make) line.option("--strategy", strategy, "how to misbehave");
+  const Result<config::Parsed> parsed = line.parse(argc, argv);
+  if (!parsed)
+    return complain({parsed.error().code, parsed.error().message + "; see bftmetad --help"});
+  if (*parsed == config::Parsed::answered) return 0;
 
   auto setup = load(config, passphrase_fd);
   if (!setup) return complain(setup.error());
-  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::trace, spdlog::level::debug,
-                                                   spdlog::level::info, spdlog::level::warn,
-                                                   spdlog::level::err};
-  spdlog::set_level(kLevels[static_cast<std::size_t>(setup->settings.log_level)]);
+  open_log(setup->settings.log_level);
   const std::uint32_t id = setup->settings.id;
   const Hash digest = setup->genesis.cluster_id();
   if (make) {
@@ -87,7 +80,8 @@ int run_main(int argc, char** argv, const MakeInterceptor& make) {
   const Status status = (*replica)->run();
   running = nullptr;
   if (!status) return complain(status.error());
-  spdlog::info("replica {} stops at sequence number {}", id, (*replica)->executed_seq());
+  log_line(LogLevel::info, "replica " + std::to_string(id) + " stops at sequence number " +
+                               std::to_string((*replica)->executed_seq()));
   return 0;
 }
 

@@ -1,8 +1,7 @@
 // From a data directory to a running replica: lock, check, open the ports, recover (protocol §3.5).
 #include <filesystem>
 
-#include <spdlog/spdlog.h>
-
+#include "replica/log.hpp"
 #include "replica/replica.hpp"
 
 namespace bftmeta::replica {
@@ -85,7 +84,7 @@ Status Replica::open_storage() {
                          {.segment_bytes = s.log_segment_bytes, .retain_bytes = s.log_retain_bytes},
                          directory_->identity().log_secret, flushed_seq_));
   log_ = std::move(opened.log);
-  if (!opened.recovered.damage.empty()) spdlog::warn("{}", opened.recovered.damage);
+  if (!opened.recovered.damage.empty()) log_line(LogLevel::warn, opened.recovered.damage);
   if (opened.recovered.control_lost)
     return fail(Errc::identity, s.data_dir +
                                     ": votes in the write-ahead log are lost: this replica "
@@ -113,9 +112,10 @@ Status Replica::open_network() {
   BFTMETA_ASSIGN(client_port_,
                  net::Server::bind(net_context_, setup_.link_key, clients, poller_.waker()));
 
-  BFTMETA_ASSIGN(block_directory_, blocks::BlockDirectory::open(
-                                       storage::posix_file_system(), directory_->blocks_path(),
-                                       [](const std::string& line) { spdlog::error("{}", line); }));
+  BFTMETA_ASSIGN(block_directory_,
+                 blocks::BlockDirectory::open(
+                     storage::posix_file_system(), directory_->blocks_path(),
+                     [](const std::string& line) { log_line(LogLevel::error, line); }));
   net::ServerOptions block_options = net::block_port_options();
   block_domain_ = authenticator_->domain("blocks", net::Domain::kMaxSlots);
   block_options.domain = block_domain_;

@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include <spdlog/spdlog.h>
+#include "replica/log.hpp"
 
 namespace bftmeta::replica {
 
@@ -65,7 +65,7 @@ void Replica::receive_peer(ReplicaId from, ByteView bytes) {
   if (failure_) return;
   auto message = messages::decode_peer_frame(context(), bytes);
   if (!message) {
-    spdlog::warn("peer {}: {}", from, message.error().message);
+    log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + message.error().message);
     return;
   }
   if (setup_.interceptor && !setup_.interceptor->incoming(from, *message)) return;
@@ -183,13 +183,13 @@ Status Replica::background() {
   for (ReadAnswer& a : reads_->take_answers()) answer(a.to, std::move(a.reply));
   if (auto fault = reads_->take_fault()) {
     condition_ = fault->message;
-    spdlog::error("{}", fault->message);
+    log_line(LogLevel::error, fault->message);
   }
   auto done = flusher_->poll();
   if (!done) return maybe_flush();
   if (!*done) {
     condition_ = "flush: " + done->error().message;
-    spdlog::error("{}", condition_);
+    log_line(LogLevel::error, condition_);
     return {};
   }
   machine_->engine().rebase(
@@ -200,7 +200,7 @@ Status Replica::background() {
     reads_->publish({*cert, machine_->engine().version()});
   flushed_seq_ = (*done)->seq;
   log_->set_flushed(flushed_seq_);
-  spdlog::debug("flushed sequence number {}", flushed_seq_);
+  log_line(LogLevel::debug, "flushed sequence number " + std::to_string(flushed_seq_));
   return step(consensus::event::Flushed{flushed_seq_});
 }
 

@@ -2,9 +2,9 @@
 // fired; the first failing seed is printed with what it found.
 #include <chrono>
 #include <cstdio>
+#include <map>
 
-#include <CLI/CLI.hpp>
-
+#include "config/command_line.hpp"
 #include "sim/swarm.hpp"
 
 using namespace bftmeta;
@@ -27,17 +27,22 @@ void print_table(const std::map<std::string, Row>& rows) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("simulate: the swarm over many seeds");
+  config::CommandLine line("", "simulate: the swarm over many seeds");
   std::uint64_t seeds = 200;
   std::uint64_t start = 1;
   std::uint64_t minutes = 0;
   sim::SwarmOptions options;
-  app.add_option("--seeds", seeds, "how many");
-  app.add_option("--start", start, "the first one");
-  app.add_option("--minutes", minutes, "stop after this long; 0: no limit");
-  app.add_option("--strategy", options.strategy, "only this one, or 'none'");
-  app.add_option("--replicas", options.n, "4 or 7; 0: by the seed");
-  CLI11_PARSE(app, argc, argv);
+  line.option("--seeds", seeds, "how many");
+  line.option("--start", start, "the first one");
+  line.option("--minutes", minutes, "stop after this long; 0: no limit");
+  line.option("--strategy", options.strategy, "only this one, or 'none'");
+  line.option("--replicas", options.n, "4 or 7; 0: by the seed");
+  const Result<config::Parsed> parsed = line.parse(argc, argv);
+  if (!parsed) {
+    std::fprintf(stderr, "simulate: %s\n", parsed.error().message.c_str());
+    return static_cast<int>(exit_code_of(parsed.error().code));
+  }
+  if (*parsed == config::Parsed::answered) return 0;
   std::map<std::string, Row> rows;
   bool failed = false;
   const auto begin = std::chrono::steady_clock::now();
