@@ -39,7 +39,7 @@ struct ReplicaSettings {
 
 enum class ReadMode : std::uint8_t {
   verified,      // any certified root not older than what this client has seen
-  linearizable,  // ordered like a write
+  linearizable,  // ... nor than anything that had completed anywhere when it began
 };
 
 // Where to reach a replica when the host and port of the genesis are not reachable from here.

@@ -155,11 +155,15 @@ Server::Peer* Server::find_peer(const PublicKey& key, std::int64_t now_us) {
   return &peers_.emplace(key, std::move(peer)).first->second;
 }
 
-Server::Connection* Server::find_connection(const Route& route) {
+const Server::Connection* Server::find_connection(const Route& route) const {
   const auto peer = peers_.find(route.key);
   if (peer == peers_.end()) return nullptr;
   const auto connection = peer->second.connections.find(route.slot);
   return connection == peer->second.connections.end() ? nullptr : &connection->second;
+}
+
+Server::Connection* Server::find_connection(const Route& route) {
+  return const_cast<Connection*>(std::as_const(*this).find_connection(route));
 }
 
 std::optional<Route> Server::authenticate(Message& id, Message& body) {
@@ -293,12 +297,9 @@ bool Server::flush_connection(const Route& route) {
 }
 
 std::size_t Server::unsent_bytes(const Route& to) const {
-  const auto peer = peers_.find(to.key);
-  if (peer == peers_.end()) return 0;
-  const auto connection = peer->second.connections.find(to.slot);
-  if (connection == peer->second.connections.end()) return 0;
-  const Outbox& outbox = connection->second.outbox;
-  return outbox.queued_bytes() + outbox.in_flight_bytes();
+  const Connection* connection = find_connection(to);
+  if (connection == nullptr) return 0;
+  return connection->outbox.queued_bytes() + connection->outbox.in_flight_bytes();
 }
 
 }  // namespace bftmeta::net

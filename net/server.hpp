@@ -72,6 +72,8 @@ class Server final : public PollSource {
   // views are valid during the call only. True work is left to later when it returns not 0.
   std::size_t receive(const Sink& sink);
 
+  // False: nothing can be sent there. A peer that just hangs up is noticed at the next attempt.
+  bool connected(const Route& route) const { return find_connection(route) != nullptr; }
   // Queues for the end of the turn. False: no such connection, or its queue is full.
   bool send(const Route& to, ByteView message);
   void flush();
@@ -104,6 +106,7 @@ class Server final : public PollSource {
   void drop_removed_keys();
   Peer* find_peer(const PublicKey& key, std::int64_t now_us);
   Connection* find_connection(const Route& route);
+  const Connection* find_connection(const Route& route) const;
   std::optional<Route> authenticate(Message& id, Message& body);
   void take_events();
   std::size_t take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink);

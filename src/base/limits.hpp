@@ -66,6 +66,8 @@ constexpr std::size_t kMaxFrame = 1024 * 1024;  // any frame on a consensus or c
 constexpr std::size_t kMaxBlockFrame = kBlockSize + 4096;
 constexpr std::size_t kMaxProof = 768 * 1024;  // one partial tree
 constexpr std::size_t kMaxQueriesPerRead = 64;
+constexpr std::size_t kMaxFreshPerLink =
+    4;  // held back: a client has one round under way at a time
 constexpr std::size_t kMaxPageEntries = 1000;  // entries of one listing page
 constexpr std::size_t kMaxHeaderChain = 256;   // batch headers in one reply or fetch
 constexpr std::size_t kMaxHost = 253;          // DNS name

@@ -28,6 +28,13 @@ class Port {
   virtual ReplicaSet connected() const = 0;
 };
 
+// "Tell me a sequence number that covers all that completed before now": what a linearizable read
+// waits for.
+struct Barrier {
+  std::function<void(Result<messages::Seq>, const Now&)> done;
+  Micros deadline = 0;
+};
+
 // On whose behalf the library itself asks: somebody whom this client may speak for.
 schema::Caller own_caller(const Options& options);
 

@@ -9,7 +9,9 @@ namespace bftmeta::client {
 
 Engine::Engine(const Options& options, const crypto::Verifier& verifier, Port& port,
                std::uint64_t seed)
-    : core_(options, verifier, port, seed), reads_(core_) {
+    : core_(options, verifier, port, seed),
+      reads_(core_),
+      fresh_(core_, [this](Barrier barrier) { sessions_.front()->barrier(std::move(barrier)); }) {
   for (const config::Client& c : options.genesis.clients)
     if (c.sign_key == options.signer->public_key()) rules_ = &c.rules;
   for (std::uint32_t i = 0; i < std::max<std::uint32_t>(1, options.sessions); ++i)
@@ -57,13 +59,12 @@ void Engine::add_read(ReadUnit unit, ReadMode mode, const Now& now) {
   if (mode == ReadMode::verified) return reads_.add(std::move(unit));
   const Micros deadline = unit.deadline;
   auto waiting = std::make_shared<ReadUnit>(std::move(unit));
-  sessions_.front()->barrier({[this, waiting](const Result<messages::Seq>& seq, const Now& later) {
-                                if (!seq)
-                                  return waiting->done(tl::make_unexpected(seq.error()), later);
-                                waiting->min_seq = *seq;
-                                reads_.add(std::move(*waiting));
-                              },
-                              deadline});
+  fresh_.add({[this, waiting](const Result<messages::Seq>& seq, const Now& later) {
+                if (!seq) return waiting->done(tl::make_unexpected(seq.error()), later);
+                waiting->min_seq = *seq;
+                reads_.add(std::move(*waiting));
+              },
+              deadline});
 }
 
 void Engine::read(std::vector<schema::Query> queries, ReadMode mode, ReadDone done,
@@ -205,12 +206,15 @@ void Engine::on_frame(ReplicaId from, ByteView frame, const Now& now) {
         sessions_, [&](const auto& s) { return s->on_refusal(from, *refusal, now); });
   } else if (const auto* status = std::get_if<messages::StatusReply>(&*message)) {
     on_status(from, *status);
+  } else if (const auto* fresh = std::get_if<messages::FreshReply>(&*message)) {
+    fresh_.on_reply(from, *fresh, frame, now);
   }
 }
 
 void Engine::on_connected(ReplicaId replica) {
   core_.send(replica, messages::StatusQuery{});
   for (const auto& s : sessions_) s->on_connected(replica);
+  fresh_.on_connected(replica);
 }
 
 void Engine::open_sessions() {
@@ -222,6 +226,7 @@ void Engine::close() {
 }
 
 void Engine::poll(const Now& now) {
+  fresh_.poll(now);  // first: it hands over to the other two
   for (const auto& s : sessions_) s->poll(now);
   reads_.poll(now);
   for (auto it = statuses_.begin(); it != statuses_.end();) {
@@ -239,7 +244,7 @@ void Engine::poll(const Now& now) {
 }
 
 Micros Engine::next_wake() const {
-  Micros wake = reads_.next_wake();
+  Micros wake = std::min(reads_.next_wake(), fresh_.next_wake());
   for (const auto& s : sessions_) wake = std::min(wake, s->next_wake());
   for (const auto& [id, s] : statuses_) wake = std::min(wake, s.deadline);
   return wake;
@@ -251,10 +256,12 @@ bool Engine::ready() const {
 }
 
 bool Engine::closed() const {
-  return reads_.idle() && std::ranges::all_of(sessions_, [](const auto& s) { return s->closed(); });
+  return reads_.idle() && fresh_.idle() &&
+         std::ranges::all_of(sessions_, [](const auto& s) { return s->closed(); });
 }
 
 void Engine::fail_all(const Error& error, const Now& now) {
+  fresh_.fail_all(error, now);
   for (const auto& s : sessions_) s->fail_all(error, now);
   reads_.fail_all(error, now);
   for (auto& [id, s] : std::exchange(statuses_, {}))

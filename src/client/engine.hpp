@@ -3,6 +3,7 @@
 // at next_wake() or with the next input. Thread-safety: one thread.
 #pragma once
 
+#include "client/fresh_rounds.hpp"
 #include "client/reads.hpp"
 #include "client/session.hpp"
 
@@ -53,13 +54,14 @@ class Engine {
   const messages::RootCert& certificate(messages::Seq seq) const;
   void ask_session(const Id16& session, std::uint64_t bundle_no, Session::Answer answer,
                    const Now& now);
-  // Adds the unit, in linearizable mode once a later sequence number is known.
+  // Adds the unit, in linearizable mode once it is known how new its root must be.
   void add_read(ReadUnit unit, ReadMode mode, const Now& now);
   void on_status(ReplicaId from, const messages::StatusReply& reply);
 
   Core core_;
   const config::ClientRules* rules_ = nullptr;  // of the genesis, if it has this client
   Reads reads_;
+  FreshRounds fresh_;
   std::vector<std::unique_ptr<Session>> sessions_;
   std::map<std::uint64_t, PendingStatus> statuses_;
   std::uint64_t next_status_ = 1;

@@ -27,6 +27,7 @@ class ReplicaTable {
 
   std::uint32_t n() const { return config_.n(); }
   std::uint32_t f() const { return config_.f(); }
+  std::uint32_t quorum() const { return config_.quorum(); }
   ReplicaSet all() const { return bit(n()) - 1; }
 
   // The primary of the highest view that f+1 replicas say they have reached: one liar cannot send

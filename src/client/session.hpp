@@ -19,12 +19,6 @@ struct PendingOperation {
   Micros deadline = 0;
 };
 
-// "Tell me a sequence number that is ordered after now": what a linearizable read waits for.
-struct Barrier {
-  std::function<void(Result<messages::Seq>, const Now&)> done;
-  Micros deadline = 0;
-};
-
 // What a verified root says about a session and one of its bundles.
 struct SessionEvidence {
   std::optional<schema::Session> record;

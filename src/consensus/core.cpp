@@ -31,6 +31,10 @@ void Core::step(Event event, Now now, Actions& out) {
       std::visit([&](auto& m) { on(peer->from, std::move(m)); }, peer->message);
   } else if (auto* client = std::get_if<event::Client>(&event)) {
     on_client(std::move(client->item), client->link);
+  } else if (auto* fresh = std::get_if<event::Fresh>(&event)) {
+    on_fresh(fresh->link, std::move(fresh->query));
+  } else if (const auto* closed = std::get_if<event::LinkClosed>(&event)) {
+    held_queries_.drop(closed->link);
   } else if (auto* durable = std::get_if<event::Durable>(&event)) {
     on_durable(durable->lsn);
   } else if (auto* flushed = std::get_if<event::Flushed>(&event)) {
@@ -56,6 +60,7 @@ void Core::turn() {
   try_new_view();
   try_enter();
   try_propose();
+  release_fresh();
 }
 
 void Core::tick() {

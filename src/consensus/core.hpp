@@ -9,6 +9,7 @@
 #include <deque>
 #include <set>
 
+#include "consensus/held_queries.hpp"
 #include "consensus/new_view.hpp"
 #include "consensus/pending.hpp"
 #include "consensus/records.hpp"
@@ -64,6 +65,13 @@ struct Client {  // an item from a client link; `link` is the driver's token for
   messages::Item item;
   std::uint64_t link = 0;
 };
+struct Fresh {  // a query for the newest certificate from a client link
+  std::uint64_t link = 0;
+  messages::Fresh query;
+};
+struct LinkClosed {  // a client link is gone, and with it whoever waits there
+  std::uint64_t link = 0;
+};
 struct Durable {  // every record up to lsn survives a power cut
   Lsn lsn = 0;
 };
@@ -72,7 +80,8 @@ struct Flushed {  // the page store holds the state after seq, durably
 };
 struct Tick {};
 }  // namespace event
-using Event = std::variant<event::Peer, event::Client, event::Durable, event::Flushed, event::Tick>;
+using Event = std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed,
+                           event::Durable, event::Flushed, event::Tick>;
 
 namespace action {
 struct Append {
@@ -95,12 +104,16 @@ struct AlreadyDone {  // an item that was executed before: answer from the state
   std::uint64_t link = 0;
   std::shared_ptr<const messages::ParsedItem> item;
 };
+struct AnswerFresh {  // to all of them now: the newest certificate, nullopt for genesis
+  std::vector<HeldQuery> queries;
+  std::optional<messages::RootCert> cert;
+};
 struct Halt {  // this replica must stop: a broken invariant or divergence (protocol §4.5)
   Error error;
 };
 }  // namespace action
 using Action = std::variant<action::Append, action::Send, action::Certified, action::Refuse,
-                            action::AlreadyDone, action::Halt>;
+                            action::AlreadyDone, action::AnswerFresh, action::Halt>;
 using Actions = std::vector<Action>;
 
 class Core {
@@ -217,6 +230,15 @@ class Core {
   std::uint32_t replicas_at_or_above(View view) const;
   void arm_new_view_timer();
 
+  // fresh.cpp
+  bool answers_fresh() const;
+  void on_fresh(std::uint64_t link, messages::Fresh query);
+  bool refuted(const messages::Proposal& p) const;
+  Seq fresh_floor() const;
+  Seq first_uncertified() const;
+  void release_fresh();
+  void pass_new_view();
+
   // catch_up.cpp
   void on(ReplicaId from, messages::FetchHistory m);
   void on(ReplicaId from, messages::HistoryData m);
@@ -296,6 +318,7 @@ class Core {
   std::map<ReplicaId, messages::ViewChange> view_change_of_;  // highest per sender, verified
   std::optional<messages::NewView> candidate_;  // NEW-VIEW whose VIEW-CHANGEs are being fetched
   std::map<Hash, messages::ViewChange> fetched_view_changes_;  // those that candidate_ names
+  std::optional<messages::NewView> passed_new_view_;  // newest valid one of a view left below
   Reason suspicion_ = Reason::none;
   Reason view_fault_ = Reason::none;     // the primary provably misbehaved in this view
   std::uint64_t new_view_deadline_ = 0;  // 0: not armed
@@ -319,6 +342,9 @@ class Core {
   std::size_t history_bytes_ = 0;
   std::map<Seq, messages::RootCert> recent_certs_;
   Seq flushed_ = 0;
+
+  // ---- clients
+  HeldQueries held_queries_;
 
   // ---- peers
   std::map<ReplicaId, Peer> peers_;

@@ -166,9 +166,9 @@ void Core::try_new_view() {
 
 // ---- everybody
 
+// Also of a view below the own target: it is not entered, but may refute P-entries (fresh.cpp).
 void Core::on(ReplicaId from, NewView m) {
-  const View floor = active_ ? view_ + 1 : view_;
-  if (m.view < floor || m.view <= entered_) return;
+  if (m.view <= entered_ || (passed_new_view_ && m.view <= passed_new_view_->view)) return;
   // A view that nobody correct is known to want could only block the way of the right one.
   if (m.view > view_ && replicas_at_or_above(m.view) < config_.weak_quorum()) return;
   if (candidate_ && candidate_->view >= m.view && m.view != view_) return;
@@ -186,9 +186,7 @@ void Core::on(ReplicaId from, NewView m) {
 }
 
 void Core::try_enter() {
-  if (halted_ || !candidate_ || candidate_->view <= entered_ ||
-      (active_ ? candidate_->view <= view_ : candidate_->view < view_))
-    return;
+  if (halted_ || !candidate_ || candidate_->view <= entered_) return;
   std::vector<const ViewChange*> votes;
   std::vector<ViewChange> copies;
   for (const NewViewVote& vote : candidate_->votes) {
@@ -208,6 +206,7 @@ void Core::try_enter() {
             plan->digests.size() == candidate_->proposals.size();
     for (const Reproposal& p : candidate_->proposals)
       valid = valid && plan->digests.at(p.seq) == p.digest;
+    if (valid && candidate_->view < view_) return pass_new_view();
     if (valid) return enter(*candidate_, std::move(copies), *plan);
   }
   // Signed by the new primary and wrong: T_newview, which runs, will pass it over.

@@ -98,6 +98,41 @@ struct ReadReply {
   friend bool operator==(const ReadReply&, const ReadReply&) = default;
 };
 
+// FRESH: "what is the newest certificate that you hold?" Asked of all replicas; each correct one
+// answers only once that certificate covers everything it helped to commit (protocol §6.3).
+struct Fresh {
+  Id16 nonce{};             // random: an answer to another question is never taken for one to this
+  std::uint64_t epoch = 0;  // of the configuration whose members are asked
+  Seq known_cert = 0;       // the client holds this certificate: its digest is enough
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("nonce", s.nonce);
+    v.field("epoch", s.epoch);
+    v.field("known_cert", s.known_cert);
+  }
+  friend bool operator==(const Fresh&, const Fresh&) = default;
+};
+
+struct NothingCertified {  // the state is that of the genesis
+  template <class V, class Self>
+  static void fields(V&, Self&) {}
+  friend bool operator==(const NothingCertified&, const NothingCertified&) = default;
+};
+
+struct FreshReply {
+  Id16 nonce{};
+  std::uint64_t epoch = 0;  // as whose member the replica answers
+  // Hash: H(CertBody) of the certificate known_cert, which is the newest here too.
+  std::variant<NothingCertified, RootCert, Hash> newest;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("nonce", s.nonce);
+    v.field("epoch", s.epoch);
+    v.field("newest", s.newest);
+  }
+  friend bool operator==(const FreshReply&, const FreshReply&) = default;
+};
+
 // The item was not taken into the queue. Not an outcome: the client sends again later, or
 // elsewhere.
 enum class RefusalReason : std::uint8_t {

@@ -14,8 +14,9 @@ using PeerMessage =
     std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange, NewView, PeerStatus,
                  FetchBatch, BatchData, FetchHistory, HistoryData, FetchViewChange, FetchNewView,
                  Forward, FetchPrepared, PreparedData>;
-using ClientMessage = std::variant<Submit, Subscribe, Read, StatusQuery>;     // to a replica
-using ReplicaMessage = std::variant<Reply, ReadReply, Refusal, StatusReply>;  // to a client
+using ClientMessage = std::variant<Submit, Subscribe, Read, StatusQuery, Fresh>;  // to a replica
+using ReplicaMessage =
+    std::variant<Reply, ReadReply, Refusal, StatusReply, FreshReply>;  // to a client
 
 constexpr std::uint8_t kClientTypes = 64;    // first type number of ClientMessage
 constexpr std::uint8_t kReplicaTypes = 128;  // first type number of ReplicaMessage

@@ -24,8 +24,7 @@ void Replica::receive_client(const net::Route& from, ByteView bytes) {
 
 void Replica::on(const net::Route& from, messages::Submit m) {
   if (m.item.kind == messages::ItemKind::session_open) answers_->expect_open(m.item.digest(), from);
-  links_.push_back(from);
-  keep(step(consensus::event::Client{std::move(m.item), links_.size()}));
+  keep(step(consensus::event::Client{std::move(m.item), links_.number(from)}));
 }
 
 void Replica::on(const net::Route& from, messages::Subscribe m) {
@@ -63,6 +62,39 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   s.version = kVersion;
   s.condition = condition_.substr(0, 512);
   answer(from, std::move(s));
+}
+
+// How long it is held back is the core's decision (protocol §6.3).
+void Replica::on(const net::Route& from, messages::Fresh m) {
+  keep(step(consensus::event::Fresh{links_.number(from), std::move(m)}));
+}
+
+void Replica::answer_fresh(const consensus::action::AnswerFresh& action) {
+  messages::FreshReply reply;
+  reply.epoch = context().epoch;
+  for (const consensus::HeldQuery& held : action.queries) {
+    const net::Route* to = links_.route(held.link);
+    if (to == nullptr) continue;
+    reply.nonce = held.query.nonce;
+    reply.newest = messages::NothingCertified{};
+    if (action.cert && action.cert->body.seq == held.query.known_cert)
+      reply.newest = action.cert->body.digest();
+    else if (action.cert)
+      reply.newest = *action.cert;
+    answer(*to, reply);
+  }
+}
+
+// A link is known to be gone when its key is not registered any more, or when something could not
+// be sent on it.
+Status Replica::drop_dead_links() {
+  const std::int64_t now_us = net::steady_us();
+  if (now_us - swept_us_ < kSweepUs) return {};
+  swept_us_ = now_us;
+  for (const std::uint64_t link :
+       links_.sweep([this](const net::Route& r) { return client_port_->connected(r); }))
+    BFTMETA_TRY(step(consensus::event::LinkClosed{link}));
+  return {};
 }
 
 void Replica::answer(const net::Route& to, messages::ReplicaMessage message) {

@@ -40,12 +40,12 @@ Status Replica::turn() {
   const std::uint64_t mono = now().mono_us;
   const std::uint64_t due = core_->deadline();
   poller_.wait(std::chrono::microseconds(due > mono ? due - mono : 0));
-  links_.clear();
   receive();
   if (failure_) return tl::make_unexpected(std::move(*failure_));
   if (now().mono_us >= core_->deadline() && (!setup_.interceptor || setup_.interceptor->tick()))
     BFTMETA_TRY(step(consensus::event::Tick{}));
   BFTMETA_TRY(background());
+  BFTMETA_TRY(drop_dead_links());
   mesh_->flush();  // what needs no disk leaves before the disk is waited for
   // Only messages are worth a sync: certificates and EXECUTED records ride along with the next.
   while (!waiting_.empty() && !failure_) BFTMETA_TRY(sync_log());
@@ -95,11 +95,12 @@ Status Replica::perform(Actions& actions) {
     } else if (auto* cert = std::get_if<consensus::action::Certified>(&action)) {
       certified(cert->cert);
     } else if (auto* refuse = std::get_if<consensus::action::Refuse>(&action)) {
-      if (refuse->link <= links_.size())
-        answer(links_[refuse->link - 1],
-               messages::Refusal{refuse->digest, refuse->reason, kRetryMs});
+      if (const net::Route* to = links_.route(refuse->link))
+        answer(*to, messages::Refusal{refuse->digest, refuse->reason, kRetryMs});
     } else if (auto* done = std::get_if<consensus::action::AlreadyDone>(&action)) {
-      if (done->link <= links_.size()) answer_again(links_[done->link - 1], *done->item);
+      if (const net::Route* to = links_.route(done->link)) answer_again(*to, *done->item);
+    } else if (const auto* fresh = std::get_if<consensus::action::AnswerFresh>(&action)) {
+      answer_fresh(*fresh);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       return tl::make_unexpected(std::move(halt->error));
     }

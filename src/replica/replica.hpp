@@ -14,6 +14,7 @@
 #include "net/peer_mesh.hpp"
 #include "replica/answers.hpp"
 #include "replica/flusher.hpp"
+#include "replica/links.hpp"
 #include "replica/read_service.hpp"
 #include "storage/consensus_log.hpp"
 #include "storage/data_dir.hpp"
@@ -45,6 +46,8 @@ class Replica {
 
  private:
   static constexpr std::uint32_t kRetryMs = 20;  // what a refused client is told to wait
+  static constexpr std::int64_t kSweepUs =
+      1'000'000;  // between looks for client links that are gone
 
   explicit Replica(Setup setup);
   Status open_storage();
@@ -59,6 +62,7 @@ class Replica {
   void on(const net::Route& from, messages::Subscribe m);
   void on(const net::Route& from, messages::Read m);
   void on(const net::Route& from, const messages::StatusQuery& m);
+  void on(const net::Route& from, messages::Fresh m);
   Status background();
   Status step(consensus::Event event);
   Status perform(consensus::Actions& actions);
@@ -66,9 +70,11 @@ class Replica {
   Status sync_log();
   void certified(const messages::RootCert& cert);
   Status maybe_flush();
+  Status drop_dead_links();
   void refresh_members();
   void answer(const net::Route& to, messages::ReplicaMessage message);
   void answer_again(const net::Route& to, const messages::ParsedItem& item);
+  void answer_fresh(const consensus::action::AnswerFresh& action);
   void keep(Status status);
   consensus::Now now() const;
   crypto::Context context() const { return {cluster_id_, setup_.genesis.config.epoch}; }
@@ -94,7 +100,8 @@ class Replica {
   std::vector<consensus::action::Send> waiting_;  // for their records
   consensus::Lsn appended_ = consensus::kRecoveredLsn;
   consensus::Lsn durable_ = consensus::kRecoveredLsn;
-  std::vector<net::Route> links_;           // of the items of one turn; a token is the position + 1
+  Links links_;  // of clients
+  std::int64_t swept_us_ = 0;
   std::optional<Error> failure_;            // why this replica must stop
   std::map<PublicKey, PublicKey> members_;  // registered clients: link key -> sign key
   messages::Seq flushed_seq_ = 0;

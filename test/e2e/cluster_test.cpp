@@ -52,6 +52,12 @@ TEST_CASE("two clients see each other's writes; SIGTERM stops every replica clea
     CHECK(one->read({test::stat_file("of two")}, client::ReadMode::linearizable)
               ->answers.at(0)
               .code == schema::Code::ok);
+    // Nothing is ordered for it: the newest root stays the one that it is.
+    const auto root = one->root(client::ReadMode::linearizable);
+    const auto again = two->root(client::ReadMode::linearizable);
+    REQUIRE(root.has_value());
+    REQUIRE(again.has_value());
+    CHECK(root->body == again->body);
     CHECK(one->close().has_value());
     const Status closed = two->close();
     CHECK_MESSAGE(closed.has_value(), closed.error().message);

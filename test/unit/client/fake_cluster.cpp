@@ -21,6 +21,10 @@ schema::GetInode path(const std::string& name) {
   return query;
 }
 
+const ns::InodeAnswer* inode(const Result<ReadResult>& r, std::size_t i) {
+  return r ? std::get_if<ns::InodeAnswer>(&r->answers[i].answer) : nullptr;
+}
+
 FakeCluster::FakeCluster(std::uint32_t clients)
     : keys(4, clients),
       behaviours_(4),
@@ -147,7 +151,8 @@ void FakeCluster::on(ReplicaId r, messages::Read m) {
   const Behaviour& b = behaviours_[r];
   messages::ReadReply reply;
   reply.request_id = m.request_id;
-  reply.seq = b.reads_at.value_or(seq());
+  const Seq newest = b.oldest_root ? std::min(std::max<Seq>(m.min_seq, 1), seq()) : seq();
+  reply.seq = b.reads_at.value_or(newest);
   if (reply.seq != 0 && reply.seq != m.known_cert) reply.cert = cert(reply.seq);
   if (b.read_twist) b.read_twist(m);
   if (reply.seq == 0 || (reply.seq < m.min_seq && !b.reads_at)) {
@@ -172,6 +177,20 @@ void FakeCluster::on(ReplicaId r, const messages::StatusQuery& m) {
   s.view = view;
   s.certified_seq = seq();
   answer(r, s);
+}
+
+void FakeCluster::on(ReplicaId r, const messages::Fresh& m) {
+  fresh.emplace_back(r, m);
+  const Behaviour& b = behaviours_[r];
+  if (b.deaf_to_fresh) return;
+  messages::FreshReply reply{m.nonce, m.epoch, messages::NothingCertified{}};
+  const Seq newest = b.fresh_at.value_or(seq());
+  if (newest != 0 && newest == m.known_cert)
+    reply.newest = cert(newest).body.digest();
+  else if (newest != 0)
+    reply.newest = cert(newest);
+  if (b.fresh_lie) b.fresh_lie(reply);
+  answer(r, reply, b.copies);
 }
 
 void FakeCluster::pass_time(std::uint64_t microseconds) {
@@ -264,6 +283,21 @@ Result<schema::OpResult> Harness::execute(schema::OperationBody body) {
       0, cluster.now);
   REQUIRE(run([&] { return result.has_value(); }));
   return *result;
+}
+
+void Harness::all(const std::function<void(Behaviour&)>& change) {
+  for (ReplicaId r = 0; r < 4; ++r) change(cluster.replica(r));
+}
+
+void Harness::begin_read(schema::QueryBody query, ReadMode mode,
+                         std::optional<Result<ReadResult>>& result) {
+  engine->read(
+      {{root_user(), std::move(query)}}, mode,
+      [&](Result<ReadResult> r) {
+        REQUIRE_FALSE(result);
+        result = std::move(r);
+      },
+      cluster.now);
 }
 
 Result<ReadResult> Harness::read(std::vector<schema::QueryBody> queries, ReadMode mode) {

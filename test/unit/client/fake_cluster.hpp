@@ -22,11 +22,15 @@ struct Behaviour {
   bool busy = false;           // refuses items
   bool mute_replies = false;   // executes, but never sends a REPLY
   Micros delay = 500;          // of each answer
-  std::uint32_t copies = 1;    // of each REPLY
+  std::uint32_t copies = 1;    // of each REPLY and FRESH-REPLY
   std::function<void(messages::Reply&)> reply_lie;
   std::function<void(messages::ReadReply&)> read_lie;
   std::optional<Seq> reads_at;  // answers reads from this root, whatever was asked for
+  bool oldest_root = false;     // answers reads from the oldest root that the question allows
   std::function<void(messages::Read&)> read_twist;  // changes the question that it answers
+  bool deaf_to_fresh = false;                       // as one that holds its answer back
+  std::optional<Seq> fresh_at;                      // names this certificate as its newest
+  std::function<void(messages::FreshReply&)> fresh_lie;
 };
 
 class FakeCluster final : public Port {
@@ -70,12 +74,14 @@ class FakeCluster final : public Port {
   };
   std::vector<Sent> items;
   std::vector<std::pair<ReplicaId, messages::Read>> reads;
+  std::vector<std::pair<ReplicaId, messages::Fresh>> fresh;
 
  private:
   void on(ReplicaId r, const messages::Submit& m);
   void on(ReplicaId r, const messages::Subscribe& m);
   void on(ReplicaId r, messages::Read m);
   void on(ReplicaId r, const messages::StatusQuery& m);
+  void on(ReplicaId r, const messages::Fresh& m);
   void answer(ReplicaId from, const messages::ReplicaMessage& message, std::uint32_t copies = 1);
   void answer_item(ReplicaId from, const Hash& digest);
 
@@ -104,6 +110,10 @@ struct Harness {
   Result<schema::OpResult> execute(schema::OperationBody body);
   Result<ReadResult> read(std::vector<schema::QueryBody> queries,
                           ReadMode mode = ReadMode::verified);
+  // One query whose answer comes later; `result` outlives it.
+  void begin_read(schema::QueryBody query, ReadMode mode,
+                  std::optional<Result<ReadResult>>& result);
+  void all(const std::function<void(Behaviour&)>& change);
 
   FakeCluster cluster;
   Options options;
@@ -118,5 +128,6 @@ struct Harness {
 schema::MakeNode make_file(const std::string& name);
 schema::GetInode path(const std::string& name);  // below the root directory; "" the root itself
 schema::Caller root_user();
+const ns::InodeAnswer* inode(const Result<ReadResult>& r, std::size_t i = 0);  // nullptr: none
 
 }  // namespace bftmeta::client::testing

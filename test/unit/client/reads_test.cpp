@@ -10,14 +10,6 @@ using schema::Code;
 
 namespace {
 
-const ns::InodeAnswer* inode(const Result<ReadResult>& r, std::size_t i = 0) {
-  return r ? std::get_if<ns::InodeAnswer>(&r->answers[i].answer) : nullptr;
-}
-
-void all(Harness& h, const std::function<void(Behaviour&)>& change) {
-  for (ReplicaId r = 0; r < 4; ++r) change(h.cluster.replica(r));
-}
-
 ReplicaId reader(const Harness& h) { return h.cluster.reads.back().first; }
 
 }  // namespace
@@ -155,43 +147,10 @@ TEST_CASE("a replica that is behind is not a liar") {
   CHECK(h.faults.empty());
 }
 
-TEST_CASE("linearizable sees what others completed before, from a replica that would be late") {
-  Harness h;
-  h.execute(make_file("mine"));
-  const Seq old = h.cluster.seq();
-  h.cluster.other_client(make_file("theirs"));
-  // Still allowed for a verified read: not older than what this client has seen.
-  all(h, [&](Behaviour& b) { b.reads_at = old; });
-  CHECK(h.read({path("theirs")})->answers.front().code == Code::no_entry);
-  all(h, [](Behaviour& b) { b.reads_at.reset(); });
-
-  const auto r = h.read({path("theirs")}, ReadMode::linearizable);
-  CHECK(inode(r) != nullptr);
-  CHECK(r->seq > old);
-  CHECK(h.cluster.reads.back().second.min_seq > old + 1);
-}
-
-TEST_CASE("linearizable reads that wait share one ordered bundle") {
-  Harness h;
-  h.execute(make_file("a"));
-  h.cluster.items.clear();
-  std::size_t done = 0;
-  for (int i = 0; i < 30; ++i)
-    h.engine->read(
-        {{root_user(), path("a")}}, ReadMode::linearizable,
-        [&](const Result<ReadResult>& r) {
-          CHECK(inode(r) != nullptr);
-          ++done;
-        },
-        h.cluster.now);
-  REQUIRE(h.run([&] { return done == 30; }));
-  CHECK(h.cluster.items.size() == 1);
-}
-
 TEST_CASE("when all replicas lie the answer is an error, not a guess") {
   Harness h;
   h.execute(make_file("a"));
-  all(h, [](Behaviour& b) { b.read_lie = [](messages::ReadReply& r) { r.proof.push_back(0); }; });
+  h.all([](Behaviour& b) { b.read_lie = [](messages::ReadReply& r) { r.proof.push_back(0); }; });
   const auto r = h.read({path("a")});
   REQUIRE_FALSE(r);
   CHECK(r.error().code == Errc::unverified);
@@ -201,7 +160,7 @@ TEST_CASE("when all replicas lie the answer is an error, not a guess") {
 TEST_CASE("when nobody answers the read fails in time and does not flood") {
   Harness h;
   h.execute(make_file("a"));
-  all(h, [](Behaviour& b) { b.silent = true; });
+  h.all([](Behaviour& b) { b.silent = true; });
   h.cluster.reads.clear();
   const Micros before = h.cluster.now.mono;
   const auto r = h.read({path("a")});
@@ -209,7 +168,7 @@ TEST_CASE("when nobody answers the read fails in time and does not flood") {
   CHECK(r.error().code == Errc::unreachable);
   CHECK(h.cluster.now.mono - before < 10'300'000);
   CHECK(h.cluster.reads.size() < 60);
-  all(h, [](Behaviour& b) { b.silent = false; });
+  h.all([](Behaviour& b) { b.silent = false; });
   CHECK(inode(h.read({path("a")})) != nullptr);
 }
 
@@ -226,18 +185,18 @@ TEST_CASE("a proof that is too large: reads are parted, a single one fails when 
   };
   REQUIRE(h.read({path("a")}));
   std::size_t small = 0;
-  all(h, [&](Behaviour& b) {
+  h.all([&](Behaviour& b) {
     b.read_lie = [&small](messages::ReadReply& r) { small = std::max(small, r.proof.size()); };
   });
   REQUIRE(h.read({path("a")}));
-  all(h, [&](Behaviour& b) { b.read_lie = too_large_if(small); });
+  h.all([&](Behaviour& b) { b.read_lie = too_large_if(small); });
   std::size_t done = 0;
   for (int i = 0; i < 10; ++i)
     h.engine->read(
         {{root_user(), path(i == 0 ? "a" : "absent" + std::to_string(i))}}, ReadMode::verified,
         [&](const Result<ReadResult>&) { ++done; }, h.cluster.now);
   REQUIRE(h.run([&] { return done == 10; }));
-  all(h, [&](Behaviour& b) { b.read_lie = too_large_if(0); });
+  h.all([&](Behaviour& b) { b.read_lie = too_large_if(0); });
   const auto r = h.read({path("a")});
   REQUIRE_FALSE(r);
   CHECK(r.error().code == Errc::limit);
@@ -250,7 +209,7 @@ TEST_CASE("a restarted client does not believe roots that are older than what it
   const Seq seen = h.cluster.seq();
   h.engine = std::make_unique<Engine>(h.options, h.cluster.keys.verifier, h.cluster, 7);
   REQUIRE(h.engine->restore(saved));
-  all(h, [&](Behaviour& b) { b.reads_at = seen - 1; });
+  h.all([&](Behaviour& b) { b.reads_at = seen - 1; });
   const auto r = h.read({path("f4")});
   REQUIRE_FALSE(r);
   CHECK(r.error().code == Errc::unverified);

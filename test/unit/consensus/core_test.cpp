@@ -1,124 +1,14 @@
 // One core alone, driven by hand: schedules in which a single faulty replica tries to mislead it.
 #include <doctest/doctest.h>
 
-#include "sim/ideal_crypto.hpp"
-#include "sim/log_device.hpp"
-#include "sim/toy_machine.hpp"
-
-#include "consensus/core.hpp"
+#include "lone.hpp"
 
 using namespace bftmeta;
 using namespace bftmeta::consensus;
-using messages::Batch;
+using namespace bftmeta::consensus::testing;
 using messages::NewView;
 using messages::PrePrepare;
-using messages::Proposal;
 using messages::ViewChange;
-
-namespace {
-
-constexpr std::uint64_t kWall = 1'700'000'000'000'000;
-
-PublicKey key(std::uint8_t who) {
-  PublicKey k{};
-  k[0] = who;
-  return k;
-}
-
-// Replica `self` of four, and the keys of all of them.
-struct Lone {
-  explicit Lone(ReplicaId id) : self(id) {
-    for (std::uint8_t r = 0; r < 4; ++r) {
-      config.replicas.push_back({r, key(r), key(static_cast<std::uint8_t>(100 + r)), "x", 1});
-      signers.push_back(std::make_unique<sim::IdealSigner>(key(r)));
-    }
-    machine = std::make_unique<sim::ToyMachine>(cluster_id, config);
-    archive = log.archive(context());
-    Options options;
-    options.self = self;
-    options.cluster_id = cluster_id;
-    options.config = config;
-    core = std::make_unique<Core>(options, *signers[self], verifier, *machine, *archive);
-    Actions out;
-    core->start({}, {now_us, kWall}, out);
-  }
-
-  crypto::Context context() const { return {cluster_id, 0}; }
-
-  // Everything that the core sends after this event.
-  std::vector<PeerMessage> feed(Event event) {
-    Actions out;
-    core->step(std::move(event), {now_us, kWall}, out);
-    std::vector<PeerMessage> sent;
-    for (Action& a : out)
-      if (auto* send = std::get_if<action::Send>(&a)) sent.push_back(std::move(send->message));
-    return sent;
-  }
-  std::vector<PeerMessage> from(ReplicaId who, PeerMessage m) {
-    return feed(event::Peer{who, std::move(m)});
-  }
-
-  PrePrepare proposal(View view, Seq seq, std::uint64_t time_us) const {
-    PrePrepare m;
-    m.batch.seq = seq;
-    m.batch.time_us = time_us;
-    m.proposal = {view, seq, messages::batch_digest(context(), m.batch)};
-    m.signature = messages::sign_pre_prepare(*signers[config.primary(view)], context(), m.proposal);
-    return m;
-  }
-  messages::Prepare prepare(ReplicaId who, const Proposal& p) const {
-    return messages::sign_prepare(*signers[who], context(), p, who);
-  }
-  ViewChange view_change(ReplicaId who, View view,
-                         std::optional<messages::RootCert> base = std::nullopt) const {
-    ViewChange vc;
-    vc.new_view = view;
-    vc.replica = who;
-    vc.base = std::move(base);
-    messages::sign_view_change(*signers[who], context(), vc);
-    return vc;
-  }
-  NewView new_view(View view, const std::vector<ViewChange>& votes, Seq base) const {
-    NewView nv;
-    nv.view = view;
-    nv.base_seq = base;
-    for (const ViewChange& vc : votes) nv.votes.push_back({vc.replica, vc.digest()});
-    messages::sign_new_view(*signers[config.primary(view)], context(), nv);
-    return nv;
-  }
-  messages::RootCert certificate(Seq seq) const {
-    messages::RootCert cert;
-    cert.body.cluster_id = cluster_id;
-    cert.body.config_hash = config.hash();
-    cert.body.seq = seq;
-    for (ReplicaId r : {0U, 1U, 3U}) {
-      cert.signers |= 1U << r;
-      cert.signatures.push_back(messages::sign_share(*signers[r], cert.body, r).signature);
-    }
-    return cert;
-  }
-
-  const ReplicaId self;
-  Hash cluster_id{9};
-  config::Config config;
-  std::vector<std::unique_ptr<sim::IdealSigner>> signers;
-  sim::IdealVerifier verifier;
-  sim::MemoryLog log;
-  std::unique_ptr<sim::ToyMachine> machine;
-  std::unique_ptr<Archive> archive;
-  std::unique_ptr<Core> core;
-  std::uint64_t now_us = 1'000'000;
-};
-
-template <class T>
-std::vector<T> all(const std::vector<PeerMessage>& messages) {
-  std::vector<T> found;
-  for (const PeerMessage& m : messages)
-    if (const auto* t = std::get_if<T>(&m)) found.push_back(*t);
-  return found;
-}
-
-}  // namespace
 
 TEST_CASE("a proposal is voted for once") {
   Lone r(1);

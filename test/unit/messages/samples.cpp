@@ -189,7 +189,8 @@ std::vector<ClientMessage> client_samples(const Cluster& cluster) {
                   {caller, schema::GetStatistics{}},
                   {caller, schema::ListPrincipals{}},
                   {caller, schema::GetSession{{1}, 2}}};
-  return {Submit{sample_batch(cluster).items[1]}, Subscribe{{7}}, read, StatusQuery{78}};
+  return {Submit{sample_batch(cluster).items[1]}, Subscribe{{7}}, read, StatusQuery{78},
+          Fresh{{5, 6, 7}, 0, 4}};
 }
 
 std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
@@ -206,7 +207,8 @@ std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
   reply.cert = cert;
   return {reply, ReadReply{77, ReadStatus::ok, 6, cert, to_bytes("proof")},
           Refusal{pattern(1), RefusalReason::busy, 250},
-          StatusReply{78, 2, 4711, 3, true, 10, 9, 8, 1'000'000, 1, 2, 3, "0.1.0", "ok"}};
+          StatusReply{78, 2, 4711, 3, true, 10, 9, 8, 1'000'000, 1, 2, 3, "0.1.0", "ok"},
+          FreshReply{{5, 6, 7}, 0, cert}};
 }
 
 }  // namespace bftmeta::test

@@ -82,6 +82,7 @@ TEST_CASE("REPLY with the results of a full bundle, and READ-REPLY with the larg
   reply.headers.resize(limits::kMaxHeaderChain);
   reply.cert = largest_cert();
   CHECK(frame_size(reply) <= limits::kMaxFrame);
+  CHECK(frame_size(FreshReply{{}, 0, largest_cert()}) <= 4 * 1024);
   ReadReply read;
   read.cert = largest_cert();
   read.proof.resize(limits::kMaxProof);

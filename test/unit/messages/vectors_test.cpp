@@ -133,10 +133,10 @@ Vectors record_vectors() {
 void add_frames(Vectors& v, const Cluster& c) {
   for (const PeerMessage& m : peer_samples(c))
     v.emplace_back(std::string("frame.") + message_name(m), encode_frame(c.context, m));
-  const char* const client[] = {"SUBMIT", "SUBSCRIBE", "READ", "STATUS-QUERY"};
+  const char* const client[] = {"SUBMIT", "SUBSCRIBE", "READ", "STATUS-QUERY", "FRESH"};
   for (const ClientMessage& m : client_samples(c))
     v.emplace_back(std::string("frame.") + client[m.index()], encode_frame(c.context, m));
-  const char* const replica[] = {"REPLY", "READ-REPLY", "REFUSAL", "STATUS-REPLY"};
+  const char* const replica[] = {"REPLY", "READ-REPLY", "REFUSAL", "STATUS-REPLY", "FRESH-REPLY"};
   for (const ReplicaMessage& m : replica_samples(c))
     v.emplace_back(std::string("frame.") + replica[m.index()], encode_frame(c.context, m));
 }
@@ -166,6 +166,8 @@ Vectors message_vectors() {
       {"view_change.body_digest", raw(sample_view_change(c).body_digest())},
       {"view_change.digest", raw(sample_view_change(c).digest())},
       {"new_view.body_digest", raw(sample_new_view(c).body_digest())},
+      {"fresh_reply.genesis", encode(FreshReply{{5}, 0, NothingCertified{}})},
+      {"fresh_reply.digest", encode(FreshReply{{5}, 0, sample_body(c, 6).digest()})},
   };
   add_frames(v, c);
   return v;

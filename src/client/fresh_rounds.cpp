@@ -1,0 +1,148 @@
+#include "client/fresh_rounds.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace bftmeta::client {
+
+namespace {
+
+// An answer is held back until a certificate comes, under load a fraction of a batch.
+constexpr Micros kLeastTimeout = 50'000;
+constexpr Micros kTimeoutAtFirst = 250'000;
+constexpr Micros kMostTimeout = 1'000'000;
+
+std::uint32_t count(ReplicaSet set) { return static_cast<std::uint32_t>(std::popcount(set)); }
+
+messages::Seq claimed_seq(const messages::FreshReply& reply) {
+  const auto* cert = std::get_if<messages::RootCert>(&reply.newest);
+  return cert == nullptr ? 0 : cert->body.seq;
+}
+
+}  // namespace
+
+Micros FreshRounds::timeout() const {
+  const Micros p99 = rounds_.quantile(0.99, kTimeoutAtFirst / 4);
+  return std::clamp(4 * p99, kLeastTimeout, kMostTimeout);
+}
+
+// Of replicas that were not caught lying.
+bool FreshRounds::quorum_possible(const Now& now) const {
+  std::uint32_t honest = 0;
+  for (ReplicaId r = 0; r < core_.replicas.n(); ++r)
+    if (!core_.replicas.blacklisted(r, now.mono)) ++honest;
+  return honest >= core_.replicas.quorum();
+}
+
+void FreshRounds::start(const Now& now) {
+  Round round;
+  crypto::random_bytes(round.query.nonce);
+  round.query.epoch = core_.context.epoch;
+  if (const messages::RootCert* known = core_.certificates.newest()) {
+    round.query.known_cert = known->body.seq;
+    round.known_digest = known->body.digest();
+  }
+  round.started = now.mono;
+  round.ends = now.mono + timeout();
+  round.waiting = std::exchange(waiting_, {});
+  round_ = std::move(round);
+  core_.send_all(messages::encode_frame(core_.context, messages::ClientMessage(round_->query)));
+}
+
+// The number that a valid answer stands for. An old certificate is valid: it only does not help.
+Result<messages::Seq> FreshRounds::verify(const messages::FreshReply& reply) {
+  const auto refuse = [](const std::string& why) {
+    return fail(Errc::unverified, "newest certificate: " + why);
+  };
+  if (reply.epoch != round_->query.epoch)
+    return refuse("the answer is of epoch " + std::to_string(reply.epoch) + ", asked for was " +
+                  std::to_string(round_->query.epoch));
+  if (const auto* cert = std::get_if<messages::RootCert>(&reply.newest)) {
+    BFTMETA_TRY(core_.certificates.check(*cert));
+    return cert->body.seq;
+  }
+  if (const auto* digest = std::get_if<Hash>(&reply.newest)) {
+    if (round_->query.known_cert == 0 || *digest != round_->known_digest)
+      return refuse("its digest is not that of the certificate " +
+                    std::to_string(round_->query.known_cert) + ", which this client holds");
+    return round_->query.known_cert;
+  }
+  return messages::Seq{0};
+}
+
+void FreshRounds::on_reply(ReplicaId from, const messages::FreshReply& reply, ByteView evidence,
+                           const Now& now) {
+  if (!round_ || reply.nonce != round_->query.nonce) return;  // to a round that is over
+  if ((round_->heard & bit(from)) != 0 || core_.replicas.blacklisted(from, now.mono)) return;
+  const auto seq = verify(reply);
+  if (!seq) return core_.blame(from, claimed_seq(reply), seq.error(), evidence, now.mono);
+  round_->heard |= bit(from);
+  round_->newest = std::max(round_->newest, *seq);
+  if (count(round_->heard) >= core_.replicas.quorum()) succeed(now);
+}
+
+void FreshRounds::succeed(const Now& now) {
+  const Round round = *std::exchange(round_, std::nullopt);
+  rounds_.add(now.mono - round.started);
+  for (const Waiting& w : round.waiting) {
+    // Before the first certificate there is no root to prove anything against.
+    if (round.newest == 0)
+      fall_back_(w.barrier);
+    else
+      w.barrier.done(round.newest, now);
+  }
+}
+
+void FreshRounds::give_up(const Now& now) {
+  Round round = *std::exchange(round_, std::nullopt);
+  const bool possible = quorum_possible(now);
+  for (Waiting& w : round.waiting) {
+    if (++w.failed >= kMaxFailedRounds || !possible)
+      fall_back_(std::move(w.barrier));
+    else
+      waiting_.push_back(std::move(w));
+  }
+}
+
+void FreshRounds::expire(std::vector<Waiting>& waiting, const Now& now) {
+  const auto late = std::ranges::partition(
+      waiting, [&](const Waiting& w) { return now.mono < w.barrier.deadline; });
+  std::vector<Waiting> expired(std::make_move_iterator(late.begin()),
+                               std::make_move_iterator(late.end()));
+  waiting.erase(late.begin(), late.end());
+  for (const Waiting& w : expired)
+    w.barrier.done(
+        fail(Errc::unreachable, "read: no quorum of replicas named its newest certificate within " +
+                                    std::to_string(core_.options.timeout.count()) + " ms"),
+        now);
+}
+
+void FreshRounds::on_connected(ReplicaId replica) {
+  if (round_ && (round_->heard & bit(replica)) == 0) core_.send(replica, round_->query);
+}
+
+void FreshRounds::poll(const Now& now) {
+  if (round_) expire(round_->waiting, now);
+  expire(waiting_, now);
+  if (round_ && (now.mono >= round_->ends || !quorum_possible(now))) give_up(now);
+  if (round_ || waiting_.empty()) return;
+  if (quorum_possible(now)) return start(now);
+  for (Waiting& w : std::exchange(waiting_, {})) fall_back_(std::move(w.barrier));
+}
+
+Micros FreshRounds::next_wake() const {
+  Micros wake = kNever;
+  for (const Waiting& w : waiting_) wake = std::min(wake, w.barrier.deadline);
+  if (!round_) return wake;
+  for (const Waiting& w : round_->waiting) wake = std::min(wake, w.barrier.deadline);
+  return std::min(wake, round_->ends);
+}
+
+void FreshRounds::fail_all(const Error& error, const Now& now) {
+  std::vector<Waiting> all = std::exchange(waiting_, {});
+  if (auto round = std::exchange(round_, std::nullopt))
+    all.insert(all.end(), round->waiting.begin(), round->waiting.end());
+  for (const Waiting& w : all) w.barrier.done(tl::make_unexpected(error), now);
+}
+
+}  // namespace bftmeta::client
