@@ -176,10 +176,12 @@ class Core {
   struct Peer {
     messages::PeerStatus status;
     bool heard = false;
-    std::uint64_t answered_us = 0;  // last STATUS answer, at most one per status_busy
-    std::uint64_t history_us = 0;   // last HISTORY answer
-    std::uint64_t hello_us = 0;     // last answer to HELLO
-    std::uint64_t incarnation = 0;  // newest start that was heard
+    std::uint64_t answered_us = 0;   // last STATUS answer, at most one per status_busy
+    std::uint64_t history_us = 0;    // last HISTORY answer
+    std::uint64_t hello_us = 0;      // last answer to HELLO
+    std::uint64_t incarnation = 0;   // newest start that was heard
+    std::uint64_t heard_before = 0;  // ... before the one that asks now
+    Id16 nonce{};                    // of that one
   };
 
   struct History {  // an executed batch that peers may still ask for

@@ -42,7 +42,7 @@ std::string what_is_lost(const FenceRecord& f) {
 
 std::string fence_text(const FenceRecord& f) {
   std::string text = "fenced: " + what_is_lost(f);
-  if (f.heard > f.incarnation)
+  if (f.heard >= f.incarnation)
     text += "; it had heard start " + std::to_string(f.heard) + " of this store, this is start " +
             std::to_string(f.incarnation) + ": the data directory is an old copy";
   return text +
@@ -105,9 +105,12 @@ void Core::on(ReplicaId from, Hello m) {
   Peer& peer = peers_[from];
   if (peer.hello_us != 0 && now_.mono_us - peer.hello_us < timing_.status_busy / 2) return;
   peer.hello_us = now_.mono_us;
-  // What it had heard before tells an old copy, so this start counts only afterwards.
-  send(from, HelloReply{m.nonce, peer.incarnation, signed_by_peers_.of(from)});
-  peer.incarnation = std::max(peer.incarnation, m.incarnation);
+  if (m.nonce != peer.nonce) {
+    peer.heard_before = peer.incarnation;
+    peer.incarnation = std::max(peer.incarnation, m.incarnation);
+    peer.nonce = m.nonce;
+  }
+  send(from, HelloReply{m.nonce, peer.heard_before, signed_by_peers_.of(from)});
 }
 
 void Core::on(ReplicaId from, HelloReply m) {

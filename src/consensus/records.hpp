@@ -80,7 +80,7 @@ struct FenceRecord {
   View view = 0;                    // of what was shown
   Seq seq = 0;                      // of what was shown; 0 where there is none
   std::uint64_t incarnation = 0;    // of this start
-  std::uint64_t heard = 0;          // newest start that the witness had heard
+  std::uint64_t heard = 0;          // newest earlier start that the witness had heard
 
   template <class V, class Self>
   static void fields(V& v, Self& s) {

@@ -51,7 +51,7 @@ struct HighestStatements {
 
 struct HelloReply {
   Id16 nonce{};                   // of the question
-  std::uint64_t incarnation = 0;  // newest start of the asker that the sender has heard: a hint
+  std::uint64_t incarnation = 0;  // newest earlier start of the asker that was heard: a hint
   HighestStatements yours;
   template <class V, class Self>
   static void fields(V& v, Self& s) {

@@ -143,10 +143,11 @@ TEST_CASE("a peer is shown the highest of each kind, after a restart what the lo
   r.commit_batch(0, 2);
   r.from(2, r.view_change(2, 5));
   r.enter(1);
+  std::uint8_t nonce = 0;
   const auto shown = [&](ReplicaId to, std::uint64_t incarnation) {
     r.forget();
     r.now_us += kStatusBusy;
-    r.from(to, Hello{{7}, incarnation});
+    r.from(to, Hello{{++nonce}, incarnation});
     const auto replies = r.said<HelloReply>();
     REQUIRE(replies.size() == 1);
     return replies[0];
