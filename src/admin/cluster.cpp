@@ -30,10 +30,10 @@ std::string complaint(const ClusterStatus& s, std::size_t id) {
   const auto& r = s.replicas[id];
   const std::string name = "replica " + std::to_string(id);
   if (!r) return name + " does not answer";
+  if (r->condition != "ok") return name + ": " + r->condition;
   if (!r->active) return name + " is between views";
   if (s.certified > r->executed_seq + limits::kWindow)
     return name + " is " + std::to_string(s.certified - r->executed_seq) + " batches behind";
-  if (r->condition != "ok") return name + ": " + r->condition;
   return "";
 }
 
@@ -153,9 +153,9 @@ Report status_report(const ClusterStatus& s) {
     table.rows.push_back({std::uint64_t{id}, r.pid, !silent && id == s.primary, r.view,
                           r.executed_seq, r.certified_seq, lag, r.durable_seq, r.uptime_us,
                           r.inodes,
-                          silent      ? "unreachable"
-                          : !r.active ? std::string("view change")
-                                      : r.condition});
+                          silent                             ? "unreachable"
+                          : !r.active && r.condition == "ok" ? std::string("view change")
+                                                             : r.condition});
   }
   report.tables.push_back(std::move(table));
   return report;

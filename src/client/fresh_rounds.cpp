@@ -1,18 +1,13 @@
 #include "client/fresh_rounds.hpp"
 
 #include <algorithm>
-#include <bit>
 
 namespace bftmeta::client {
 
 namespace {
 
 // An answer is held back until a certificate comes, under load a fraction of a batch.
-constexpr Micros kLeastTimeout = 50'000;
-constexpr Micros kTimeoutAtFirst = 250'000;
-constexpr Micros kMostTimeout = 1'000'000;
-
-std::uint32_t count(ReplicaSet set) { return static_cast<std::uint32_t>(std::popcount(set)); }
+constexpr Micros kLeastRound = 50'000;
 
 messages::Seq claimed_seq(const messages::FreshReply& reply) {
   const auto* cert = std::get_if<messages::RootCert>(&reply.newest);
@@ -21,10 +16,7 @@ messages::Seq claimed_seq(const messages::FreshReply& reply) {
 
 }  // namespace
 
-Micros FreshRounds::timeout() const {
-  const Micros p99 = rounds_.quantile(0.99, kTimeoutAtFirst / 4);
-  return std::clamp(4 * p99, kLeastTimeout, kMostTimeout);
-}
+Micros FreshRounds::timeout() const { return rounds_.timeout(kLeastRound); }
 
 // Of replicas that were not caught lying.
 bool FreshRounds::quorum_possible(const Now& now) const {

@@ -24,4 +24,10 @@ Micros Latency::quantile(double q, Micros otherwise) const {
   return sorted_[std::min(index, sorted_count_ - 1)];
 }
 
+Micros Latency::timeout(Micros least) const {
+  constexpr Micros kAtFirst = 250'000;
+  constexpr Micros kMost = 1'000'000;
+  return std::clamp(4 * quantile(0.99, kAtFirst / 4), least, kMost);
+}
+
 }  // namespace bftmeta::client

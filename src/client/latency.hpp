@@ -19,6 +19,9 @@ class Latency {
   // Of the kept samples, 0 < q < 1; `otherwise` while there are fewer than kEnough. Sorted anew at
   // most once per kRefresh samples.
   Micros quantile(double q, Micros otherwise) const;
+  // When a request counts as lost: four times the 99th percentile, at least `least`, at most 1 s;
+  // 250 ms while little is known.
+  Micros timeout(Micros least) const;
 
  private:
   static constexpr std::size_t kSamples = 256;

@@ -1,7 +1,6 @@
 #include "client/reads.hpp"
 
 #include <algorithm>
-#include <bit>
 
 namespace bftmeta::client {
 
@@ -13,13 +12,9 @@ constexpr Micros kLeastHedge = 5'000;
 constexpr Micros kMostHedge = 100'000;
 // A replica waits up to 50 ms for a root that is new enough before it says too_old.
 constexpr Micros kLeastTimeout = 150'000;
-constexpr Micros kTimeoutAtFirst = 250'000;
-constexpr Micros kMostTimeout = 1'000'000;
 constexpr Micros kFirstPause = 50'000;
 constexpr Micros kMostPause = 2'000'000;
 constexpr Micros kMostReadGather = 200;
-
-std::uint32_t count(ReplicaSet set) { return static_cast<std::uint32_t>(std::popcount(set)); }
 
 }  // namespace
 
@@ -34,10 +29,7 @@ Micros Reads::hedge_delay() const {
   return std::clamp(p95, kLeastHedge, kMostHedge);
 }
 
-Micros Reads::reply_timeout() const {
-  const Micros p99 = core_.replicas.reads().quantile(0.99, kTimeoutAtFirst / 4);
-  return std::clamp(4 * p99, kLeastTimeout, kMostTimeout);
-}
+Micros Reads::reply_timeout() const { return core_.replicas.reads().timeout(kLeastTimeout); }
 
 std::size_t Reads::prompt_messages() const {
   return static_cast<std::size_t>(

@@ -3,6 +3,7 @@
 // Thread-safety: one thread.
 #pragma once
 
+#include <bit>
 #include <functional>
 #include <optional>
 #include <random>
@@ -19,6 +20,9 @@ using messages::ReplicaId;
 using ReplicaSet = std::uint32_t;  // bit i: replica i
 
 constexpr ReplicaSet bit(ReplicaId r) { return ReplicaSet{1} << r; }
+constexpr std::uint32_t count(ReplicaSet set) {
+  return static_cast<std::uint32_t>(std::popcount(set));
+}
 
 class ReplicaTable {
  public:

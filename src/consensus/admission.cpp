@@ -46,7 +46,7 @@ void Core::admit(Item item, std::uint64_t link, bool forward) {
 // One batch at once when nothing is in flight; otherwise when a slot frees or a full batch waits.
 // No delay timer: the batch size follows from load and commit latency (protocol §2.3).
 void Core::try_propose() {
-  while (!halted_ && is_primary() && pending_.waiting() > 0) {
+  while (!halted_ && may_vote() && is_primary() && pending_.waiting() > 0) {
     if (next_seq_ <= certified_seq() || next_seq_ <= executed_seq())
       next_seq_ = std::max(certified_seq(), executed_seq()) + 1;
     if (next_seq_ > certified_seq() + limits::kCertStall) return;
@@ -75,7 +75,8 @@ void Core::propose(Seq seq) {
   s.time_waived = true;
   s.since_us = now_.mono_us;
   next_seq_ = seq + 1;
-  broadcast(PrePrepare{*s.proposal, s.primary_signature, s.batch->batch}, entered_lsn_);
+  broadcast(PrePrepare{*s.proposal, s.primary_signature, s.batch->batch},
+            std::max(entered_lsn_, watermark_lsn(seq)));
   advance(seq);
 }
 

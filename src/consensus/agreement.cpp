@@ -34,6 +34,7 @@ void Core::on(ReplicaId, PrePrepare m) {
   if (p.seq <= max_reproposed_) return;  // only what NEW-VIEW named
   if (!s.proposal && !body_matches) return;
   if (!messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)) return;
+  signed_by_peers_.note_pre_prepare(primary(view_), p, m.signature);
   if (s.proposal) {  // two signed proposals for one (view, seq)
     view_fault_ = Reason::equivocation;
     return suspect(view_fault_);
@@ -79,7 +80,8 @@ bool Core::time_acceptable(const Slot& s) {
 // message waits for them.
 void Core::try_vote(Seq seq) {
   Slot& s = slot(seq);
-  if (!active_ || s.voted || !s.proposal || !s.batch || s.proposal->view != view_) return;
+  if (!may_vote() || !active_ || s.voted || !s.proposal || !s.batch || s.proposal->view != view_)
+    return;
   if (seq <= certified_seq() || seq > certified_seq() + limits::kWindow) return;
   if (s.batch->digest != s.proposal->digest) return;
   if (!s.verified) {
@@ -109,6 +111,7 @@ void Core::on(ReplicaId from, Prepare m) {
     return;
   if (s.prepared_lsn != 0 || (s.proposal && s.proposal->digest != p.digest)) return;
   if (!messages::verify_prepare(verifier_, context(), config_, m)) return;
+  signed_by_peers_.note_prepare(m);
   s.prepares[m.replica] = std::move(m);
   advance(p.seq);
 }
@@ -117,7 +120,8 @@ void Core::on(ReplicaId from, Prepare m) {
 // certificate is durable before the COMMIT leaves (protocol §3.1).
 void Core::try_prepared(Seq seq) {
   Slot& s = slot(seq);
-  if (!active_ || !s.voted || s.prepared_lsn != 0 || s.proposal->view != view_) return;
+  if (!may_vote() || !active_ || !s.voted || s.prepared_lsn != 0 || s.proposal->view != view_)
+    return;
   PreparedCert entry;
   entry.proposal = *s.proposal;
   entry.primary_signature = s.primary_signature;
@@ -136,13 +140,16 @@ void Core::on(ReplicaId from, Commit m) {
   const Proposal& p = m.proposal;
   if (!active_ || p.view != view_ || !accepts_votes(p.seq)) return;
   slot(p.seq).commits[from] = p;
+  signed_by_peers_.note_commit(from, p);
   advance(p.seq);
 }
 
 void Core::try_committed(Seq seq) {
   Slot& s = slot(seq);
-  if (s.committed || !s.proposal || !s.commit_durable || s.proposal->view != view_) return;
-  std::uint32_t count = 1;  // own
+  if (s.committed || !s.proposal || s.proposal->view != view_) return;
+  // A replica that gives no COMMIT can still count those of others.
+  if (!s.commit_durable && may_vote()) return;
+  std::uint32_t count = s.commit_durable ? 1 : 0;  // own
   for (const auto& [replica, proposal] : s.commits)
     if (proposal == *s.proposal) ++count;
   if (count >= quorum()) s.committed = s.proposal->digest;
@@ -156,6 +163,11 @@ void Core::advance(Seq seq) {
 
 void Core::on_durable(Lsn lsn) {
   durable_lsn_ = std::max(durable_lsn_, lsn);
+  if (next_durable_cert_.first != 0 && next_durable_cert_.first <= durable_lsn_) {
+    const bool all = cert_lsn_ <= durable_lsn_;
+    durable_cert_ = all ? certified_seq() : next_durable_cert_.second;
+    next_durable_cert_ = all ? std::pair<Lsn, Seq>{} : std::pair{cert_lsn_, certified_seq()};
+  }
   for (auto& [seq, s] : slots_) {
     if (s.prepared_lsn == 0 || s.prepared_lsn > durable_lsn_) continue;
     s.commit_durable = true;

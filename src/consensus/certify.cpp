@@ -70,7 +70,8 @@ void Core::on(ReplicaId, RootCert m) {
 void Core::adopt_cert(RootCert cert) {
   const Seq seq = cert.body.seq;
   if (seq <= certified_seq()) return;
-  append(RecordKind::certificate, seq, encode(cert));
+  cert_lsn_ = append(RecordKind::certificate, seq, encode(cert));
+  if (next_durable_cert_.first == 0) next_durable_cert_ = {cert_lsn_, seq};
   recent_certs_[seq] = cert;
   cert_ = std::move(cert);
   if (const auto own = own_bodies_.find(seq); own != own_bodies_.end() && !body_agrees(own->second))
@@ -79,6 +80,12 @@ void Core::adopt_cert(RootCert cert) {
   if (next_seq_ <= seq && active_) next_seq_ = seq + 1;
   prune();
   for (auto it = slots_.upper_bound(seq); it != slots_.end(); ++it) advance(it->first);
+}
+
+// What must be durable before anything is said about `seq`: a certificate at or above seq - L, else
+// a restarted replica could neither show nor explain it (protocol §2.4, §3.5).
+Lsn Core::watermark_lsn(Seq seq) const {
+  return seq <= durable_cert_ + limits::kWindow ? kRecoveredLsn : cert_lsn_;
 }
 
 // A certified body that differs from the own one of the same seq: this replica is wrong (disk,

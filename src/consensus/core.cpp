@@ -4,7 +4,7 @@
 
 namespace bftmeta::consensus {
 
-bool valid_value(RecordKind k) { return k >= RecordKind::entered && k <= RecordKind::executed; }
+bool valid_value(RecordKind k) { return k >= RecordKind::entered && k <= RecordKind::fenced; }
 
 Core::Core(Options options, const crypto::Signer& signer, const crypto::Verifier& verifier,
            StateMachine& machine, const Archive& archive)
@@ -27,7 +27,7 @@ void Core::step(Event event, Now now, Actions& out) {
   now_ = now;
   out_ = &out;
   if (auto* peer = std::get_if<event::Peer>(&event)) {
-    if (peers_.contains(peer->from))
+    if (peers_.contains(peer->from) && hears(peer->message))
       std::visit([&](auto& m) { on(peer->from, std::move(m)); }, peer->message);
   } else if (auto* client = std::get_if<event::Client>(&event)) {
     on_client(std::move(client->item), client->link);
@@ -40,6 +40,8 @@ void Core::step(Event event, Now now, Actions& out) {
   } else if (auto* flushed = std::get_if<event::Flushed>(&event)) {
     flushed_ = std::max(flushed_, flushed->seq);
     prune();
+  } else if (const auto* space = std::get_if<event::Space>(&event)) {
+    on_space(space->available);
   } else {
     tick();
   }
@@ -50,8 +52,9 @@ void Core::step(Event event, Now now, Actions& out) {
 // Everything here looks at stored sets, not at what just happened, and may run at any time: a lost,
 // late, repeated or reordered message can then never wedge anything.
 void Core::turn() {
-  if (halted_) return;
+  if (halted_ || standing_ == Standing::asking) return;
   try_certify();
+  if (frozen()) return;
   try_execute();
   try_certify();
   count_suspects();
@@ -64,6 +67,7 @@ void Core::turn() {
 }
 
 void Core::tick() {
+  if (frozen()) return frozen_tick();
   check_suspicion();
   if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_) {
     ++failed_views_;
@@ -79,6 +83,7 @@ void Core::tick() {
 
 std::uint64_t Core::deadline() const {
   std::uint64_t due = next_status_;
+  if (frozen()) return due;
   if (outstanding()) due = std::min(due, now_.mono_us + timing_.status_busy);
   if (new_view_deadline_ != 0) due = std::min(due, new_view_deadline_);
   return due;
@@ -161,6 +166,7 @@ std::uint64_t Core::request_timeout() const {
 
 std::vector<Record> Core::control_state() const {
   std::vector<Record> state;
+  if (fence_) state.push_back({RecordKind::fenced, 0, encode(*fence_)});
   state.push_back({RecordKind::entered, 0, encode(entered_record_)});
   if (own_view_change_ && own_view_change_->new_view > entered_)
     state.push_back({RecordKind::left, 0, encode(*own_view_change_)});

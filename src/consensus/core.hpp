@@ -13,13 +13,13 @@
 #include "consensus/new_view.hpp"
 #include "consensus/pending.hpp"
 #include "consensus/records.hpp"
+#include "consensus/signed_by_peers.hpp"
 #include "messages/frame.hpp"
 
 namespace bftmeta::consensus {
 
 using messages::PeerMessage;
 using messages::Reason;
-using messages::ReplicaId;
 // Position of a record in what this process appends. The first appended record has kRecoveredLsn +
 // 1; kRecoveredLsn stands for everything that the log gave back at the start.
 using Lsn = std::uint64_t;
@@ -54,6 +54,18 @@ struct Recovered {
   std::vector<Record> records;                     // in log order
   std::optional<messages::RootCert> flushed_cert;  // stored with the page store's generation
   Seq flushed = 0;                                 // its sequence number: nothing below is needed
+  bool votes_lost = false;                         // the log says so: fence
+  // Of the store identity, from 1, durable before start(). 0: there is no store (a core that a test
+  // starts from nothing), hence nothing that could have been forgotten.
+  std::uint64_t incarnation = 0;
+  Id16 nonce{};  // random, of this start: answers to HELLO of another one are not taken
+};
+
+// Whether this replica may vote (consensus/hello.cpp; protocol §3.5, §3.6).
+enum class Standing : std::uint8_t {
+  asking,  // just started: its peers are asked what they hold of it; its state is frozen
+  voter,
+  fenced,  // it has lost votes: it executes, signs root shares, serves reads, and never votes
 };
 
 namespace event {
@@ -78,10 +90,13 @@ struct Durable {  // every record up to lsn survives a power cut
 struct Flushed {  // the page store holds the state after seq, durably
   Seq seq = 0;
 };
+struct Space {  // the log has no room for more; or has it again
+  bool available = true;
+};
 struct Tick {};
 }  // namespace event
 using Event = std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed,
-                           event::Durable, event::Flushed, event::Tick>;
+                           event::Durable, event::Flushed, event::Space, event::Tick>;
 
 namespace action {
 struct Append {
@@ -108,12 +123,15 @@ struct AnswerFresh {  // to all of them now: the newest certificate, nullopt for
   std::vector<HeldQuery> queries;
   std::optional<messages::RootCert> cert;
 };
+struct Fenced {     // this replica votes no more; at each start of a fenced one, too
+  std::string why;  // one line that says what to do
+};
 struct Halt {  // this replica must stop: a broken invariant or divergence (protocol §4.5)
   Error error;
 };
 }  // namespace action
 using Action = std::variant<action::Append, action::Send, action::Certified, action::Refuse,
-                            action::AlreadyDone, action::AnswerFresh, action::Halt>;
+                            action::AlreadyDone, action::AnswerFresh, action::Fenced, action::Halt>;
 using Actions = std::vector<Action>;
 
 class Core {
@@ -142,6 +160,12 @@ class Core {
   std::size_t pending() const { return pending_.size(); }
   std::uint64_t view_changes() const { return view_changes_done_; }
   bool halted() const { return halted_; }
+  Standing standing() const { return standing_; }
+  // No message of agreement or view change, and no answer that counts as one of a correct member,
+  // is given while this is false.
+  bool may_vote() const { return standing_ == Standing::voter && space_; }
+  // Why it does not vote, in one line; empty for a voter.
+  std::string standing_text() const;
 
  private:
   // One sequence number of the window. Votes are of the current view; what is committed stays.
@@ -164,8 +188,12 @@ class Core {
   struct Peer {
     messages::PeerStatus status;
     bool heard = false;
-    std::uint64_t answered_us = 0;  // last STATUS answer, at most one per status_busy
-    std::uint64_t history_us = 0;   // last HISTORY answer
+    std::uint64_t answered_us = 0;   // last STATUS answer, at most one per status_busy
+    std::uint64_t history_us = 0;    // last HISTORY answer
+    std::uint64_t hello_us = 0;      // last answer to HELLO
+    std::uint64_t incarnation = 0;   // newest start that was heard
+    std::uint64_t heard_before = 0;  // ... before the one that asks now
+    Id16 nonce{};                    // of that one
   };
 
   struct History {  // an executed batch that peers may still ask for
@@ -199,6 +227,7 @@ class Core {
   void try_certify();
   bool certify_from_shares(Seq seq);
   void adopt_cert(messages::RootCert cert);
+  Lsn watermark_lsn(Seq seq) const;
   bool body_agrees(const messages::CertBody& body);
 
   // admission.cpp
@@ -261,10 +290,25 @@ class Core {
 
   // recovery.cpp
   struct Replay;
-  Status replay(Recovered recovered, Replay& r);
+  Status replay(const Recovered& recovered, Replay& r);
   bool re_execute(Replay& r);
   void resume(Replay& r);
   void restore_slot(const Replay& r, const VoteRecord& vote, bool voted);
+
+  // hello.cpp
+  void on(ReplicaId from, messages::Hello m);
+  void on(ReplicaId from, messages::HelloReply m);
+  void take_up_standing(const Recovered& recovered);
+  void ask_peers();
+  std::uint32_t heard() const;
+  void try_begin_voting();
+  std::optional<FenceRecord> lost_vote(ReplicaId from, const messages::HelloReply& m);
+  bool knows_vote(const messages::Proposal& p) const;
+  void fence(const FenceRecord& record);
+  void on_space(bool available);
+  bool frozen() const { return standing_ == Standing::asking || !space_; }
+  bool hears(const PeerMessage& message) const;
+  void frozen_tick();
 
   // core.cpp
   void tick();
@@ -341,6 +385,9 @@ class Core {
   std::map<Seq, History> history_;
   std::size_t history_bytes_ = 0;
   std::map<Seq, messages::RootCert> recent_certs_;
+  Lsn cert_lsn_ = 0;                             // record of cert_
+  Seq durable_cert_ = 0;                         // a certificate at or above is durable
+  std::pair<Lsn, Seq> next_durable_cert_{0, 0};  // first record behind it; lsn 0: none
   Seq flushed_ = 0;
 
   // ---- clients
@@ -359,6 +406,17 @@ class Core {
   Seq rescue_last_ = 0;   // certified then: what the answers speak about
   std::map<ReplicaId, std::vector<messages::PreparedCert>> rescue_answers_;
   std::map<Hash, std::shared_ptr<const messages::ParsedBatch>> rescue_bodies_;
+
+  // ---- standing (hello.cpp)
+  Standing standing_ = Standing::voter;
+  bool space_ = true;           // for the log
+  bool never_entered_ = false;  // no ENTERED in the log: nothing was ever sent from it
+  std::uint64_t incarnation_ = 0;
+  Id16 nonce_{};
+  std::uint32_t unheard_ = 0;       // bitmap: peers that have not answered HELLO
+  std::uint32_t lost_commits_ = 0;  // bitmap: peers that name a COMMIT without its P-entry here
+  std::optional<FenceRecord> fence_;
+  SignedByPeers signed_by_peers_;
 };
 
 }  // namespace bftmeta::consensus

@@ -33,7 +33,7 @@ std::vector<HeldQuery> HeldQueries::release(Seq blocked) {
 
 // Who cannot vouch for its own P-entries must be silent: its answer would count as one of a correct
 // member.
-bool Core::answers_fresh() const { return !halted_; }
+bool Core::answers_fresh() const { return !halted_ && may_vote(); }
 
 void Core::on_fresh(std::uint64_t link, messages::Fresh query) {
   if (answers_fresh()) held_queries_.hold({link, std::move(query), fresh_floor()});

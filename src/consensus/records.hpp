@@ -18,6 +18,7 @@ enum class RecordKind : std::uint8_t {
   prepared = 5,     // control: PreparedCert
   certificate = 6,  // bulk: RootCert (the newest is in every state group, and with every flush)
   executed = 7,     // bulk: BatchHeader
+  fenced = 8,       // control: FenceRecord; once in the log, it stays for the life of the log
 };
 bool valid_value(RecordKind k);
 constexpr bool is_control(RecordKind k) {
@@ -59,6 +60,38 @@ struct VoteRecord {
     v.field("primary_signature", s.primary_signature);
   }
   friend bool operator==(const VoteRecord&, const VoteRecord&) = default;
+};
+
+// Which vote this replica has lost (protocol §3.5, §3.6).
+enum class Loss : std::uint8_t {
+  prepare = 1,
+  pre_prepare = 2,
+  view_change = 3,
+  new_view = 4,
+  commit = 5,  // W peers name one
+  log = 6,     // the log itself says that votes are unreadable
+};
+bool valid_value(Loss l);
+
+// "Votes of this key are lost: it never votes again", and how that was found out.
+struct FenceRecord {
+  Loss loss = Loss::log;
+  messages::ReplicaId witness = 0;  // who showed it; the replica itself for Loss::log
+  View view = 0;                    // of what was shown
+  Seq seq = 0;                      // of what was shown; 0 where there is none
+  std::uint64_t incarnation = 0;    // of this start
+  std::uint64_t heard = 0;          // newest earlier start that the witness had heard
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("loss", s.loss);
+    v.field("witness", s.witness);
+    v.field("view", s.view);
+    v.field("seq", s.seq);
+    v.field("incarnation", s.incarnation);
+    v.field("heard", s.heard);
+  }
+  friend bool operator==(const FenceRecord&, const FenceRecord&) = default;
 };
 
 }  // namespace bftmeta::consensus

@@ -40,21 +40,19 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
   cert_ = recovered.flushed_cert;
   if (cert_) recent_certs_[cert_->body.seq] = *cert_;
   Replay r;
-  if (auto status = replay(std::move(recovered), r); !status) {
+  if (auto status = replay(recovered, r); !status) {
     halt(std::move(status.error()));
   } else if (re_execute(r)) {
     resume(r);
-    if (!halted_) {
-      if (cert_) out.push_back(action::Certified{*cert_});
-      send_status();
-      turn();
-    }
+    if (cert_) out.push_back(action::Certified{*cert_});
+    take_up_standing(recovered);
+    turn();
   }
   out_ = nullptr;
 }
 
-Status Core::replay(Recovered recovered, Replay& r) {
-  for (Record& record : recovered.records) {
+Status Core::replay(const Recovered& recovered, Replay& r) {
+  for (const Record& record : recovered.records) {
     switch (record.kind) {
       case RecordKind::entered: {
         BFTMETA_ASSIGN(auto entered, read<EnteredRecord>(record, "entered record"));
@@ -101,6 +99,10 @@ Status Core::replay(Recovered recovered, Replay& r) {
         r.executed.insert_or_assign(header.seq, header);
         break;
       }
+      case RecordKind::fenced: {
+        BFTMETA_ASSIGN(fence_, read<FenceRecord>(record, "fence record"));
+        break;
+      }
     }
   }
   return {};
@@ -128,10 +130,12 @@ bool Core::re_execute(Replay& r) {
   }
 }
 
+// View, votes and evidence as the log has them. Nothing is written or said yet.
 void Core::resume(Replay& r) {
-  const bool fresh = !r.entered;
+  never_entered_ = !r.entered;
   entered_record_ = r.entered.value_or(EnteredRecord{});
-  entered_lsn_ = fresh ? append(RecordKind::entered, 0, encode(entered_record_)) : kRecoveredLsn;
+  entered_lsn_ = cert_lsn_ = kRecoveredLsn;
+  durable_cert_ = certified_seq();
   view_ = entered_ = entered_record_.view;
   active_ = true;
   if (entered_record_.new_view) {
@@ -151,12 +155,16 @@ void Core::resume(Replay& r) {
     view_ = own_view_change_->new_view;
     active_ = false;
     note_view_change(*own_view_change_);
-    broadcast(*own_view_change_);
-  } else if (!fresh && primary(view_) == self_) {
-    // It may have proposed what its log does not know: it never proposes again in this view.
-    start_view_change(view_ + 1, Reason::abdication);
   }
-  for (auto& [seq, s] : slots_) advance(seq);
+  // What the log proves of others' statements, for those who have lost theirs.
+  if (const auto& nv = entered_record_.new_view)
+    signed_by_peers_.note_new_view(primary(nv->view), *nv);
+  for (const ViewChange& vc : entered_record_.votes) signed_by_peers_.note_view_change(vc);
+  for (const auto& [seq, vote] : r.votes)
+    signed_by_peers_.note_pre_prepare(primary(vote.proposal.view), vote.proposal,
+                                      vote.primary_signature);
+  for (const auto& [seq, entry] : prepared_)
+    signed_by_peers_.note_prepared(primary(entry.proposal.view), entry);
 }
 
 // A proposal of the view that this replica had entered, with the own vote if it was logged. Its

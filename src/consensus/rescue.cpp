@@ -19,16 +19,19 @@ void Core::ask_for_prepared() {
     rescue_answers_.clear();
     rescue_bodies_.clear();
   }
-  auto& own = rescue_answers_[self_];
-  own.clear();
-  for (auto it = prepared_.lower_bound(rescue_first_); it != prepared_.end(); ++it)
-    own.push_back(it->second);
+  if (may_vote()) {  // else its own "none" is worth nothing
+    auto& own = rescue_answers_[self_];
+    own.clear();
+    for (auto it = prepared_.lower_bound(rescue_first_); it != prepared_.end(); ++it)
+      own.push_back(it->second);
+  }
   broadcast(FetchPrepared{rescue_first_});
 }
 
 void Core::on(ReplicaId from, FetchPrepared m) {
   // Who has executed it has something better, and its P-entry may be gone: silence is no "none".
   if (m.first <= executed_seq()) return on(from, messages::FetchHistory{m.first - 1});
+  if (!may_vote()) return;  // P-entries may be lost here, and silence is no "none"
   PreparedData data;
   data.first = m.first;
   for (auto it = prepared_.lower_bound(m.first);

@@ -43,6 +43,7 @@ PeerStatus Core::own_status() const {
 
 void Core::send_status() {
   broadcast(own_status());
+  ask_peers();
   next_status_ = now_.mono_us + (outstanding() ? timing_.status_busy : timing_.status_idle);
 }
 
@@ -50,7 +51,8 @@ void Core::on(ReplicaId from, PeerStatus m) {
   Peer& peer = peers_[from];
   peer.status = std::move(m);
   peer.heard = true;
-  if (outstanding()) next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
+  if (outstanding() && !frozen())
+    next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
   if (peer.answered_us != 0 && now_.mono_us - peer.answered_us < timing_.status_busy / 2) return;
   peer.answered_us = now_.mono_us;
   answer_status(from, peer.status);
@@ -69,7 +71,8 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
   for (const auto& [replica, vc] : view_change_of_) {
     const bool lacks = s.view < vc.new_view ||
                        (s.view == vc.new_view && !s.active && (s.view_changes >> replica & 1) == 0);
-    if (lacks && replica != to && vc.new_view > s.entered) send(to, vc, last_lsn_);
+    const bool mine_to_give = replica != self_ || may_vote();
+    if (lacks && mine_to_give && replica != to && vc.new_view > s.entered) send(to, vc, last_lsn_);
   }
   std::map<Seq, const SlotStatus*> theirs;
   for (const SlotStatus& row : s.slots) theirs[row.seq] = &row;
@@ -93,7 +96,8 @@ void Core::answer_slot(ReplicaId to, const SlotStatus& theirs, Seq seq, std::siz
   const PeerStatus& peer = peers_.at(to).status;
   if (!active_ || !peer.active || peer.view != view_ || !s.proposal) return;
   if (s.since_us != 0 && now_.mono_us - s.since_us < timing_.status_busy / 2) return;  // on its way
-  if (!theirs.proposal && s.batch && s.voted) {
+  const bool proposal_is_own = primary(s.proposal->view) == self_;
+  if (!theirs.proposal && s.batch && s.voted && (!proposal_is_own || may_vote())) {
     const std::size_t size = encoded_size(s.batch->batch);
     if (size <= budget) {
       budget -= size;
@@ -102,9 +106,10 @@ void Core::answer_slot(ReplicaId to, const SlotStatus& theirs, Seq seq, std::siz
   }
   if (!theirs.prepared)
     for (const auto& [replica, prepare] : s.prepares)
-      if (replica != to && (theirs.prepares >> replica & 1) == 0 && prepare.proposal == *s.proposal)
+      if (replica != to && (replica != self_ || may_vote()) &&
+          (theirs.prepares >> replica & 1) == 0 && prepare.proposal == *s.proposal)
         send(to, prepare, replica == self_ ? s.vote_lsn : 0);
-  if (s.prepared_lsn != 0 && (theirs.commits >> self_ & 1) == 0)
+  if (s.prepared_lsn != 0 && may_vote() && (theirs.commits >> self_ & 1) == 0)
     send(to, messages::Commit{*s.proposal}, s.prepared_lsn);
   if (!s.batch) send(to, messages::FetchBatch{seq, s.proposal->digest});
 }

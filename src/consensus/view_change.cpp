@@ -14,7 +14,7 @@ using messages::ViewChange;
 // ---- suspicion: a level, not an event; it holds as long as its very cause does
 
 void Core::check_suspicion() {
-  if (!active_) return;
+  if (!active_ || !may_vote()) return;
   Reason reason = view_fault_;
   const std::uint64_t patience = request_timeout();
   if (const auto oldest = pending_.oldest_since(machine_);
@@ -27,6 +27,7 @@ void Core::check_suspicion() {
 }
 
 void Core::suspect(Reason reason) {
+  if (!may_vote()) return;
   const bool raised = suspicion_ == Reason::none && reason != Reason::none;
   suspicion_ = reason;
   if (raised) send_status();
@@ -50,7 +51,7 @@ void Core::count_suspects() {
 // ---- leaving
 
 void Core::start_view_change(View view, Reason reason) {
-  if (view <= view_) return;
+  if (view <= view_ || !may_vote()) return;
   ViewChange vc;
   vc.new_view = view;
   vc.replica = self_;
@@ -76,6 +77,7 @@ void Core::start_view_change(View view, Reason reason) {
 }
 
 void Core::note_view_change(ViewChange vc) {
+  signed_by_peers_.note_view_change(vc);
   if (candidate_) {
     const Hash digest = vc.digest();
     for (const NewViewVote& vote : candidate_->votes)
@@ -130,14 +132,15 @@ std::uint32_t Core::replicas_at_or_above(View view) const {
 }
 
 void Core::arm_new_view_timer() {
-  if (active_ || new_view_deadline_ != 0 || replicas_at_or_above(view_) < quorum()) return;
+  if (active_ || !may_vote() || new_view_deadline_ != 0 || replicas_at_or_above(view_) < quorum())
+    return;
   new_view_deadline_ = now_.mono_us + backoff(timing_.new_view);
 }
 
 // ---- the new primary
 
 void Core::try_new_view() {
-  if (halted_ || active_ || primary(view_) != self_) return;
+  if (halted_ || active_ || !may_vote() || primary(view_) != self_) return;
   std::vector<const ViewChange*> votes;
   for (const auto& [replica, vc] : view_change_of_)
     if (vc.new_view == view_ && votes.size() < quorum()) votes.push_back(&vc);
@@ -174,6 +177,7 @@ void Core::on(ReplicaId from, NewView m) {
   if (candidate_ && candidate_->view >= m.view && m.view != view_) return;
   if (candidate_ && *candidate_ == m) return;
   if (!messages::verify_new_view(verifier_, context(), config_, m)) return;
+  signed_by_peers_.note_new_view(primary(m.view), m);
   candidate_ = std::move(m);
   fetched_view_changes_.clear();
   for (const auto& [replica, vc] : view_change_of_) {
@@ -225,7 +229,7 @@ void Core::enter(NewView nv, std::vector<ViewChange> votes, const ReproposalPlan
   executed_in_view_ = 0;
   entered_record_ = {nv.view, nv, std::move(votes)};
   entered_lsn_ = append(RecordKind::entered, 0, encode(entered_record_));
-  if (primary(view_) == self_) broadcast(nv, entered_lsn_);
+  if (primary(view_) == self_ && may_vote()) broadcast(nv, entered_lsn_);
   candidate_.reset();
   fetched_view_changes_.clear();
   std::erase_if(view_change_of_, [&](const auto& e) { return e.second.new_view < view_; });
@@ -290,8 +294,9 @@ void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
 }
 
 void Core::on(ReplicaId from, FetchViewChange m) {
-  if (const ViewChange* vc = find_view_change(m.digest))
-    send(from, *vc, last_lsn_);  // it may be the own one: not before it is durable
+  const ViewChange* vc = find_view_change(m.digest);
+  if (vc == nullptr || (vc->replica == self_ && !may_vote())) return;
+  send(from, *vc, last_lsn_);  // it may be the own one: not before it is durable
 }
 
 const ViewChange* Core::find_view_change(const Hash& digest) const {

@@ -6,6 +6,7 @@
 
 #include "messages/agreement.hpp"
 #include "messages/client.hpp"
+#include "messages/hello.hpp"
 
 namespace bftmeta::messages {
 
@@ -13,7 +14,7 @@ namespace bftmeta::messages {
 using PeerMessage =
     std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange, NewView, PeerStatus,
                  FetchBatch, BatchData, FetchHistory, HistoryData, FetchViewChange, FetchNewView,
-                 Forward, FetchPrepared, PreparedData>;
+                 Forward, FetchPrepared, PreparedData, Hello, HelloReply>;
 using ClientMessage = std::variant<Submit, Subscribe, Read, StatusQuery, Fresh>;  // to a replica
 using ReplicaMessage =
     std::variant<Reply, ReadReply, Refusal, StatusReply, FreshReply>;  // to a client

@@ -60,7 +60,7 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   s.view_changes = core_->view_changes();
   if (const auto counters = machine_->engine().counters()) s.inodes = counters->inodes;
   s.version = kVersion;
-  s.condition = condition_.substr(0, 512);
+  s.condition = condition().substr(0, 512);
   answer(from, std::move(s));
 }
 
@@ -95,6 +95,13 @@ Status Replica::drop_dead_links() {
        links_.sweep([this](const net::Route& r) { return client_port_->connected(r); }))
     BFTMETA_TRY(step(consensus::event::LinkClosed{link}));
   return {};
+}
+
+// The worst first: who does not vote is one of the f faults, whatever else is wrong.
+std::string Replica::condition() const {
+  for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_})
+    if (!fault.empty()) return fault;
+  return "ok";
 }
 
 void Replica::answer(const net::Route& to, messages::ReplicaMessage message) {

@@ -85,11 +85,9 @@ Status Replica::open_storage() {
                          directory_->identity().log_secret, flushed_seq_));
   log_ = std::move(opened.log);
   if (!opened.recovered.damage.empty()) log_line(LogLevel::warn, opened.recovered.damage);
-  if (opened.recovered.control_lost)
-    return fail(Errc::identity, s.data_dir +
-                                    ": votes in the write-ahead log are lost: this replica "
-                                    "could contradict itself and must be replaced under a "
-                                    "new key");
+  recovered_.votes_lost = opened.recovered.control_lost;
+  recovered_.incarnation = directory_->identity().incarnation;
+  crypto::random_bytes(recovered_.nonce);
   for (storage::Record& record : opened.recovered.records) {
     BFTMETA_ASSIGN(auto converted, storage::from_log(std::move(record)));
     recovered_.records.push_back(std::move(converted));

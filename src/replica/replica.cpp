@@ -48,7 +48,7 @@ Status Replica::turn() {
   BFTMETA_TRY(drop_dead_links());
   mesh_->flush();  // what needs no disk leaves before the disk is waited for
   // Only messages are worth a sync: certificates and EXECUTED records ride along with the next.
-  while (!waiting_.empty() && !failure_) BFTMETA_TRY(sync_log());
+  while (!waiting_.empty() && !failure_ && space_) BFTMETA_TRY(sync_log());
   client_port_->flush();
   mesh_->flush();
   if (failure_) return tl::make_unexpected(std::move(*failure_));
@@ -101,6 +101,9 @@ Status Replica::perform(Actions& actions) {
       if (const net::Route* to = links_.route(done->link)) answer_again(*to, *done->item);
     } else if (const auto* fresh = std::get_if<consensus::action::AnswerFresh>(&action)) {
       answer_fresh(*fresh);
+    } else if (auto* fenced = std::get_if<consensus::action::Fenced>(&action)) {
+      log_line(LogLevel::error,
+               "replica " + std::to_string(setup_.settings.id) + ": " + fenced->why);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       return tl::make_unexpected(std::move(halt->error));
     }
@@ -126,10 +129,12 @@ void Replica::release(const consensus::action::Send& send) {
   }
 }
 
-// One group, one sync; then everything whose records it covers may leave.
+// One group, one sync; then everything whose records it covers may leave. A full disk only keeps
+// messages waiting; any other error of the log ends the process.
 Status Replica::sync_log() {
-  BFTMETA_ASSIGN(const storage::Lsn lsn, log_->commit());
-  durable_ = consensus::kRecoveredLsn + lsn;
+  const auto committed = log_->commit();
+  if (log_->stopped()) return tl::make_unexpected(committed.error());
+  durable_ = consensus::kRecoveredLsn + log_->durable();
   std::vector<consensus::action::Send> waiting;
   waiting.swap(waiting_);
   for (consensus::action::Send& send : waiting) {
@@ -139,7 +144,26 @@ Status Replica::sync_log() {
       waiting_.push_back(std::move(send));
   }
   if (core_->halted()) return {};
-  return step(consensus::event::Durable{durable_});
+  BFTMETA_TRY(step(consensus::event::Durable{durable_}));
+  return note_space(committed);
+}
+
+// Without room for records the replica stops voting and goes on serving reads; with room again it
+// goes on by itself.
+Status Replica::note_space(const Result<storage::Lsn>& committed) {
+  if (!committed) space_retry_us_ = net::steady_us() + kSpaceRetryUs;
+  if (committed.has_value() == space_) return {};
+  space_ = committed.has_value();
+  if (space_) {
+    space_fault_.clear();
+    log_line(LogLevel::warn, "there is room for the log again: this replica votes as before");
+  } else {
+    space_fault_ = "disk full, does not vote, serves reads at sequence number " +
+                   std::to_string(core_->certified_seq()) + ": " + committed.error().message +
+                   "; make room, it goes on by itself";
+    log_line(LogLevel::error, space_fault_);
+  }
+  return step(consensus::event::Space{space_});
 }
 
 // ---- certificates, reads and flushes
@@ -159,17 +183,20 @@ void Replica::certified(const RootCert& cert) {
 
 // Only a state whose certificate is known is materialised, and it must be the newest executed one:
 // the write set is taken from the head of the tree (protocol §3.4). The log comes first: after a
-// power cut, what is in LMDB and was executed must not be unknown to it.
+// power cut, what is in LMDB and was executed must not be unknown to it. Only on a full disk it
+// does not: the flush may be what lets segments go, and after a power cut peers ask others for
+// history.
 Status Replica::maybe_flush() {
   const auto& cert = core_->certificate();
   if (flusher_->busy() || !cert || machine_->executed_seq() != cert->body.seq ||
       cert->body.seq == flush_from_)
     return {};
   const std::int64_t since = net::steady_us() - flush_started_us_;
-  const bool due = since >= std::int64_t{setup_.settings.flush_interval_ms} * 1000 ||
-                   cert->body.seq - flush_from_ >= setup_.settings.flush_batches;
+  const bool due =
+      since >= std::int64_t{setup_.settings.flush_interval_ms} * 1000 ||
+      (flush_fault_.empty() && cert->body.seq - flush_from_ >= setup_.settings.flush_batches);
   if (!due) return {};
-  BFTMETA_TRY(sync_log());
+  if (space_) BFTMETA_TRY(sync_log());
   if (machine_->executed_seq() != cert->body.seq) return {};
   flush_started_us_ = net::steady_us();
   flush_from_ = cert->body.seq;
@@ -181,18 +208,21 @@ Status Replica::maybe_flush() {
 
 // What other threads have finished.
 Status Replica::background() {
+  if (!space_ && net::steady_us() >= space_retry_us_) BFTMETA_TRY(sync_log());
   for (ReadAnswer& a : reads_->take_answers()) answer(a.to, std::move(a.reply));
   if (auto fault = reads_->take_fault()) {
-    condition_ = fault->message;
+    read_fault_ = fault->message;
     log_line(LogLevel::error, fault->message);
   }
   auto done = flusher_->poll();
   if (!done) return maybe_flush();
   if (!*done) {
-    condition_ = "flush: " + done->error().message;
-    log_line(LogLevel::error, condition_);
+    flush_fault_ = "flush: " + done->error().message;
+    log_line(LogLevel::error, flush_fault_);
+    flush_from_ = flushed_seq_;  // again after the interval, also when nothing is executed
     return {};
   }
+  flush_fault_.clear();
   machine_->engine().rebase(
       tree::rebase(machine_->engine().head(), (*done)->set, (*done)->snapshot));
   // Readers of an idle replica would hold on to what is in the store now.

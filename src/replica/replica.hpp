@@ -45,9 +45,9 @@ class Replica {
   messages::Seq executed_seq() const { return core_->executed_seq(); }
 
  private:
-  static constexpr std::uint32_t kRetryMs = 20;  // what a refused client is told to wait
-  static constexpr std::int64_t kSweepUs =
-      1'000'000;  // between looks for client links that are gone
+  static constexpr std::uint32_t kRetryMs = 20;             // what a refused client is told to wait
+  static constexpr std::int64_t kSweepUs = 1'000'000;       // between looks for dead client links
+  static constexpr std::int64_t kSpaceRetryUs = 1'000'000;  // between looks at a full disk
 
   explicit Replica(Setup setup);
   Status open_storage();
@@ -68,6 +68,8 @@ class Replica {
   Status perform(consensus::Actions& actions);
   void release(const consensus::action::Send& send);
   Status sync_log();
+  Status note_space(const Result<storage::Lsn>& committed);
+  std::string condition() const;
   void certified(const messages::RootCert& cert);
   Status maybe_flush();
   Status drop_dead_links();
@@ -108,7 +110,11 @@ class Replica {
   messages::Seq flush_from_ = 0;  // executed seq when the last flush began
   std::int64_t flush_started_us_ = 0;
   bool published_ = false;  // a certified version, to the read service
-  std::string condition_ = "ok";
+  bool space_ = true;       // for the log, outside its reserve
+  std::int64_t space_retry_us_ = 0;
+  std::string space_fault_;  // what is wrong in one line each; empty: nothing
+  std::string read_fault_;
+  std::string flush_fault_;
 
   // ---- network and threads; declared last, destroyed first
   net::Context net_context_;

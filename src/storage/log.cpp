@@ -67,18 +67,28 @@ Lsn Log::append(Record record) {
 }
 
 Result<Lsn> Log::commit() {
-  if (!failed_) {
-    BFTMETA_ASSERT(state_ != nullptr);
-    if (const Status written = write_pending(); !written)
-      failed_ = Error{written.error().code,
-                      "the log in " + directory_ + " has stopped: " + written.error().message};
-  }
   if (failed_) return tl::make_unexpected(*failed_);
-  return durable_;
+  BFTMETA_ASSERT(state_ != nullptr);
+  no_segment_ = false;
+  const Status written = write_pending();
+  if (written) return durable_;
+  if (no_segment_)
+    return fail(Errc::disk_full, "no room for the log in " + directory_ +
+                                     " outside its reserve: " + written.error().message);
+  failed_ = Error{written.error().code,
+                  "the log in " + directory_ + " has stopped: " + written.error().message};
+  return tl::make_unexpected(*failed_);
 }
 
 Status Log::write_pending() {
   std::size_t first = 0;
+  const Status written = write_groups(first);
+  pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(first));
+  return written;
+}
+
+// `first`: how many records are durable, also when it fails.
+Status Log::write_groups(std::size_t& first) {
   while (first < pending_.size()) {
     std::uint64_t bytes = 0;
     std::size_t end = first;
@@ -98,7 +108,6 @@ Status Log::write_pending() {
     durable_ += end - first;
     first = end;
   }
-  pending_.clear();
   return {};
 }
 
@@ -185,7 +194,9 @@ Result<std::string> Log::next_segment_file() {
       BFTMETA_TRY(fs_.sync_directory(directory_));
     }
     auto spare = pool_.take();
-    if (spare || spare.error().code != Errc::disk_full || retain == 0) return spare;
+    if (spare || spare.error().code != Errc::disk_full) return spare;
+    no_segment_ = retain == 0;
+    if (no_segment_) return spare;
     retain = 0;
   }
 }

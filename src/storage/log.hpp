@@ -1,7 +1,8 @@
 // The write-ahead log of one replica (protocol §3.3). Invariants: one group in flight; a durable
 // 4 KiB block is never written again; after a restart writing goes on in a fresh segment; each
 // segment begins with a state group, synced before an older segment is recycled; any failed write
-// or sync stops the log for good (after a failed sync nothing is known about the disk).
+// or sync stops the log for good (after a failed sync nothing is known about the disk). A segment
+// that cannot be had because the disk is full does not: nothing was written, and it can wait.
 // Record lsns count from 1 in each process; group lsns, inside, are those of the file.
 // Thread-safety: one thread, except prepare_space().
 #pragma once
@@ -33,7 +34,8 @@ class Log {
   static Status create(FileSystem& fs, const std::string& directory, const LogSecret& secret);
 
   // Scans, then preallocates space. Bodies with seq <= flushed_seq are indexed, not delivered.
-  // Errors: not_found (no log), corrupt (not one whole group: votes are lost), disk_full, io.
+  // Errors: not_found (no log), corrupt (not one whole group: votes are lost), disk_full (no room
+  // for the reserve, which this log never had), io.
   static Result<OpenedLog> open(FileSystem& fs, const std::string& directory,
                                 const LogOptions& options, const LogSecret& secret,
                                 std::uint64_t flushed_seq);
@@ -48,10 +50,13 @@ class Log {
   Lsn append(Record record);
 
   // Writes what is buffered as one group (more only if it exceeds a quarter segment) and syncs it
-  // once per group. Returns the lsn up to which all is durable. Any error is final: every later
-  // call returns it again and the replica must stop. Errors: disk_full (the reserve would be
-  // touched), io, limit (a record or the state is larger than a quarter segment).
+  // once per group. Returns the lsn up to which all is durable. Errors: disk_full, while
+  // !stopped(): a segment could only be had from the reserve; what is buffered stays buffered,
+  // durable() says how far it got, and the next call tries again. Any other error is final, every
+  // later call returns it again and the process must end: io, disk_full in the middle of a write,
+  // limit (a record or the state is larger than a quarter segment).
   Result<Lsn> commit();
+  bool stopped() const { return failed_.has_value(); }
 
   Lsn appended() const { return appended_; }
   Lsn durable() const { return durable_; }
@@ -86,6 +91,7 @@ class Log {
 
   std::uint64_t record_limit() const { return options_.segment_bytes / 4; }
   Status write_pending();
+  Status write_groups(std::size_t& first);
   Status write_records(std::span<const Record> records);
   Status write_group(std::span<const Record> repeated, std::span<const Record> records,
                      std::uint32_t flags);
@@ -106,6 +112,7 @@ class Log {
   Lsn appended_ = 0;
   Lsn durable_ = 0;
   std::optional<Error> failed_;
+  bool no_segment_ = false;  // the commit under way found the disk full before it wrote anything
 
   std::unique_ptr<File> current_;  // of segments_.back(); null until the first commit
   std::uint64_t offset_ = 0;

@@ -26,7 +26,8 @@ Status SegmentPool::open() {
     next_number_ = std::max(next_number_, number + 1);
   }
   BFTMETA_TRY(reserve());
-  BFTMETA_TRY(fill_slice_locked(segment_bytes_));
+  const auto filled = fill_slice_locked(segment_bytes_);
+  if (!filled && filled.error().code != Errc::disk_full) return tl::make_unexpected(filled.error());
   return {};
 }
 
@@ -73,12 +74,16 @@ Status SegmentPool::write_zeros(std::uint64_t end) {
 
 Result<bool> SegmentPool::fill_slice_locked(std::uint64_t bytes) {
   if (!free_.empty()) return false;
+  Status written;
   if (filling_ == nullptr) {
     filling_path_ = directory_ + "/fill-" + std::to_string(next_number_);
     filled_ = 0;
     BFTMETA_ASSIGN(filling_, fs_.open(filling_path_, OpenMode::create));
+    // The space first: whether it is there shows without writing up to a whole segment of zeros,
+    // again and again while the disk is full.
+    written = filling_->allocate(segment_bytes_);
   }
-  const Status written = write_zeros(std::min(segment_bytes_, filled_ + bytes));
+  if (written) written = write_zeros(std::min(segment_bytes_, filled_ + bytes));
   if (!written) {
     filling_.reset();
     if (written.error().code == Errc::disk_full) BFTMETA_TRY(fs_.unlink(filling_path_));

@@ -1,7 +1,7 @@
 // The spare segment of the log: preallocated and zero-filled (an unwritten extent would make each
 // fdatasync a metadata operation), so that opening a segment allocates nothing. It is named fill-*
 // until it is whole and synced, then free-*. Beside it lies the file "reserve", the space of
-// kReserve segments, which is never used: the log stops before the last space of a disk is gone.
+// kReserve segments, which is never used: a log that would have to take it does not go on.
 // Thread-safety: every member; fill_slice() is meant for a background thread.
 #pragma once
 
@@ -20,11 +20,12 @@ class SegmentPool {
   SegmentPool(FileSystem& fs, std::string directory, std::uint64_t segment_bytes)
       : fs_(fs), directory_(std::move(directory)), segment_bytes_(segment_bytes) {}
 
-  // Removes what an earlier process left half done, reserves, and makes the first spare segment.
+  // Removes what an earlier process left half done, reserves, and makes the first spare segment. A
+  // full disk is an error only if there is no reserve yet.
   Status open();
 
   // Writes and syncs the next slice of zeros. Returns whether there is more to do. Errors:
-  // disk_full (its own half-filled segment is given back first), io.
+  // disk_full (found before anything is written, and what was taken is given back), io.
   Result<bool> fill_slice();
 
   // The path of a whole segment; the caller renames it. Waits for the filling if none is ready.

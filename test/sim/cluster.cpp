@@ -74,6 +74,10 @@ void Cluster::make_hosts(const MachineFactory& machine, const LogFactory& log) {
       if (hosts_[id]->correct())
         violation("replica " + std::to_string(id) + " halts: " + error.message);
     };
+    callbacks.fenced = [this](ReplicaId id, const std::string& why) {
+      if (hosts_[id]->correct())
+        violation("replica " + std::to_string(id) + " fences, with all its votes on disk: " + why);
+    };
     hosts_.push_back(
         std::make_unique<Host>(std::move(setup), scheduler_, random_.fork(), callbacks));
   }

@@ -56,6 +56,9 @@ void Host::start() {
   recovered.records = setup_.log->recover();
   recovered.flushed_cert = flushed_cert_;
   recovered.flushed = machine_->executed_seq();
+  // It never falls back, even if the disk is an old one: as good a nonce as a random number.
+  recovered.incarnation = incarnation_;
+  store_be64(recovered.nonce.data(), incarnation_);
   archive_ = setup_.log->archive({setup_.options.cluster_id, setup_.options.config.epoch});
   core_ = std::make_unique<consensus::Core>(setup_.options, *setup_.signer, *setup_.verifier,
                                             *recording_, *archive_);
@@ -107,6 +110,8 @@ void Host::perform(consensus::Actions& actions) {
         waiting_.push_back(std::move(*send));
     } else if (auto* cert = std::get_if<consensus::action::Certified>(&action)) {
       certified(cert->cert);
+    } else if (auto* fenced = std::get_if<consensus::action::Fenced>(&action)) {
+      callbacks_.fenced(id(), fenced->why);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       callbacks_.halted(id(), halt->error);
     }

@@ -31,6 +31,7 @@ struct HostCallbacks {
   std::function<void(messages::ReplicaId, const consensus::Outcome&)> executed;
   std::function<void(messages::ReplicaId, const Outcome&, messages::Seq)> certified;
   std::function<void(messages::ReplicaId, const Error&)> halted;
+  std::function<void(messages::ReplicaId, const std::string& why)> fenced;
 };
 
 class Host {

@@ -152,6 +152,18 @@ NewView sample_new_view(const Cluster& cluster) {
   return nv;
 }
 
+HighestStatements sample_statements(const Cluster& cluster) {
+  const Proposal own{1, 7, pattern(2)};
+  const Proposal others{2, 8, pattern(3)};
+  HighestStatements s;
+  s.pre_prepare = SignedProposal{own, sign_pre_prepare(cluster.primary(1), cluster.context, own)};
+  s.prepare = sign_prepare(*cluster.replicas[1], cluster.context, others, 1);
+  s.commit = others;
+  s.view_change = sample_view_change(cluster);
+  s.new_view = sample_new_view(cluster);
+  return s;
+}
+
 std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
   const Batch batch = sample_batch(cluster);
   const Proposal proposal{0, batch.seq, batch_digest(cluster.context, batch)};
@@ -175,7 +187,9 @@ std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
       FetchNewView{},
       Forward{batch.items[0]},
       FetchPrepared{5},
-      PreparedData{5, sample_view_change(cluster).prepared}};
+      PreparedData{5, sample_view_change(cluster).prepared},
+      Hello{{1, 2, 3}, 7},
+      HelloReply{{1, 2, 3}, 8, sample_statements(cluster)}};
 }
 
 std::vector<ClientMessage> client_samples(const Cluster& cluster) {

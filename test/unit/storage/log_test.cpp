@@ -129,7 +129,7 @@ TEST_CASE("starting again and again without writing takes no space") {
   w.check_recovered();
 }
 
-TEST_CASE("a full disk stops the log before the reserve is touched; with space it goes on") {
+TEST_CASE("a full disk: the log waits before its reserve is touched; with space it goes on") {
   SimulatedDisk disk(1);
   Writer w(disk);
   REQUIRE(w.create());
@@ -144,14 +144,37 @@ TEST_CASE("a full disk stops the log before the reserve is touched; with space i
   }
   CHECK(status.error().code == Errc::disk_full);
   CHECK(status.error().message.find('\n') == std::string::npos);
-  CHECK(disk.contents(kDirectory + "/reserve").size() ==
-        SegmentPool::kReserve * small_options().segment_bytes);
+  const auto reserve = [&] { return disk.contents(kDirectory + "/reserve").size(); };
+  CHECK(reserve() == SegmentPool::kReserve * small_options().segment_bytes);
+  CHECK_FALSE(w.log->stopped());
+  CHECK(w.log->durable() == seq - 1);
+  w.log->append(batch(seq + 1));
   CHECK(w.log->commit().error().code == Errc::disk_full);
+  CHECK(w.log->durable() == seq - 1);
+  // Looking for space again and again takes none.
+  const auto names = *disk.list(kDirectory);
+  CHECK_FALSE(w.log->prepare_space());
+  CHECK(*disk.list(kDirectory) == names);
 
-  disk.set_capacity(100 * small_options().segment_bytes);
-  REQUIRE(w.open());
-  w.log->append(batch(seq));
-  CHECK(w.log->commit());
+  SUBCASE("the same process goes on, with what it had appended meanwhile") {
+    disk.set_capacity(100 * small_options().segment_bytes);
+    CHECK(*w.log->commit() == seq + 1);
+    for (std::uint64_t s = 1; s <= seq + 1; ++s) CHECK(*w.log->read(kBatch, s) == batch(s).payload);
+  }
+  SUBCASE("it goes on in its own old segments once a flush lets them go") {
+    w.log->set_flushed(seq - 1);
+    CHECK(*w.log->commit() == seq + 1);
+    CHECK(reserve() == SegmentPool::kReserve * small_options().segment_bytes);
+  }
+  SUBCASE("a start on the full disk reads the log; what was not acknowledged is gone") {
+    REQUIRE(w.open());
+    CHECK(w.has(batch(seq - 1)));
+    CHECK_FALSE(w.has(batch(seq)));
+    w.log->append(batch(seq));
+    CHECK(w.log->commit().error().code == Errc::disk_full);
+    disk.set_capacity(100 * small_options().segment_bytes);
+    CHECK(w.log->commit());
+  }
 }
 
 TEST_CASE("a full disk takes what was kept for lagging peers only") {
