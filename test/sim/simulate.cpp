@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "adversary/clients.hpp"
+#include "adversary/strategies.hpp"
 #include "sim/swarm.hpp"
 
 using namespace bftmeta;
@@ -35,7 +37,14 @@ int main(int argc, char** argv) {
   app.add_option("--seeds", seeds, "how many");
   app.add_option("--start", start, "the first one");
   app.add_option("--minutes", minutes, "stop after this long; 0: no limit");
-  app.add_option("--strategy", options.strategy, "only this one, or 'none'");
+  app.add_option("--strategy", options.strategy,
+                 "only this one, of replicas or of a client, or 'none'")
+      ->check([](const std::string& name) -> std::string {
+        if (name == "none" || adversary::find_strategy(name) != nullptr ||
+            adversary::find_hostile_client(name) != nullptr)
+          return {};
+        return "unknown; see docs/testing.md";
+      });
   app.add_option("--replicas", options.n, "4 or 7; 0: by the seed");
   CLI11_PARSE(app, argc, argv);
   std::map<std::string, Row> rows;
@@ -45,7 +54,10 @@ int main(int argc, char** argv) {
     if (minutes != 0 && std::chrono::steady_clock::now() - begin > std::chrono::minutes(minutes))
       break;
     const sim::SwarmRun run = sim::run_swarm(seed, options);
-    Row& row = rows[run.strategy];
+    const std::string who = run.client.empty()       ? run.strategy
+                            : run.strategy == "none" ? run.client
+                                                     : run.strategy + "+" + run.client;
+    Row& row = rows[run.strategy == "none" && !run.client.empty() ? run.client : run.strategy];
     ++row.runs;
     row.batches += run.report.batches;
     row.view_changes += run.report.view_changes;
@@ -55,8 +67,7 @@ int main(int argc, char** argv) {
     row.violations += run.report.violations.size();
     if (run.report.violations.empty()) continue;
     failed = true;
-    std::printf("seed %lu (%s): %s\n", seed, run.strategy.c_str(),
-                run.report.violations[0].c_str());
+    std::printf("seed %lu (%s): %s\n", seed, who.c_str(), run.report.violations[0].c_str());
   }
   print_table(rows);
   return failed ? 1 : 0;
