@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <map>
 
+#include "adversary/clients.hpp"
+#include "adversary/strategies.hpp"
 #include "config/command_line.hpp"
 #include "sim/swarm.hpp"
 
@@ -24,6 +26,12 @@ void print_table(const std::map<std::string, Row>& rows) {
                 r.view_changes, r.crashes, r.dropped, r.lies, r.violations);
 }
 
+// Empty: any, by the seed.
+bool known_strategy(const std::string& name) {
+  return name.empty() || name == "none" || adversary::find_strategy(name) != nullptr ||
+         adversary::find_hostile_client(name) != nullptr;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -35,7 +43,8 @@ int main(int argc, char** argv) {
   line.option("--seeds", seeds, "how many");
   line.option("--start", start, "the first one");
   line.option("--minutes", minutes, "stop after this long; 0: no limit");
-  line.option("--strategy", options.strategy, "only this one, or 'none'");
+  line.option("--strategy", options.strategy,
+              "only this one, of replicas or of a client, or 'none'");
   line.option("--replicas", options.n, "4 or 7; 0: by the seed");
   const Result<config::Parsed> parsed = line.parse(argc, argv);
   if (!parsed) {
@@ -43,6 +52,11 @@ int main(int argc, char** argv) {
     return static_cast<int>(exit_code_of(parsed.error().code));
   }
   if (*parsed == config::Parsed::answered) return 0;
+  if (!known_strategy(options.strategy)) {
+    std::fprintf(stderr, "simulate: --strategy %s: unknown; docs/testing.md lists them\n",
+                 options.strategy.c_str());
+    return static_cast<int>(ExitCode::usage);
+  }
   std::map<std::string, Row> rows;
   bool failed = false;
   const auto begin = std::chrono::steady_clock::now();
@@ -50,7 +64,10 @@ int main(int argc, char** argv) {
     if (minutes != 0 && std::chrono::steady_clock::now() - begin > std::chrono::minutes(minutes))
       break;
     const sim::SwarmRun run = sim::run_swarm(seed, options);
-    Row& row = rows[run.strategy];
+    const std::string who = run.client.empty()       ? run.strategy
+                            : run.strategy == "none" ? run.client
+                                                     : run.strategy + "+" + run.client;
+    Row& row = rows[run.strategy == "none" && !run.client.empty() ? run.client : run.strategy];
     ++row.runs;
     row.batches += run.report.batches;
     row.view_changes += run.report.view_changes;
@@ -60,8 +77,7 @@ int main(int argc, char** argv) {
     row.violations += run.report.violations.size();
     if (run.report.violations.empty()) continue;
     failed = true;
-    std::printf("seed %lu (%s): %s\n", seed, run.strategy.c_str(),
-                run.report.violations[0].c_str());
+    std::printf("seed %lu (%s): %s\n", seed, who.c_str(), run.report.violations[0].c_str());
   }
   print_table(rows);
   return failed ? 1 : 0;
