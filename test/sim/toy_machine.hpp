@@ -76,10 +76,14 @@ class ToyMachine final : public Machine {
       out.final = bundle->bundle_no <= last + 1;
       if (bundle->bundle_no == last + 1) last = bundle->bundle_no;
     } else {
-      const Hash id =
-          crypto::Hasher(tags::Domain::session_id).update(item.digest).update_u64(seq).finish();
-      std::copy_n(id.begin(), out.session_id.size(), out.session_id.begin());
-      sessions_[out.session_id] = 0;
+      const auto [opened, first] = opens_.try_emplace(item.digest);
+      if (first) {
+        const Hash id =
+            crypto::Hasher(tags::Domain::session_id).update(item.digest).update_u64(seq).finish();
+        std::copy_n(id.begin(), opened->second.size(), opened->second.begin());
+      }
+      out.session_id = opened->second;
+      sessions_.try_emplace(out.session_id, 0);
     }
     return out;
   }
@@ -91,6 +95,7 @@ class ToyMachine final : public Machine {
   std::uint64_t time_us_ = 0;
   Hash history_;
   Hash state_{};
+  std::map<Hash, Id16> opens_;  // ordered again, one opens no second session
   std::map<Id16, std::uint64_t> sessions_;
   std::map<messages::Seq, std::vector<Outcome>> outcomes_;
 };
