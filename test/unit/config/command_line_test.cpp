@@ -98,7 +98,8 @@ TEST_CASE("command line: what is required, between, one of, together and apart")
           "--seconds: Value 0.4 not in range 0.500000 to 2.000000");
   refused(line, {"--path", "p", "--kind", "c"}, "--kind: c not in {a,b}");
   refused(line, {"--path", "p", "--last", "1"}, "--last requires --first");
-  refused(line, {"--path", "p", "--other", "1", "--first", "1"}, "--other excludes --first");
+  // Apart in both directions: the one that was declared first is named first.
+  refused(line, {"--path", "p", "--other", "1", "--first", "1"}, "--first excludes --other");
   runs(line, {"--path", "p", "--first", "1", "--last", "2"});
 }
 
