@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <thread>
 
 #include "admin/cluster.hpp"
 #include "admin/dev_cluster.hpp"
@@ -88,6 +89,19 @@ void add_summary(Report& report, const DevCluster& cluster) {
   report.fields.push_back({"mount", cluster.mounted_at()});
 }
 
+// Replicas that have just started ask each other what they have signed before they vote: a few
+// round trips. What is wrong after that is told.
+ClusterStatus settled_status(client::Client& client) {
+  constexpr std::chrono::milliseconds kPatience{2000};
+  constexpr std::chrono::milliseconds kPause{50};
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (true) {
+    ClusterStatus status = ask_status(client, kStatusTimeout);
+    if (status.health == Health::ok || std::chrono::steady_clock::now() >= end) return status;
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
 Result<ExitCode> up(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto strategies, parse_strategies(o));
   if (!o.mountpoint.empty()) BFTMETA_TRY(check_mountpoint(o.mountpoint));
@@ -97,7 +111,7 @@ Result<ExitCode> up(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals_of(cluster, globals)));
   BFTMETA_TRY(client->wait_ready(kReadyTimeout));
   BFTMETA_TRY(own_root_directory(*client));
-  const ClusterStatus status = ask_status(*client, kStatusTimeout);
+  const ClusterStatus status = settled_status(*client);
   BFTMETA_TRY(client->close());
   if (!o.mountpoint.empty()) BFTMETA_TRY(cluster.mount(o.mountpoint));
   Report report = status_report(status);
