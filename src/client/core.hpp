@@ -26,7 +26,12 @@ class Port {
   // May be lost; never blocks.
   virtual void send(ReplicaId to, ByteView message) = 0;
   virtual ReplicaSet connected() const = 0;
+  // Those that do not know this client's link key, as far as is known.
+  virtual ReplicaSet refused() const { return 0; }
 };
+
+// Why nobody answers, when it is that more than f replicas refuse the link key.
+std::optional<std::string> turned_away(const config::Config& config, ReplicaSet refused);
 
 // On whose behalf the library itself asks: somebody whom this client may speak for.
 schema::Caller own_caller(const Options& options);

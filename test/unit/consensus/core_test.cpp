@@ -50,8 +50,10 @@ struct Lone {
     Actions out;
     core->step(std::move(event), {now_us, kWall}, out);
     std::vector<PeerMessage> sent;
-    for (Action& a : out)
+    for (Action& a : out) {
       if (auto* send = std::get_if<action::Send>(&a)) sent.push_back(std::move(send->message));
+      if (auto* cert = std::get_if<action::Certified>(&a)) announced.push_back(cert->cert.body.seq);
+    }
     return sent;
   }
   std::vector<PeerMessage> from(ReplicaId who, PeerMessage m) {
@@ -87,10 +89,15 @@ struct Lone {
     return nv;
   }
   messages::RootCert certificate(Seq seq) const {
+    messages::CertBody body;
+    body.cluster_id = cluster_id;
+    body.config_hash = config.hash();
+    body.seq = seq;
+    return certificate(body);
+  }
+  messages::RootCert certificate(const messages::CertBody& body) const {
     messages::RootCert cert;
-    cert.body.cluster_id = cluster_id;
-    cert.body.config_hash = config.hash();
-    cert.body.seq = seq;
+    cert.body = body;
     for (ReplicaId r : {0U, 1U, 3U}) {
       cert.signers |= 1U << r;
       cert.signatures.push_back(messages::sign_share(*signers[r], cert.body, r).signature);
@@ -108,6 +115,7 @@ struct Lone {
   std::unique_ptr<Archive> archive;
   std::unique_ptr<Core> core;
   std::uint64_t now_us = 1'000'000;
+  std::vector<Seq> announced;  // of the certificates that the core told its driver about
 };
 
 template <class T>
@@ -137,6 +145,30 @@ TEST_CASE("the own COMMIT counts only when its prepared certificate is durable")
   CHECK(r.machine->executed_seq() == 0);
   r.feed(event::Durable{kRecoveredLsn + 100});
   CHECK(r.machine->executed_seq() == 1);
+}
+
+TEST_CASE("a certificate that comes before the own execution is announced when that is done") {
+  Lone r(1);
+  const PrePrepare m = r.proposal(0, 1, kWall);
+  // What the three others made of the batch.
+  sim::ToyMachine others(r.cluster_id, r.config);
+  const auto batch = messages::parse_batch(r.context(), m.batch);
+  REQUIRE(batch.has_value());
+  const auto outcome = others.execute(*batch);
+  REQUIRE(outcome.has_value());
+
+  r.from(0, m);
+  r.from(2, r.prepare(2, m.proposal));
+  r.from(2, messages::Commit{m.proposal});
+  r.from(3, messages::Commit{m.proposal});
+  r.from(0, r.certificate(outcome->body));
+  REQUIRE(r.machine->executed_seq() == 0);
+  // Only a driver that has executed the batch can answer from it, and nothing else may come for
+  // long: the last operation of all clients is certified as this one is.
+  r.announced.clear();
+  r.feed(event::Durable{kRecoveredLsn + 100});
+  CHECK(r.machine->executed_seq() == 1);
+  CHECK(r.announced == std::vector<Seq>{1});
 }
 
 TEST_CASE("a PRE-PREPARE with another batch than was signed is not blamed on the primary") {
