@@ -80,13 +80,15 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   // Until every session is open and a certificate is verified. After `timeout`: Errc::permission if
-  // more than f replicas refuse this client's link key, else Errc::unreachable.
+  // more than f replicas refuse this client's link key, or 2f + 1 do not know its sign key;
+  // Errc::busy if the cluster has no room for a session; else Errc::unreachable.
   Status wait_ready(std::chrono::milliseconds timeout);
 
   // Orders one operation. Done exactly once: with the certified outcome (also when that is a
   // failure: OpResult::code), or with an Error, after which the operation may still happen unless
   // the message says that it will not:
   //   unreachable  no certified outcome within Options::timeout
+  //   permission   the same, or at once, because this client's keys are not registered
   //   stale        the session expired before the outcome was learnt
   //   limit        the operation is too large for a bundle
   // Operations of one stream (stream modulo Options::sessions) are executed in the order of their
@@ -99,6 +101,7 @@ class Client {
   // operation that completed anywhere before the call. At most kMaxQueriesPerRead queries.
   //   unreachable  no verified answer in time       unverified  every replica was caught lying
   //   limit        the proof would be too large: ask for less
+  //   permission   no answer in time, because more than f replicas refuse this client's link key
   void read(std::vector<schema::Query> queries, ReadMode mode, ReadDone done);
   Result<ReadResult> read(std::vector<schema::Query> queries, ReadMode mode = ReadMode::verified);
 

@@ -12,10 +12,14 @@ struct Options {
 Result<ExitCode> run(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
   const ClusterStatus status = ask_status(*client, std::chrono::milliseconds(o.timeout_ms));
-  if (status.answered == 0)
+  if (status.answered == 0) {
+    // The links know whether it is the key.
+    const Status ready = client->wait_ready(std::chrono::milliseconds(0));
+    if (!ready && ready.error().code == Errc::permission) return tl::make_unexpected(ready.error());
     return fail(Errc::unreachable, "cluster '" + client->genesis().name +
                                        "': no replica answers; are they running, and is this "
                                        "client's key registered?");
+  }
   print(globals.output, status_report(status));
   return o.exit_code ? status_exit_code(status.health) : ExitCode::ok;
 }

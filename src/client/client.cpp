@@ -37,21 +37,19 @@ class Waiter {
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
-// Why there is no session: what the links say of it.
-Error not_ready(const IoThread& io, std::chrono::milliseconds timeout) {
+// Why there is no session: what the replicas say of it, or what the links do.
+Error not_ready(const IoThread& io, const std::optional<Error>& refusal,
+                std::chrono::milliseconds timeout) {
   const config::Genesis& genesis = io.options().genesis;
-  const auto refused = static_cast<std::uint32_t>(std::popcount(io.refused()));
-  const auto connected = static_cast<std::uint32_t>(std::popcount(io.connected()));
-  const std::string of_n = " of " + std::to_string(genesis.config.n()) + " replicas";
   const std::string cluster = "cluster '" + genesis.name + "': ";
-  if (refused >= genesis.config.weak_quorum())
-    return {Errc::permission, cluster + std::to_string(refused) + of_n +
-                                  " refuse the link key of this client; is the client registered "
-                                  "there, or are its keys those of another cluster?"};
+  if (refusal) return {refusal->code, cluster + refusal->message};
+  if (const auto why = turned_away(genesis.config, io.refused()))
+    return {Errc::permission, cluster + *why};
   return {Errc::unreachable,
           cluster + "no session within " + std::to_string(timeout.count()) + " ms (connected to " +
-              std::to_string(connected) + of_n +
-              "); are the replicas running (bftadm status), and is the genesis theirs?"};
+              std::to_string(std::popcount(io.connected())) + " of " +
+              std::to_string(genesis.config.n()) +
+              " replicas); are the replicas running (bftadm status), and is the genesis theirs?"};
 }
 
 Error closed_error() { return {Errc::invalid_argument, "client: it is closed"}; }
@@ -112,20 +110,21 @@ Status Client::wait_ready(std::chrono::milliseconds timeout) {
     std::mutex mutex;
     std::condition_variable changed;
     bool ready = false;
+    std::optional<Error> refusal;
   };
   auto state = std::make_shared<State>();
   const bool posted = impl_->io().post([](Engine& e, const Now&) { e.open_sessions(); });
   if (!posted) return tl::make_unexpected(closed_error());
   impl_->io().watch([state](const Engine& engine) {
-    if (!engine.ready()) return false;
     const std::lock_guard lock(state->mutex);
-    state->ready = true;
-    state->changed.notify_one();
-    return true;
+    state->ready = engine.ready();
+    state->refusal = engine.refusal();
+    if (state->ready) state->changed.notify_one();
+    return state->ready;
   });
   std::unique_lock lock(state->mutex);
   if (state->changed.wait_for(lock, timeout, [&] { return state->ready; })) return {};
-  return tl::make_unexpected(not_ready(impl_->io(), timeout));
+  return tl::make_unexpected(not_ready(impl_->io(), state->refusal, timeout));
 }
 
 void Client::submit(schema::Operation operation, OperationDone done, std::uint32_t stream) {

@@ -1,5 +1,7 @@
 #include "client/core.hpp"
 
+#include <bit>
+
 namespace bftmeta::client {
 
 schema::Caller own_caller(const Options& options) {
@@ -10,6 +12,14 @@ schema::Caller own_caller(const Options& options) {
     caller.gid = c.rules.gid;
   }
   return caller;
+}
+
+std::optional<std::string> turned_away(const config::Config& config, ReplicaSet refused) {
+  const auto count = static_cast<std::uint32_t>(std::popcount(refused));
+  if (count < config.weak_quorum()) return std::nullopt;
+  return std::to_string(count) + " of " + std::to_string(config.n()) +
+         " replicas refuse the link key of this client; is the client registered there, or are "
+         "its keys those of another cluster?";
 }
 
 void Core::blame(ReplicaId replica, messages::Seq seq, const Error& why, ByteView evidence,

@@ -26,6 +26,8 @@ class Port {
   // May be lost; never blocks.
   virtual void send(ReplicaId to, ByteView message) = 0;
   virtual ReplicaSet connected() const = 0;
+  // Those that do not know this client's link key, as far as is known.
+  virtual ReplicaSet refused() const { return 0; }
 };
 
 // "Tell me a sequence number that covers all that completed before now": what a linearizable read
@@ -34,6 +36,9 @@ struct Barrier {
   std::function<void(Result<messages::Seq>, const Now&)> done;
   Micros deadline = 0;
 };
+
+// Why nobody answers, when it is that more than f replicas refuse the link key.
+std::optional<std::string> turned_away(const config::Config& config, ReplicaSet refused);
 
 // On whose behalf the library itself asks: somebody whom this client may speak for.
 schema::Caller own_caller(const Options& options);

@@ -16,9 +16,10 @@ Engine::Engine(const Options& options, const crypto::Verifier& verifier, Port& p
     if (c.sign_key == options.signer->public_key()) rules_ = &c.rules;
   for (std::uint32_t i = 0; i < std::max<std::uint32_t>(1, options.sessions); ++i)
     sessions_.push_back(std::make_unique<Session>(
-        core_,
-        [this](const Id16& session, std::uint64_t bundle_no, Session::Answer answer,
-               const Now& now) { ask_session(session, bundle_no, std::move(answer), now); }));
+        core_, [this](const Id16& session, std::uint64_t bundle_no, ReplicaSet avoid,
+                      Session::Answer answer, const Now& now) {
+          ask_session(session, bundle_no, avoid, std::move(answer), now);
+        }));
 }
 
 // Evaluates on what was proven, by the rules that the proof shows; a proof without them is judged
@@ -150,8 +151,8 @@ void Engine::root(ReadMode mode, RootDone done, const Now& now) {
   add_read(std::move(unit), mode, now);
 }
 
-void Engine::ask_session(const Id16& session, std::uint64_t bundle_no, Session::Answer answer,
-                         const Now& now) {
+void Engine::ask_session(const Id16& session, std::uint64_t bundle_no, ReplicaSet avoid,
+                         Session::Answer answer, const Now& now) {
   auto evidence = std::make_shared<Result<SessionEvidence>>();
   ReadUnit unit;
   unit.queries.push_back({own_caller(core_.options), schema::GetSession{session, bundle_no}});
@@ -169,6 +170,7 @@ void Engine::ask_session(const Id16& session, std::uint64_t bundle_no, Session::
   unit.done = [evidence, answer = std::move(answer)](const Status& status, const Now& later) {
     answer(status ? std::move(*evidence) : tl::make_unexpected(status.error()), later);
   };
+  unit.avoid = avoid;
   unit.deadline = now.mono + core_.timeout;
   reads_.add(std::move(unit));
 }
@@ -253,6 +255,12 @@ Micros Engine::next_wake() const {
 bool Engine::ready() const {
   return core_.certificates.newest() != nullptr &&
          std::ranges::all_of(sessions_, [](const auto& s) { return s->is_open(); });
+}
+
+std::optional<Error> Engine::refusal() const {
+  for (const auto& s : sessions_)
+    if (s->refusal()) return s->refusal();
+  return std::nullopt;
 }
 
 bool Engine::closed() const {

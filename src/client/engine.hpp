@@ -38,6 +38,8 @@ class Engine {
 
   bool ready() const;   // every session is open and a certificate is known
   bool closed() const;  // nothing is outstanding and no session is open
+  // Why a session was not opened, if the cluster said so.
+  std::optional<Error> refusal() const;
   void fail_all(const Error& error, const Now& now);
   const verify::Certificates& certificates() const { return core_.certificates; }
   Status restore(ByteView saved) { return core_.certificates.restore(saved); }
@@ -52,8 +54,8 @@ class Engine {
   Result<std::vector<ns::QueryResult>> evaluate(const std::vector<schema::Query>& queries,
                                                 const tree::Reader& tree) const;
   const messages::RootCert& certificate(messages::Seq seq) const;
-  void ask_session(const Id16& session, std::uint64_t bundle_no, Session::Answer answer,
-                   const Now& now);
+  void ask_session(const Id16& session, std::uint64_t bundle_no, ReplicaSet avoid,
+                   Session::Answer answer, const Now& now);
   // Adds the unit, in linearizable mode once it is known how new its root must be.
   void add_read(ReadUnit unit, ReadMode mode, const Now& now);
   void on_status(ReplicaId from, const messages::StatusReply& reply);

@@ -21,6 +21,7 @@ constexpr Micros kMostReadGather = 200;
 void Reads::add(ReadUnit unit) {
   auto shared = std::make_shared<Unit>();
   shared->read = std::move(unit);
+  shared->tried = shared->read.avoid;
   waiting_.push_back(std::move(shared));
 }
 
@@ -164,6 +165,8 @@ void Reads::finish(Unit& unit, const Status& status, const Now& now) {
 void Reads::expire(const Now& now) {
   const auto check = [&](const Shared& u) {
     if (u->finished || now.mono < u->read.deadline) return;
+    if (const auto why = turned_away(core_.options.genesis.config, core_.port.refused()))
+      return finish(*u, fail(Errc::permission, "read: " + *why), now);
     finish(*u,
            fail(Errc::unreachable, "read: no replica gave a verified answer within " +
                                        std::to_string(core_.options.timeout.count()) + " ms"),

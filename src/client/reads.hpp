@@ -21,6 +21,7 @@ struct ReadUnit {
   // After a successful accept, or when nothing verified came in time. Runs inside the turn.
   std::function<void(const Status&, const Now&)> done;
   messages::Seq min_seq = 0;
+  ReplicaSet avoid = 0;  // asked only when none of the others has an answer
   Micros deadline = 0;
 };
 

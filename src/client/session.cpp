@@ -166,6 +166,8 @@ void Session::keep_alive(const Now& now) {
 
 void Session::expire(const Now& now) {
   const auto too_late = [this](const char* what) {
+    if (const auto why = turned_away(core_.options.genesis.config, core_.port.refused()))
+      return Error{Errc::permission, "operation: " + std::string(what) + "; " + *why};
     return Error{Errc::unreachable, "operation: no certified outcome within " +
                                         std::to_string(core_.options.timeout.count()) + " ms; " +
                                         what};
@@ -289,6 +291,10 @@ bool Session::on_refusal(ReplicaId from, const messages::Refusal& refusal, const
   Flight* flight = find(refusal.request_digest);
   if (flight == nullptr) return false;
   using Reason = messages::RefusalReason;
+  if (flight->number == 0 && refusal.reason == Reason::no_session) {
+    strange_to(from, now);
+    return true;
+  }
   // A refusal is one replica's word: what the session's record says decides.
   if (refusal.reason != Reason::busy) check(now);
   if (refusal.reason == Reason::busy && from == core_.replicas.primary()) {
@@ -376,6 +382,7 @@ void Session::resolved(Flight& flight) {
   flight.resolved = true;
   flight.frame = {};
   probing_ = false;
+  checks_ = 0;
   last_active_ = std::max(last_active_, flight.first_sent);
   if (++window_credit_ >= 16 && window_ < limits::kSessionWindow) {
     window_credit_ = 0;

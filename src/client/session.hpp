@@ -29,9 +29,11 @@ struct SessionEvidence {
 class Session {
  public:
   using Answer = std::function<void(Result<SessionEvidence>, const Now&)>;
-  using Ask = std::function<void(const Id16& session, std::uint64_t bundle_no, Answer, const Now&)>;
+  using Ask = std::function<void(const Id16& session, std::uint64_t bundle_no, ReplicaSet avoid,
+                                 Answer, const Now&)>;
 
-  // `ask` makes a verified read of the session's records; `core` outlives this.
+  // `ask` makes a verified read of the session's records, of those in `avoid` only if no other one
+  // answers; `core` outlives this.
   Session(Core& core, Ask ask);
 
   // Precondition: size fits a bundle (max_operation_size).
@@ -54,6 +56,8 @@ class Session {
   bool is_open() const { return state_ == State::open; }
   bool idle() const { return queue_.empty() && barriers_.empty() && flights_.empty(); }
   bool closed() const { return state_ == State::none && closing_ && idle(); }
+  // Why the cluster opened no session when it was last asked to; nullopt: it did, or did not say.
+  const std::optional<Error>& refusal() const { return refusal_; }
   // Everything that waits is answered with this.
   void fail_all(const Error& error, const Now& now);
 
@@ -72,7 +76,8 @@ class Session {
     Micros first_sent = 0;
     Micros resend_at = 0;
     std::uint32_t sends = 0;
-    std::uint32_t busy = 0;  // refusals for lack of room since the last send to all
+    std::uint32_t busy = 0;     // refusals for lack of room since the last send to all
+    ReplicaSet strange_to = 0;  // of a SESSION-OPEN: replicas that do not know its key
     bool resolved = false;
     std::vector<Waiter> waiters;
     std::vector<Barrier> barriers;
@@ -101,6 +106,8 @@ class Session {
   // session_life.cpp: opening, doubt, loss
   void begin_open(const Now& now);
   void opened(const verify::VerifiedReply& reply, const Now& now);
+  void strange_to(ReplicaId replica, const Now& now);
+  void open_refused(Error error, const Now& now);
   void refuse_queue(const Error& error, const Now& now);
   void check(const Now& now);
   void judge(const SessionEvidence& evidence, const Now& now);
@@ -130,12 +137,14 @@ class Session {
   std::size_t window_credit_ = 0;
   Micros last_active_ = 0;  // the newest executed bundle was sent not before
   Micros open_after_ = 0;
+  std::optional<Error> refusal_;
 
   // After k operations were answered at once, their callers are likely to come back at once.
   std::size_t gather_count_ = 0;
   Micros gather_until_ = 0;
 
   bool checking_ = false;
+  std::uint32_t checks_ = 0;  // since the last bundle was resolved
   Micros check_after_ = 0;
   Micros status_after_ = 0;
 };

@@ -1,4 +1,6 @@
 // How a session begins and ends: SESSION-OPEN, doubt, and what becomes of what was in flight.
+#include <bit>
+
 #include "client/session.hpp"
 
 namespace bftmeta::client {
@@ -31,11 +33,9 @@ void Session::begin_open(const Now& now) {
 
 void Session::opened(const verify::VerifiedReply& reply, const Now& now) {
   if (reply.result.outcome == schema::BundleOutcome::open_refused) {
-    state_ = State::none;
-    open_after_ = now.mono + core_.replicas.jittered(kReopenPause);
     const schema::Code code = reply.result.code;
     const Errc errc = code == schema::Code::no_space ? Errc::busy : Errc::permission;
-    return refuse_queue(
+    return open_refused(
         {errc, "session: the cluster refused to open one (" + std::string(schema::code_name(code)) +
                    "); is this client's key registered?"},
         now);
@@ -45,6 +45,7 @@ void Session::opened(const verify::VerifiedReply& reply, const Now& now) {
     return;
   }
   state_ = State::open;
+  refusal_.reset();
   id_ = reply.result.session_id;
   next_number_ = 1;
   window_ = limits::kSessionWindow;
@@ -60,6 +61,29 @@ void Session::opened(const verify::VerifiedReply& reply, const Now& now) {
   core_.send(home_, messages::Subscribe{id_});
 }
 
+// One replica may lie, and others may lag behind the registration. When it is certified, f + 1
+// correct replicas know it; so 2f + 1 that do not are proof that it was not.
+void Session::strange_to(ReplicaId replica, const Now& now) {
+  opening_.strange_to |= bit(replica);
+  const std::uint32_t n = core_.replicas.n();
+  const auto count = static_cast<std::uint32_t>(std::popcount(opening_.strange_to));
+  if (count < n - core_.replicas.f()) {
+    if (opening_.sends == 1) opening_.resend_at = now.mono;  // what do the others say?
+    return;
+  }
+  open_refused({Errc::permission, "session: " + std::to_string(count) + " of " + std::to_string(n) +
+                                      " replicas do not know the sign key of this client; is it "
+                                      "registered there (bftadm client add)?"},
+               now);
+}
+
+void Session::open_refused(Error error, const Now& now) {
+  state_ = State::none;
+  open_after_ = now.mono + core_.replicas.jittered(kReopenPause);
+  refuse_queue(error, now);
+  refusal_ = std::move(error);
+}
+
 void Session::refuse_queue(const Error& error, const Now& now) {
   for (PendingOperation& op : std::exchange(queue_, {}))
     if (op.done)
@@ -73,8 +97,13 @@ void Session::check(const Now& now) {
   if (checking_ || now.mono < check_after_ || flights_.empty()) return;
   checking_ = true;
   check_after_ = now.mono + kCheckInterval;
+  // Who is read from usually may stand still before the bundle: a root that is merely old verifies
+  // and tells nothing. So the first question goes there, and each further one to the next replica.
+  ReplicaSet avoid = 0;
+  if (checks_ > 0) avoid = core_.replicas.all() & ~bit((checks_ - 1) % core_.replicas.n());
+  ++checks_;
   ask_(
-      id_, flights_.front().number,
+      id_, flights_.front().number, avoid,
       [this, id = id_](const Result<SessionEvidence>& evidence, const Now& later) {
         checking_ = false;
         if (evidence && state_ == State::open && id == id_) judge(*evidence, later);
@@ -125,6 +154,7 @@ void Session::drop_session() {
   id_ = {};
   state_ = State::none;
   probing_ = false;
+  checks_ = 0;
   gather_until_ = 0;
 }
 

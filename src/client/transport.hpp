@@ -20,8 +20,6 @@ class Transport : public Port {
   // Hands over what was sent since the last call.
   virtual void flush() = 0;
   virtual void wake() = 0;
-  // Those that do not know this client's link key, as far as is known.
-  virtual ReplicaSet refused() const { return 0; }
 };
 
 // ZeroMQ with CURVE, as the genesis and the options say. Errors: as net::ClientLink::open.

@@ -229,6 +229,10 @@ std::optional<SessionInfo> Engine::session(const Id16& id) const {
   return SessionInfo{s->principal, s->last_bundle, s->ack_upto};
 }
 
+std::optional<schema::Tombstone> Engine::tombstone(const Id16& id) const {
+  return look_up<schema::Tombstone>(version_, keys::tombstone(id), "tombstone");
+}
+
 std::optional<schema::Principal> Engine::principal(const PublicKey& sign_key) const {
   return look_up<schema::Principal>(version_, keys::principal(sign_key), "principal");
 }

@@ -73,6 +73,8 @@ class Engine {
 
   // The session if it lives; nullopt also when the store fails. A hint for admission only.
   std::optional<SessionInfo> session(const Id16& id) const;
+  // What is kept of a session that ended, for as long as it is kept. As above.
+  std::optional<schema::Tombstone> tombstone(const Id16& id) const;
   std::optional<schema::Principal> principal(const PublicKey& sign_key) const;
   std::optional<schema::Counters> counters() const;
 

@@ -5,9 +5,16 @@ namespace bftmeta::replica {
 using messages::Reply;
 using messages::RootCert;
 
+// A client that connects anew comes by another route each time; its old ones lead nowhere.
+void Answers::add(Routes& routes, const net::Route& route) {
+  std::erase(routes, route);
+  if (routes.size() == kMaxLinksPerSession) routes.erase(routes.begin());
+  routes.push_back(route);
+}
+
 void Answers::subscribe(const Id16& session, const net::Route& route) {
   const auto [it, fresh] = subscribers_.try_emplace(session);
-  if (it->second.size() < kMaxLinksPerSession) it->second.insert(route);
+  add(it->second, route);
   if (!fresh) return;
   subscribed_.push_back(session);
   if (subscribed_.size() <= limits::kMaxSessions) return;
@@ -17,7 +24,7 @@ void Answers::subscribe(const Id16& session, const net::Route& route) {
 
 void Answers::expect_open(const Hash& request, const net::Route& route) {
   const auto [it, fresh] = opens_.try_emplace(request);
-  if (it->second.size() < kMaxLinksPerSession) it->second.insert(route);
+  add(it->second, route);
   if (!fresh) return;
   open_order_.push_back(request);
   if (open_order_.size() <= kMaxOpens) return;
@@ -34,7 +41,7 @@ void Answers::certified(const RootCert& cert, const Sink& sink) {
     if (entry == nullptr) continue;
     const auto& results = entry->executed.results;
     for (std::size_t i = 0; i < results.size(); ++i) {
-      const std::set<net::Route>* routes = nullptr;
+      const Routes* routes = nullptr;
       if (results[i].bundle_no == 0) {
         if (const auto it = opens_.find(results[i].request_digest); it != opens_.end())
           routes = &it->second;

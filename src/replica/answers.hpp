@@ -1,11 +1,10 @@
 // Who waits for which answer, and the answers themselves: REPLY messages that prove themselves with
 // a certificate at or behind their batch (protocol §4.2). A session's bundles are answered on the
 // links that subscribed to it, a SESSION-OPEN on the links that brought it. Bounded: the oldest
-// registration gives way. Thread-safety: one thread.
+// registration gives way, among sessions as among the links of one. Thread-safety: one thread.
 #pragma once
 
 #include <deque>
-#include <set>
 
 #include "messages/client.hpp"
 #include "net/auth.hpp"
@@ -33,14 +32,16 @@ class Answers {
   void skip_to(Seq seq) { answered_ = seq; }
 
  private:
+  using Routes = std::vector<net::Route>;  // the newest last, at most kMaxLinksPerSession
+  static void add(Routes& routes, const net::Route& route);
   std::optional<messages::Reply> build(Seq seq, std::size_t index) const;
 
   const Machine& machine_;
   std::optional<messages::RootCert> cert_;
   Seq answered_ = 0;
-  std::map<Id16, std::set<net::Route>> subscribers_;
+  std::map<Id16, Routes> subscribers_;
   std::deque<Id16> subscribed_;  // oldest first
-  std::map<Hash, std::set<net::Route>> opens_;
+  std::map<Hash, Routes> opens_;
   std::deque<Hash> open_order_;
 };
 

@@ -66,7 +66,14 @@ Admission Machine::admit(const messages::ParsedItem& item) const {
     return open->valid_until_us > engine_.time_us() ? Admission::accept : Admission::expired;
   }
   const auto session = engine_.session(bundle->session_id);
-  if (!session || session->principal != item.client) return Admission::no_session;
+  if (!session) {
+    // The closing of a session, above all, is asked for again when the session is gone.
+    const auto ended = engine_.tombstone(bundle->session_id);
+    const bool done =
+        ended && ended->principal == item.client && bundle->bundle_no <= ended->last_bundle;
+    return done ? Admission::done : Admission::no_session;
+  }
+  if (session->principal != item.client) return Admission::no_session;
   if (bundle->bundle_no <= session->last_bundle) return Admission::done;
   if (bundle->bundle_no > session->last_bundle + limits::kSessionWindow)
     return Admission::out_of_window;

@@ -76,7 +76,10 @@ void FakeCluster::on(ReplicaId r, const messages::Submit& m) {
     if (parsed->bundle() != nullptr) subscribers_[parsed->bundle()->session_id].insert(r);
     return answer_item(r, parsed->digest);
   }
-  if (parsed->bundle() != nullptr && !engine_.session(parsed->bundle()->session_id))
+  const bool known = parsed->bundle() != nullptr
+                         ? engine_.session(parsed->bundle()->session_id).has_value()
+                         : admit_strangers || engine_.principal(parsed->client).has_value();
+  if (!known)
     return answer(r, messages::Refusal{parsed->digest, messages::RefusalReason::no_session, 0});
   // A backup passes it on; without a primary it waits for the next one.
   const ReplicaId primary = keys.config().primary(view);

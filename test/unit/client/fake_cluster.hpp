@@ -40,6 +40,7 @@ class FakeCluster final : public Port {
   // ---- Port
   void send(ReplicaId to, ByteView message) override;
   ReplicaSet connected() const override;
+  ReplicaSet refused() const override { return refused_by; }
 
   // ---- the world
   Now now{1'000'000, 1'700'000'000'000'000};
@@ -49,7 +50,9 @@ class FakeCluster final : public Port {
 
   Behaviour& replica(ReplicaId r) { return behaviours_[r]; }
   messages::View view = 0;
-  bool order = true;  // false: items are taken but not executed before order_held()
+  ReplicaSet refused_by = 0;     // these do not know the client's link key
+  bool admit_strangers = false;  // orders a SESSION-OPEN of whoever signed it
+  bool order = true;             // false: items are taken but not executed before order_held()
   void order_held();
 
   // A batch of these items now (of other clients too); empty: time passes.

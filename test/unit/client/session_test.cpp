@@ -367,9 +367,95 @@ TEST_CASE("closing finishes what is outstanding and ends the session") {
   CHECK(schema::decode_record<schema::Counters>(**counters, "counters")->sessions == 0);
 }
 
-TEST_CASE("a client that is not registered is told so") {
+TEST_CASE("the answer to the closing is lost, and who is read from stands still before it") {
+  Harness h;
+  h.execute(make_file("first"));
+  const Seq before = h.cluster.seq();
+  for (ReplicaId r = 0; r < 4; ++r) h.cluster.replica(r).mute_replies = true;
+  // One replica, whichever this client prefers to read from, never certifies more: slow or lying.
+  REQUIRE(h.read({path("first")}));
+  const ReplicaId reader = h.cluster.reads.back().first;
+  h.cluster.replica(reader).reads_at = before;
+  h.engine->close();
+  REQUIRE(h.run([&] { return h.engine->closed(); }, 10'000'000));
+  CHECK(h.cluster.seq() == before + 1);
+  CHECK(h.faults.empty());
+}
+
+TEST_CASE("a client whose link key more than f replicas refuse is told so") {
+  Harness h;
+  for (ReplicaId r = 0; r < 4; ++r) h.cluster.replica(r).connected = false;
+  h.cluster.refused_by = bit(0);
+  Errc expected = Errc::unreachable;  // one may lie
+  SUBCASE("one") {}
+  SUBCASE("two") {
+    h.cluster.refused_by |= bit(3);
+    expected = Errc::permission;
+  }
+  const auto made = h.execute(make_file("x"));
+  REQUIRE_FALSE(made);
+  CHECK(made.error().code == expected);
+  CHECK(made.error().message.find("will not happen") != std::string::npos);
+  const auto read = h.read({path("x")});
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code == expected);
+  CHECK((read.error().message.find("refuse the link key") != std::string::npos) ==
+        (expected == Errc::permission));
+}
+
+TEST_CASE("a client whose sign key is not registered is told so, at once") {
   Harness h([](Options& o) { o.signer = test::test_signer("stranger"); });
+  const Micros before = h.cluster.now.mono;
+  std::string expected = "3 of 4 replicas do not know the sign key";
+  SUBCASE("by the refusals of 2f + 1 replicas") {}
+  SUBCASE("one of them says nothing") { h.cluster.replica(0).silent = true; }
+  SUBCASE("by a certified answer, when a primary orders it all the same") {
+    h.cluster.admit_strangers = true;
+    expected = "refused to open one";
+  }
   const auto r = h.execute(make_file("x"));
   REQUIRE_FALSE(r);
   CHECK(r.error().code == Errc::permission);
+  CHECK(r.error().message.find(expected) != std::string::npos);
+  CHECK(h.cluster.now.mono - before < 1'000'000);
+  REQUIRE(h.engine->refusal().has_value());
+  CHECK(h.engine->refusal()->code == Errc::permission);
+}
+
+TEST_CASE("f liars and f laggards do not tell a registered client that it is a stranger") {
+  Harness h;
+  h.engine->open_sessions();
+  h.cluster.order = false;
+  h.run_for(100);
+  const auto open = h.cluster.items.back().item.digest();
+  for (const ReplicaId r : {2U, 3U}) {
+    const messages::Refusal refusal{open, messages::RefusalReason::no_session, 0};
+    h.engine->on_frame(r, messages::encode_frame(h.cluster.keys.context, refusal), h.cluster.now);
+    h.engine->on_frame(r, messages::encode_frame(h.cluster.keys.context, refusal), h.cluster.now);
+  }
+  Burst one(h, 1, "x");
+  h.run_for(100'000);
+  CHECK(one.done == 0);
+  CHECK_FALSE(h.engine->refusal().has_value());
+  h.cluster.order = true;
+  h.cluster.order_held();
+  REQUIRE(h.run([&] { return one.done == 1; }));
+  CHECK(one.all_ok());
+}
+
+TEST_CASE("a stranger that is registered later gets in") {
+  Harness h([](Options& o) { o.signer = test::test_signer("client 2"); });
+  test::Cluster three(4, 3);  // so that the key exists; the cluster does not know it yet
+  REQUIRE_FALSE(h.execute(make_file("x")));
+  schema::RegisterClient add;
+  add.body.client = three.genesis.clients[2];
+  add.body.valid_until_us = h.cluster.now.wall + 60'000'000;
+  add.signatures.push_back(
+      {0, h.cluster.keys.admin->sign(tags::kAdmin, {h.cluster.keys.genesis.cluster_id(), 0},
+                                     encode(add.body))});
+  REQUIRE(h.cluster.other_client(add).results.at(0).code == Code::ok);
+  const auto made = h.execute(make_file("x"));
+  REQUIRE_MESSAGE(made, made.error().message);
+  CHECK(made->code == Code::ok);
+  CHECK_FALSE(h.engine->refusal().has_value());
 }

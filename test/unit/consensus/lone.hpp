@@ -126,6 +126,7 @@ struct Lone {
   std::unique_ptr<Archive> archive;
   std::unique_ptr<Core> core;
   std::uint64_t now_us = 1'000'000;
+  std::vector<Seq> announced;  // of the certificates that the core told its driver about
   std::vector<action::AnswerFresh> answers;  // to queries for the newest certificate, in order
 
  private:
@@ -156,6 +157,8 @@ struct Lone {
         ++appended;
       } else if (auto* answer = std::get_if<action::AnswerFresh>(&a)) {
         answers.push_back(std::move(*answer));
+      } else if (const auto* cert = std::get_if<action::Certified>(&a)) {
+        announced.push_back(cert->cert.body.seq);
       }
     }
     return sent;
