@@ -169,7 +169,9 @@ void Reads::expire(const Now& now) {
       return finish(*u, fail(Errc::permission, "read: " + *why), now);
     finish(*u,
            fail(Errc::unreachable, "read: no replica gave a verified answer within " +
-                                       std::to_string(core_.options.timeout.count()) + " ms"),
+                                       std::to_string(core_.options.timeout.count()) +
+                                       " ms; are the replicas running (bftadm status), and is "
+                                       "the genesis theirs?"),
            now);
   };
   for (const auto& [id, m] : messages_) std::ranges::for_each(m.units, check);

@@ -108,7 +108,7 @@ void keys_of_a_replica(const Replica& replica) {
     }
     {
       const Instead garbage(key, "-----BEGIN PRIVATE KEY-----\nnonsense\n");
-      replica.refused(ExitCode::verification_failed, name);
+      replica.refused(ExitCode::failed, name);
     }
     {
       const Instead directory(key);
@@ -264,7 +264,7 @@ void keys_of_a_client(const Dev& dev, const Users& users) {
     }
     {
       const Instead garbage(key, "nonsense");
-      users.all_refused(ExitCode::verification_failed, name);
+      users.all_refused(ExitCode::failed, name);
     }
     const ModeFor open_to_all(key, 0644);
     users.all_refused(ExitCode::permission, name);
