@@ -145,6 +145,9 @@ void Core::resume(Replay& r) {
   for (const auto& [seq, vote] : r.votes)
     if (seq > certified_seq() && vote.proposal.view == view_) restore_slot(r, vote, true);
   next_seq_ = std::max({max_reproposed_, certified_seq(), executed_seq()}) + 1;
+  // Those who are still on their way into this view need them (T5.22).
+  for (const ViewChange& vc : entered_record_.votes) note_view_change(vc);
+  floor_.enter(now_.mono_us);
   prune();
 
   if (own_view_change_ && own_view_change_->new_view > entered_) {

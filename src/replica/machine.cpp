@@ -22,7 +22,9 @@ Result<consensus::Outcome> Machine::execute(const messages::ParsedBatch& batch) 
   BFTMETA_ASSIGN(execution::Executed executed, engine_.execute(batch));
   principals_changed_ = principals_changed_ || registers_clients(batch);
   const Seq seq = executed.header.seq;
-  consensus::Outcome outcome{executed.header, executed.body};
+  consensus::Outcome outcome{executed.header, executed.body, {}};
+  for (const execution::ItemResult& item : executed.results)
+    outcome.first_time.push_back(item.first_time);
   entries_.insert_or_assign(seq, Entry{std::move(executed), engine_.version()});
   if (entries_.size() > kKeptBatches) entries_.erase(entries_.begin());
   return outcome;
