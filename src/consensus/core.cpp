@@ -66,6 +66,8 @@ void Core::tick() {
   }
   for (auto& [seq, s] : slots_)  // proposals that were too early for the clock
     if (s.proposal && !s.voted) advance(seq);
+  if (outstanding())  // what was quiet a moment ago may have a second to go
+    next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
   if (now_.mono_us >= next_status_) {
     ask_for_history();
     ask_for_view_changes();

@@ -236,6 +236,7 @@ class Core {
   void suspect(Reason reason);
   void blame_primary(Reason reason);
   void count_suspects();
+  std::uint64_t new_view_timeout() const;
   void arm_new_view_timer();
   void count_failed_view();
   std::uint64_t request_timeout() const;

@@ -26,17 +26,20 @@ std::uint64_t Core::request_timeout() const {
   return backoff(std::clamp(8 * usual, timing_.request_min, timing_.request_max), failed_views_);
 }
 
+// The view that was left is the first failed one; the next gets T0.
+std::uint64_t Core::new_view_timeout() const {
+  return backoff(timing_.new_view, failed_views_ == 0 ? 0 : failed_views_ - 1);
+}
+
 void Core::arm_new_view_timer() {
   if (active_ || new_view_deadline_ != 0 || replicas_at_or_above(view_) < quorum()) return;
-  // The view that was left is the first failed one; this one gets T0.
-  const std::uint32_t steps = failed_views_ == 0 ? 0 : failed_views_ - 1;
-  new_view_deadline_ = now_.mono_us + backoff(timing_.new_view, steps);
+  new_view_deadline_ = now_.mono_us + new_view_timeout();
 }
 
 // Each view that is left lengthens all timers until views work again (16 batches halve them): no
 // correct primary may be left for ever because timers are short for the network.
 void Core::count_failed_view() {
-  if (backoff(timing_.new_view, failed_views_) < timing_.backoff_cap) ++failed_views_;
+  if (failed_views_ == 0 || new_view_timeout() < timing_.backoff_cap) ++failed_views_;
 }
 
 void Core::check_suspicion() {

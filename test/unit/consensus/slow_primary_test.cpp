@@ -113,3 +113,27 @@ TEST_CASE("T5.20 a primary that delays everything to just under the timeout cann
   CHECK_FALSE(s.h.run_until([&] { return s.suspicion() != Reason::none; }, 7'900 * kMs));
   CHECK(s.h.run_until([&] { return s.suspicion() == Reason::request_timeout; }, 300 * kMs));
 }
+
+TEST_CASE("T5.17 serving others, or replaying a session, does not lower a suspicion") {
+  SlowPrimary s(4);
+  const messages::Item first = s.submit(1);
+  s.propose({first});
+  // One bundle that only replica 1 knows, and that the primary never proposes.
+  const messages::Item starved = s.h.bundle(s.sessions[1], ++s.numbers[1]);
+  s.h.submit(1, starved);
+  std::set<Reason> before;
+  std::set<Reason> after;
+  for (int step = 0; step < 40 * 20; ++step) {
+    s.h.run(50 * kMs);
+    // Commits become slower and slower, which lengthens the timeout, and the session is replayed.
+    if (step % 20 == 0) s.propose({s.submit(0), first});
+    (s.h.now_us < 3'500 * kMs ? before : after).insert(s.suspicion());
+  }
+  CHECK(before.contains(Reason::request_timeout));
+  CHECK(after == std::set<Reason>{Reason::request_timeout});
+  CHECK_FALSE(s.left());  // alone it stays, and votes
+  CHECK(s.h.machine(1).executed_seq() == s.next - 1);
+  s.propose({starved});
+  s.h.run(100 * kMs);
+  CHECK(s.suspicion() == Reason::none);
+}
