@@ -27,8 +27,7 @@ void Core::step(Event event, Now now, Actions& out) {
   now_ = now;
   out_ = &out;
   if (auto* peer = std::get_if<event::Peer>(&event)) {
-    if (peers_.contains(peer->from))
-      std::visit([&](auto& m) { on(peer->from, std::move(m)); }, peer->message);
+    if (peers_.contains(peer->from)) dispatch(std::move(*peer));
   } else if (auto* client = std::get_if<event::Client>(&event)) {
     on_client(std::move(client->item), client->link);
   } else if (auto* durable = std::get_if<event::Durable>(&event)) {
@@ -60,6 +59,7 @@ void Core::turn() {
 }
 
 void Core::tick() {
+  look_at_deferred();
   check_suspicion();
   if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_) {
     start_view_change(view_ + 1, Reason::new_view_timeout);

@@ -11,6 +11,7 @@
 
 #include "consensus/early_proposals.hpp"
 #include "consensus/latency_estimate.hpp"
+#include "consensus/link_budget.hpp"
 #include "consensus/new_view.hpp"
 #include "consensus/pending.hpp"
 #include "consensus/records.hpp"
@@ -132,6 +133,8 @@ class Core {
   std::size_t pending() const { return pending_.size(); }
   std::uint64_t view_changes() const { return view_changes_done_; }
   bool halted() const { return halted_; }
+  // Bitmap of the peers that brought a bad signature.
+  std::uint32_t distrusted() const { return budget_.distrusted(); }
 
  private:
   // One sequence number of the window. Votes are of the current view; what is committed stays.
@@ -269,6 +272,13 @@ class Core {
   void resume(Replay& r);
   void restore_slot(const Replay& r, const VoteRecord& vote, bool voted);
 
+  // storm.cpp
+  void dispatch(event::Peer event);
+  void look_at_deferred();
+  bool may_check(ReplicaId from, std::uint64_t signatures);
+  bool checked(ReplicaId from, bool holds);
+  void answer(ReplicaId to, PeerMessage message, Lsn needs_lsn = 0);
+
   // core.cpp
   void tick();
   void turn();  // level-triggered work after every event
@@ -348,6 +358,8 @@ class Core {
 
   // ---- peers
   std::map<ReplicaId, Peer> peers_;
+  LinkBudget budget_;
+  std::map<ReplicaId, std::deque<PeerMessage>> deferred_;  // of distrusted links, for the next tick
   std::uint64_t next_status_ = 0;
   std::optional<Seq>
       stuck_at_;  // executed_seq when the last STATUS round found this replica behind

@@ -37,6 +37,10 @@ void run_with(adversary::Maker make, messages::ReplicaId evil, std::uint64_t see
     INFO("seed " << plan.seed);
     for (const std::string& v : report.violations) FAIL_CHECK(v);
     CHECK(report.completed);
+    // Correct replicas relay only what they have verified.
+    for (messages::ReplicaId r = 0; r < 4; ++r)
+      if (r != evil && cluster.host(r).up())
+        CHECK((cluster.host(r).core().distrusted() & ~(1U << evil)) == 0);
     lies += *counter;
   }
   CHECK(lies > 0);
