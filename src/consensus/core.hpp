@@ -129,6 +129,12 @@ class Core {
   std::size_t pending() const { return pending_.size(); }
   std::uint64_t view_changes() const { return view_changes_done_; }
   bool halted() const { return halted_; }
+  struct Holding {
+    const char* what = "";
+    std::size_t count = 0;
+    std::size_t bound = 0;
+  };
+  std::vector<Holding> holdings() const;  // holdings.cpp
 
  private:
   // One sequence number of the window. Votes are of the current view; what is committed stays.
