@@ -14,13 +14,19 @@ class DiskLog final : public LogDevice {
 
   void append(const consensus::Record& record) override;
   bool sync() override;
-  void crash(Random& random) override;
-  std::vector<consensus::Record> recover() override;
+  void crash(Survival survival) override;
+  void stop() override { log_.reset(); }
+  Result<std::vector<consensus::Record>> recover() override;
+  void inject(DiskFault fault) override;
+  std::uint64_t bytes() const override { return log_ ? log_->bytes_on_disk() : 0; }
   void set_state(std::function<std::vector<consensus::Record>()> state) override;
   void flushed(consensus::Seq seq) override;
   std::unique_ptr<consensus::Archive> archive(crypto::Context context) const override;
 
  private:
+  void rot();
+
+  Random random_;
   SimulatedDisk disk_;
   std::unique_ptr<storage::Log> log_;
   consensus::Seq flushed_ = 0;

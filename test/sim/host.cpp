@@ -1,5 +1,8 @@
 #include "sim/host.hpp"
 
+#include "namespace/query.hpp"
+#include "tree/recorder.hpp"
+
 namespace bftmeta::sim {
 
 using consensus::Lsn;
@@ -19,7 +22,11 @@ class Host::RecordingMachine final : public consensus::StateMachine {
   Hash history_hash() const override { return machine_.history_hash(); }
   Result<consensus::Outcome> execute(const messages::ParsedBatch& batch) override {
     auto outcome = machine_.execute(batch);
-    if (outcome) host_.callbacks_.executed(host_.id(), *outcome);
+    if (!outcome) return outcome;
+    if (host_.diverged_) outcome->body.state_root[0] ^= static_cast<std::uint8_t>(host_.id() + 1);
+    host_.callbacks_.executed(host_.id(), batch, *outcome);
+    host_.busy_until_us_ =
+        std::max(host_.busy_until_us_, host_.scheduler_.now()) + host_.execution_us_;
     return outcome;
   }
   consensus::Admission admit(const messages::ParsedItem& item) const override {
@@ -43,17 +50,25 @@ Host::Host(HostSetup setup, Scheduler& scheduler, Random random, HostCallbacks c
 Host::~Host() = default;
 
 consensus::Now Host::now() const {
-  const std::uint64_t t = scheduler_.now();
-  constexpr std::uint64_t kEpochUs = 1'700'000'000'000'000;
-  return {t, kEpochUs + t + static_cast<std::uint64_t>(setup_.clock_offset_us)};
+  return {scheduler_.now(), setup_.clock.wall_us(scheduler_.now())};
 }
 
 void Host::start() {
+  if (up() || gone_) return;
+  auto records = setup_.log->recover();
+  if (!records) {
+    if (records.error().code != Errc::disk_full && records.error().code != Errc::io) {
+      gone_ = true;
+      return callbacks_.refused(id(), records.error());
+    }
+    scheduler_.after(kRestartUs, [this] { start(); });
+    return;
+  }
   ++incarnation_;
   machine_ = flushed_machine_ ? flushed_machine_->reopen() : setup_.fresh_machine();
   recording_ = std::make_unique<RecordingMachine>(*this, *machine_);
   consensus::Recovered recovered;
-  recovered.records = setup_.log->recover();
+  recovered.records = std::move(*records);
   recovered.flushed_cert = flushed_cert_;
   recovered.flushed = machine_->executed_seq();
   archive_ = setup_.log->archive({setup_.options.cluster_id, setup_.options.config.epoch});
@@ -61,8 +76,6 @@ void Host::start() {
                                             *recording_, *archive_);
   setup_.log->set_state([this] { return core_->control_state(); });
   appended_ = durable_ = consensus::kRecoveredLsn;
-  syncing_ = false;
-  timer_at_ = 0;
   answered_ = machine_->executed_seq();
   last_flush_us_ = scheduler_.now();
   consensus::Actions actions;
@@ -70,13 +83,39 @@ void Host::start() {
   perform(actions);
 }
 
-void Host::crash() {
-  if (!up()) return;
+void Host::down() {
   ++incarnation_;
   core_.reset();
   machine_.reset();
   waiting_.clear();
-  setup_.log->crash(random_);
+  inbox_.clear();
+  asked_.clear();
+  readable_.reset();
+  syncing_ = flushing_ = false;
+  timer_at_ = busy_until_us_ = 0;
+}
+
+void Host::crash(Survival survival) {
+  if (!up()) return;
+  down();
+  setup_.log->crash(survival);
+}
+
+void Host::kill() {
+  if (!up()) return;
+  down();
+  setup_.log->stop();
+}
+
+// After a failed sync nothing may be assumed about the disk but what is read back from it.
+void Host::abort() {
+  kill();
+  scheduler_.after(kRestartUs, [this] { start(); });
+}
+
+void Host::slow_disk(std::uint64_t extra_us, std::uint64_t until_us) {
+  slow_disk_us_ = extra_us;
+  slow_disk_until_us_ = until_us;
 }
 
 void Host::deliver(ReplicaId from, messages::PeerMessage message) {
@@ -85,19 +124,53 @@ void Host::deliver(ReplicaId from, messages::PeerMessage message) {
   step(consensus::event::Peer{from, std::move(message)});
 }
 
-void Host::submit(messages::Item item) {
-  if (up()) step(consensus::event::Client{std::move(item), 0});
+void Host::deliver_client(std::uint32_t client, messages::ClientMessage message) {
+  if (!up()) return;
+  if (auto* submit = std::get_if<messages::Submit>(&message)) {
+    if (asked_.size() < kMaxAsked) asked_[submit->item.digest()] = client;
+    step(consensus::event::Client{std::move(submit->item), client + 1});
+  } else if (const auto* query = std::get_if<messages::Read>(&message)) {
+    answer(client, read(client, *query));
+  }
 }
 
 void Host::step(consensus::Event event) {
+  if (scheduler_.now() < busy_until_us_ || !inbox_.empty()) {
+    if (inbox_.empty())
+      scheduler_.at(busy_until_us_, [this, i = incarnation_] {
+        if (i == incarnation_) drain();
+      });
+    if (inbox_.size() < kMaxInbox) inbox_.push_back(std::move(event));
+    return;
+  }
   consensus::Actions actions;
   core_->step(std::move(event), now(), actions);
   perform(actions);
 }
 
+// What came while the replica was busy, as far as it gets.
+void Host::drain() {
+  const std::uint64_t incarnation = incarnation_;
+  std::deque<consensus::Event> events;
+  events.swap(inbox_);
+  while (!events.empty()) {
+    consensus::Event event = std::move(events.front());
+    events.pop_front();
+    step(std::move(event));
+    if (incarnation != incarnation_) return;
+    if (scheduler_.now() >= busy_until_us_) continue;
+    for (consensus::Event& rest : events) step(std::move(rest));  // waits again, in order
+    return;
+  }
+}
+
 void Host::perform(consensus::Actions& actions) {
+  const std::uint64_t incarnation = incarnation_;
   for (consensus::Action& action : actions) {
+    if (incarnation != incarnation_) return;  // an action ended the process
     if (auto* append = std::get_if<consensus::action::Append>(&action)) {
+      if (append->record.kind == RecordKind::vote)
+        callbacks_.voted(id(), append->record, now().wall_us);
       setup_.log->append(append->record);
       ++appended_;
     } else if (auto* send = std::get_if<consensus::action::Send>(&action)) {
@@ -107,20 +180,30 @@ void Host::perform(consensus::Actions& actions) {
         waiting_.push_back(std::move(*send));
     } else if (auto* cert = std::get_if<consensus::action::Certified>(&action)) {
       certified(cert->cert);
+    } else if (auto* refuse = std::get_if<consensus::action::Refuse>(&action)) {
+      asked_.erase(refuse->digest);
+      answer(static_cast<std::uint32_t>(refuse->link - 1),
+             messages::Refusal{refuse->digest, refuse->reason, 0});
+    } else if (auto* done = std::get_if<consensus::action::AlreadyDone>(&action)) {
+      answer_again(static_cast<std::uint32_t>(done->link - 1), *done->item);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       callbacks_.halted(id(), halt->error);
     }
   }
+  if (incarnation != incarnation_) return;
   begin_sync();
   arm_timer();
 }
 
 void Host::release(const consensus::action::Send& send) {
-  for (ReplicaId to = 0; to < setup_.options.config.n(); ++to) {
-    if (to == id() || (send.to && *send.to != to)) continue;
+  std::vector<ReplicaId> to;
+  for (ReplicaId r = 0; r < setup_.options.config.n(); ++r)
+    if (r != id() && (!send.to || *send.to == r)) to.push_back(r);
+  if (!setup_.interceptor) return callbacks_.send(id(), to, send.message);
+  for (const ReplicaId r : to) {
     std::vector<messages::PeerMessage> out{send.message};
-    if (setup_.interceptor) setup_.interceptor->outgoing(to, out);
-    for (messages::PeerMessage& m : out) callbacks_.send(id(), to, std::move(m));
+    setup_.interceptor->outgoing(r, out);
+    for (const messages::PeerMessage& m : out) callbacks_.send(id(), {r}, m);
   }
 }
 
@@ -129,17 +212,16 @@ void Host::begin_sync() {
   // Only messages are worth a sync; what nobody waits for stays in memory and is lost with it.
   if (syncing_ || waiting_.empty()) return;
   syncing_ = true;
-  const std::uint64_t incarnation = incarnation_;
-  const std::size_t covered = appended_;
-  scheduler_.after(random_.between(100, 700),
-                   [this, incarnation, covered] { end_sync(incarnation, covered); });
+  std::uint64_t takes = random_.between(100, 700);
+  if (scheduler_.now() < slow_disk_until_us_) takes += slow_disk_us_;
+  scheduler_.after(takes, [this, i = incarnation_, covered = appended_] { end_sync(i, covered); });
 }
 
 void Host::end_sync(std::uint64_t incarnation, std::size_t covered) {
   if (incarnation != incarnation_ || !up()) return;
   // Records that came during the sync are not covered, but the device may keep them: syncing more
   // than was promised is allowed.
-  if (!setup_.log->sync()) return crash();
+  if (!setup_.log->sync()) return abort();
   syncing_ = false;
   durable_ = covered;
   std::vector<consensus::action::Send> waiting;
@@ -155,7 +237,7 @@ void Host::end_sync(std::uint64_t incarnation, std::size_t covered) {
 
 void Host::arm_timer() {
   if (!up()) return;
-  const std::uint64_t due = std::max(core_->deadline(), scheduler_.now() + 1);
+  const std::uint64_t due = std::max({core_->deadline(), scheduler_.now() + 1, busy_until_us_});
   if (timer_at_ > scheduler_.now() && timer_at_ <= due) return;
   timer_at_ = due;
   const std::uint64_t incarnation = incarnation_;
@@ -164,25 +246,87 @@ void Host::arm_timer() {
     timer_at_ = 0;
     if (setup_.interceptor && !setup_.interceptor->tick()) return arm_timer();
     step(consensus::event::Tick{});
+    if (incarnation == incarnation_) arm_timer();  // also when the tick has to wait
   });
 }
 
 void Host::certified(const messages::RootCert& cert) {
   const Seq seq = cert.body.seq;
-  for (; answered_ < std::min(seq, machine_->executed_seq()); ++answered_)
-    for (const Outcome& o : machine_->outcomes(answered_ + 1))
-      callbacks_.certified(id(), o, answered_ + 1);
-  if (machine_->executed_seq() == seq && scheduler_.now() - last_flush_us_ >= kFlushEveryUs) {
-    last_flush_us_ = scheduler_.now();
-    if (!setup_.log->sync()) return crash();
-    flushed_machine_ = machine_->flush();
-    flushed_cert_ = cert;
-    setup_.log->flushed(seq);
-    const std::uint64_t incarnation = incarnation_;
-    scheduler_.after(1, [this, incarnation, seq] {
-      if (incarnation == incarnation_ && up()) step(consensus::event::Flushed{seq});
-    });
+  if (machine_->version(seq) != nullptr) readable_ = cert;
+  for (; answered_ < std::min(seq, machine_->executed_seq()); ++answered_) {
+    const auto outcomes = machine_->outcomes(answered_ + 1);
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      const auto asked = asked_.find(outcomes[i].request_digest);
+      if (asked == asked_.end()) continue;
+      const std::uint32_t client = asked->second;
+      if (auto reply = machine_->reply(answered_ + 1, i, cert)) answer(client, std::move(*reply));
+      if (outcomes[i].final) asked_.erase(asked);
+    }
   }
+  const bool due = scheduler_.now() - last_flush_us_ >= kFlushEveryUs;
+  if (machine_->executed_seq() == seq && due && flushes_ && !flushing_) begin_flush(cert);
+}
+
+// The log comes first: what the page store holds must not be unknown to it after a power cut.
+void Host::begin_flush(const messages::RootCert& cert) {
+  last_flush_us_ = scheduler_.now();
+  if (!setup_.log->sync()) return abort();
+  flushing_ = true;
+  machine_->begin_flush();
+  scheduler_.after(random_.between(500, 20'000),
+                   [this, i = incarnation_, cert] { end_flush(i, cert); });
+}
+
+void Host::end_flush(std::uint64_t incarnation, const messages::RootCert& cert) {
+  if (incarnation != incarnation_ || !up()) return;
+  flushing_ = false;
+  flushed_machine_ = machine_->finish_flush();
+  flushed_cert_ = cert;
+  setup_.log->flushed(cert.body.seq);
+  step(consensus::event::Flushed{cert.body.seq});
+}
+
+// ---- clients
+
+void Host::answer(std::uint32_t client, messages::ReplicaMessage message) {
+  if (setup_.interceptor && !setup_.interceptor->answer(message)) return;
+  callbacks_.answer(id(), client, std::move(message));
+}
+
+// From memory as long as the batch is there; later the client asks the state (protocol §4.2).
+void Host::answer_again(std::uint32_t client, const messages::ParsedItem& item) {
+  const auto& cert = core_->certificate();
+  for (Seq seq = std::min(core_->certified_seq(), machine_->executed_seq()); cert && seq > 0;
+       --seq) {
+    const auto outcomes = machine_->outcomes(seq);
+    if (outcomes.empty() && seq + Machine::kKeptBatches < machine_->executed_seq()) break;
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      if (outcomes[i].request_digest != item.digest || !outcomes[i].first_time) continue;
+      if (auto reply = machine_->reply(seq, i, *cert)) return answer(client, std::move(*reply));
+    }
+  }
+  answer(client, messages::Refusal{item.digest, messages::RefusalReason::already_done, 0});
+}
+
+messages::ReadReply Host::read(std::uint32_t client, const messages::Read& read) const {
+  messages::ReadReply reply;
+  reply.request_id = read.request_id;
+  reply.status = messages::ReadStatus::too_old;
+  const tree::Version* version = readable_ ? machine_->version(readable_->body.seq) : nullptr;
+  if (version == nullptr) return reply;
+  reply.seq = readable_->body.seq;
+  if (reply.seq != read.known_cert) reply.cert = readable_;
+  if (reply.seq < read.min_seq) return reply;
+  const tree::Recorder recorder(*version);
+  for (const schema::Query& query : read.queries)
+    ns::evaluate(recorder, query, setup_.clients.at(client));
+  if (auto proof = tree::prove(recorder)) {
+    reply.status = messages::ReadStatus::ok;
+    reply.proof = std::move(*proof);
+  } else {
+    reply.status = messages::ReadStatus::refused;
+  }
+  return reply;
 }
 
 }  // namespace bftmeta::sim

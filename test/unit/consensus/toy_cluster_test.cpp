@@ -33,7 +33,7 @@ TEST_CASE("fault-free: everything is done, nobody changes the view") {
     plan.n = n;
     const sim::Report report = run(plan);
     CHECK(report.view_changes == 0);
-    CHECK(report.acknowledged == 3 * 41);
+    CHECK(report.acknowledged == 3 * 40);
   }
 }
 
