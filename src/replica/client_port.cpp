@@ -23,6 +23,7 @@ void Replica::receive_client(const net::Route& from, ByteView bytes) {
 }
 
 void Replica::on(const net::Route& from, messages::Submit m) {
+  if (setup_.interceptor && !setup_.interceptor->submitted(m.item)) return;
   if (m.item.kind == messages::ItemKind::session_open) answers_->expect_open(m.item.digest(), from);
   keep(step(consensus::event::Client{std::move(m.item), links_.number(from)}));
 }

@@ -38,12 +38,17 @@ Status Replica::run() {
 
 Status Replica::turn() {
   const std::uint64_t mono = now().mono_us;
-  const std::uint64_t due = core_->deadline();
+  std::uint64_t due = core_->deadline();
+  if (setup_.interceptor) due = std::min(due, setup_.interceptor->deadline());
   poller_.wait(std::chrono::microseconds(due > mono ? due - mono : 0));
   receive();
   if (failure_) return tl::make_unexpected(std::move(*failure_));
-  if (now().mono_us >= core_->deadline() && (!setup_.interceptor || setup_.interceptor->tick()))
+  if (const consensus::Now at = now();
+      at.mono_us >= core_->deadline() && (!setup_.interceptor || setup_.interceptor->tick(at)))
     BFTMETA_TRY(step(consensus::event::Tick{}));
+  if (setup_.interceptor)
+    for (const auto& [to, message] : setup_.interceptor->unasked(now()))
+      mesh_->send(to, messages::encode_frame(context(), message));
   BFTMETA_TRY(background());
   BFTMETA_TRY(drop_dead_links());
   mesh_->flush();  // what needs no disk leaves before the disk is waited for
@@ -68,7 +73,7 @@ void Replica::receive_peer(ReplicaId from, ByteView bytes) {
     log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + message.error().message);
     return;
   }
-  if (setup_.interceptor && !setup_.interceptor->incoming(from, *message)) return;
+  if (setup_.interceptor && !setup_.interceptor->incoming(from, *message, now())) return;
   keep(step(consensus::event::Peer{from, std::move(*message)}));
 }
 
@@ -123,7 +128,7 @@ void Replica::release(const consensus::action::Send& send) {
   for (ReplicaId to = 0; to < setup_.genesis.config.n(); ++to) {
     if (to == setup_.settings.id || (send.to && *send.to != to)) continue;
     std::vector<messages::PeerMessage> out{send.message};
-    setup_.interceptor->outgoing(to, out);
+    setup_.interceptor->outgoing(to, out, now());
     for (const messages::PeerMessage& m : out)
       mesh_->send(to, messages::encode_frame(context(), m));
   }

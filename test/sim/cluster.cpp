@@ -39,7 +39,7 @@ void Cluster::make_genesis() {
                                         static_cast<std::uint16_t>(1000 + 4 * r)});
   }
   genesis_.config.admins.push_back({"admin", key_of("admin", 0)});
-  for (std::uint64_t c = 0; c < plan_.clients; ++c) {
+  for (std::uint64_t c = 0; c < plan_.clients + plan_.other_clients; ++c) {
     config::ClientRules rules;
     rules.gateway = true;
     rules.root_squash = false;
@@ -97,7 +97,7 @@ void Cluster::make_clients() {
 void Cluster::transmit(ReplicaId from, ReplicaId to, messages::PeerMessage message) {
   const crypto::Context context{cluster_id_, 0};
   const Bytes frame = messages::encode_frame(context, message);
-  if (frame.size() > limits::kMaxFrame)
+  if (frame.size() > limits::kMaxFrame && hosts_[from]->correct())
     violation(std::string(messages::message_name(message)) + " exceeds the frame limit");
   const NetworkFaults& f = plan_.network;
   const auto once = [&] {
@@ -149,6 +149,7 @@ void Cluster::on_executed(ReplicaId replica, const consensus::Outcome& outcome) 
 
 void Cluster::on_certified(ReplicaId replica, const Outcome& outcome, Seq seq) {
   if (!outcome.final || !hosts_[replica]->correct()) return;
+  if (observe_) observe_(outcome);
   last_acknowledged_ = std::max(last_acknowledged_, seq);
   const auto [it, first] =
       acknowledged_.try_emplace(outcome.request_digest, std::pair{seq, outcome.results_digest});
@@ -173,16 +174,29 @@ void Cluster::on_certified(ReplicaId replica, const Outcome& outcome, Seq seq) {
 
 // ---- clients
 
-void Cluster::client_submit(Client&, const Item& item, bool to_all) {
-  // A client does not know the primary for sure: it asks whom most replicas think it is.
+// A client does not know the primary for sure: it asks whom most replicas think it is.
+ReplicaId Cluster::likely_primary() const {
   ReplicaId primary = 0;
   for (const auto& host : hosts_)
     if (host->up() && host->core().active()) primary = host->core().primary(host->core().view());
-  for (ReplicaId r = 0; r < plan_.n; ++r) {
-    if (!to_all && r != primary) continue;
-    if (faults_on_ && random_.chance(plan_.network.loss)) continue;
-    scheduler_.after(random_.between(50, 500), [this, r, item] { hosts_[r]->submit(item); });
-  }
+  return primary;
+}
+
+consensus::Now Cluster::now() const { return {scheduler_.now(), kWallStartUs + scheduler_.now()}; }
+
+std::shared_ptr<const IdealSigner> Cluster::other_client(std::uint32_t index) const {
+  return std::make_shared<IdealSigner>(key_of("client", plan_.clients + index));
+}
+
+void Cluster::submit(ReplicaId to, const Item& item) {
+  if (faults_on_ && random_.chance(plan_.network.loss)) return;
+  scheduler_.after(random_.between(50, 500), [this, to, item] { hosts_[to]->submit(item); });
+}
+
+void Cluster::client_submit(Client&, const Item& item, bool to_all) {
+  const ReplicaId primary = likely_primary();
+  for (ReplicaId r = 0; r < plan_.n; ++r)
+    if (to_all || r == primary) submit(r, item);
 }
 
 void Cluster::client_send(Client& client) {
@@ -227,12 +241,25 @@ void Cluster::power_cut() {
   ++report_.crashes;
   for (ReplicaId r = 0; r < plan_.n; ++r) {
     const bool hit = plan_.crash_all ? random_.chance(600) : r == random_.below(plan_.n);
-    if (!hit || !hosts_[r]->up()) continue;
-    hosts_[r]->crash();
-    scheduler_.after(random_.between(1'000, 800'000), [this, r] {
-      if (!hosts_[r]->up()) hosts_[r]->start();
-    });
+    if (hit && hosts_[r]->up()) cut_power(*hosts_[r]);
   }
+}
+
+void Cluster::cut_power(Host& host) {
+  host.crash();
+  scheduler_.after(random_.between(1'000, 800'000), [&host] {
+    if (!host.up()) host.start();
+  });
+}
+
+bool Cluster::cut_power_of_correct() {
+  constexpr std::uint32_t kMostCuts = 8;  // so that a run gets somewhere in between
+  if (!faults_on_ || cuts_ == kMostCuts) return false;
+  ++cuts_;
+  ++report_.crashes;
+  for (const auto& host : hosts_)
+    if (host->correct() && host->up()) cut_power(*host);
+  return true;
 }
 
 void Cluster::schedule_faults() {

@@ -25,6 +25,7 @@ struct Plan {
   std::uint64_t seed = 1;
   std::uint32_t n = 4;
   std::uint32_t clients = 3;
+  std::uint32_t other_clients = 0;  // registered, but driven from outside
   std::uint32_t bundles_per_client = 40;
   std::uint64_t think_max_us = 200'000;  // of a client between an answer and its next bundle
   NetworkFaults network;
@@ -65,11 +66,20 @@ class Cluster {
 
   // For scenario tests that drive a schedule by hand.
   Scheduler& scheduler() { return scheduler_; }
+  consensus::Now now() const;  // of a clock that is right
   Host& host(messages::ReplicaId id) { return *hosts_[id]; }
   void start_all();
   void run_for(std::uint64_t us);
   void cut(messages::ReplicaId a, messages::ReplicaId b, bool both = true);  // the link drops all
   void heal();
+  // For adversaries: the power of all correct replicas goes off at once, some times and only while
+  // faults happen; the key of client `index` of other_clients; an item of it; whom clients take for
+  // the primary; who is told of every certified outcome.
+  bool cut_power_of_correct();
+  std::shared_ptr<const IdealSigner> other_client(std::uint32_t index) const;
+  void submit(messages::ReplicaId to, const messages::Item& item);
+  messages::ReplicaId likely_primary() const;
+  void on_outcome(std::function<void(const Outcome&)> observe) { observe_ = std::move(observe); }
   const config::Genesis& genesis() const { return genesis_; }
   const Report& report() const { return report_; }
   bool clients_done() const;
@@ -97,6 +107,7 @@ class Cluster {
   void client_timer(Client& client);
   void schedule_faults();
   void power_cut();
+  void cut_power(Host& host);
   bool caught_up() const;
   void final_checks();
   void violation(std::string what);
@@ -113,6 +124,8 @@ class Cluster {
   std::vector<Client> clients_;
   std::set<std::pair<messages::ReplicaId, messages::ReplicaId>> cut_;
   bool faults_on_ = false;
+  std::uint32_t cuts_ = 0;  // by adversaries
+  std::function<void(const Outcome&)> observe_;
 
   Report report_;
   std::map<messages::Seq, messages::CertBody> agreed_;  // first execution of a correct replica

@@ -44,8 +44,7 @@ Host::~Host() = default;
 
 consensus::Now Host::now() const {
   const std::uint64_t t = scheduler_.now();
-  constexpr std::uint64_t kEpochUs = 1'700'000'000'000'000;
-  return {t, kEpochUs + t + static_cast<std::uint64_t>(setup_.clock_offset_us)};
+  return {t, kWallStartUs + t + static_cast<std::uint64_t>(setup_.clock_offset_us)};
 }
 
 void Host::start() {
@@ -65,7 +64,7 @@ void Host::start() {
   setup_.log->set_state([this] { return core_->control_state(); });
   appended_ = durable_ = consensus::kRecoveredLsn;
   syncing_ = false;
-  timer_at_ = 0;
+  timer_at_ = ask_at_ = 0;
   answered_ = machine_->executed_seq();
   last_flush_us_ = scheduler_.now();
   consensus::Actions actions;
@@ -84,12 +83,15 @@ void Host::crash() {
 
 void Host::deliver(ReplicaId from, messages::PeerMessage message) {
   if (!up()) return;
-  if (setup_.interceptor && !setup_.interceptor->incoming(from, message)) return;
+  if (setup_.interceptor && !setup_.interceptor->incoming(from, message, now()))
+    return ask_interceptor();
   step(consensus::event::Peer{from, std::move(message)});
 }
 
 void Host::submit(messages::Item item) {
-  if (up()) step(consensus::event::Client{std::move(item), 0});
+  if (!up()) return;
+  if (setup_.interceptor && !setup_.interceptor->submitted(item)) return ask_interceptor();
+  step(consensus::event::Client{std::move(item), 0});
 }
 
 void Host::step(consensus::Event event) {
@@ -118,13 +120,29 @@ void Host::perform(consensus::Actions& actions) {
   }
   begin_sync();
   arm_timer();
+  ask_interceptor();
+}
+
+// What a strategy says unasked, after each event and whenever it wants to.
+void Host::ask_interceptor() {
+  if (!up() || !setup_.interceptor) return;
+  for (auto& [to, message] : setup_.interceptor->unasked(now()))
+    callbacks_.send(id(), to, std::move(message));
+  const std::uint64_t due = setup_.interceptor->deadline();
+  if (due == consensus::Interceptor::kNever || (ask_at_ > scheduler_.now() && ask_at_ <= due))
+    return;
+  const std::uint64_t at = ask_at_ = std::max(due, scheduler_.now() + 1);
+  const std::uint64_t incarnation = incarnation_;
+  scheduler_.at(at, [this, incarnation, at] {
+    if (incarnation == incarnation_ && ask_at_ == at) ask_interceptor();
+  });
 }
 
 void Host::release(const consensus::action::Send& send) {
   for (ReplicaId to = 0; to < setup_.options.config.n(); ++to) {
     if (to == id() || (send.to && *send.to != to)) continue;
     std::vector<messages::PeerMessage> out{send.message};
-    if (setup_.interceptor) setup_.interceptor->outgoing(to, out);
+    if (setup_.interceptor) setup_.interceptor->outgoing(to, out, now());
     for (messages::PeerMessage& m : out) callbacks_.send(id(), to, std::move(m));
   }
 }
@@ -167,7 +185,7 @@ void Host::arm_timer() {
   scheduler_.at(due, [this, incarnation, due] {
     if (incarnation != incarnation_ || !up() || timer_at_ != due) return;
     timer_at_ = 0;
-    if (setup_.interceptor && !setup_.interceptor->tick()) return arm_timer();
+    if (setup_.interceptor && !setup_.interceptor->tick(now())) return arm_timer();
     step(consensus::event::Tick{});
   });
 }

@@ -15,6 +15,9 @@
 
 namespace bftmeta::sim {
 
+// What a right clock shows when virtual time begins.
+constexpr std::uint64_t kWallStartUs = 1'700'000'000'000'000;
+
 struct HostSetup {
   consensus::Options options;
   const crypto::Signer* signer = nullptr;
@@ -46,6 +49,7 @@ class Host {
   bool halted() const { return core_ && core_->halted(); }
   const consensus::Core& core() const { return *core_; }
   const Machine& machine() const { return *machine_; }
+  std::uint64_t next_timer() const { return timer_at_; }  // an adversary may know it
   messages::ReplicaId id() const { return setup_.options.self; }
 
   void deliver(messages::ReplicaId from, messages::PeerMessage message);
@@ -60,6 +64,7 @@ class Host {
   void end_sync(std::uint64_t incarnation, std::size_t covered);
   void release(const consensus::action::Send& send);
   void arm_timer();
+  void ask_interceptor();
   void certified(const messages::RootCert& cert);
   consensus::Now now() const;
 
@@ -80,6 +85,7 @@ class Host {
   consensus::Lsn durable_ = consensus::kRecoveredLsn;
   bool syncing_ = false;
   std::uint64_t timer_at_ = 0;
+  std::uint64_t ask_at_ = 0;
   messages::Seq answered_ = 0;
   std::uint64_t last_flush_us_ = 0;
 };

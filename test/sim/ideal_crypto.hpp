@@ -8,11 +8,17 @@
 
 namespace bftmeta::sim {
 
-inline Signature ideal_signature(const PublicKey& key, ByteView preimage) {
-  const Hash h =
-      crypto::Hasher(tags::Domain::key_fingerprint).update(key).update(preimage).finish();
+// The owner of a key can sign the same bytes in many ways; `variant` tells them apart.
+inline Signature ideal_signature(const PublicKey& key, ByteView preimage,
+                                 std::uint8_t variant = 0) {
+  const Hash h = crypto::Hasher(tags::Domain::key_fingerprint)
+                     .update(key)
+                     .update_u8(variant)
+                     .update(preimage)
+                     .finish();
   Signature s{};
   std::copy(h.begin(), h.end(), s.begin());
+  s.back() = variant;
   return s;
 }
 
@@ -30,7 +36,7 @@ class IdealSigner final : public crypto::Signer {
 class IdealVerifier final : public crypto::Verifier {
  public:
   bool verify(const PublicKey& key, ByteView preimage, const Signature& signature) const override {
-    return signature == ideal_signature(key, preimage);
+    return signature == ideal_signature(key, preimage, signature.back());
   }
   using Verifier::verify;
 };

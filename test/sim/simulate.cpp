@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <map>
 
+#include "adversary/clients.hpp"
+#include "adversary/strategies.hpp"
 #include "config/command_line.hpp"
 #include "sim/swarm.hpp"
 
@@ -32,10 +34,16 @@ int main(int argc, char** argv) {
   std::uint64_t start = 1;
   std::uint64_t minutes = 0;
   sim::SwarmOptions options;
+  std::vector<std::string> names = {"none"};
+  for (const adversary::Named& s : adversary::all_strategies()) names.emplace_back(s.name);
+  for (const adversary::NamedClient& c : adversary::all_hostile_clients())
+    names.emplace_back(c.name);
   line.option("--seeds", seeds, "how many");
   line.option("--start", start, "the first one");
   line.option("--minutes", minutes, "stop after this long; 0: no limit");
-  line.option("--strategy", options.strategy, "only this one, or 'none'");
+  line.option("--strategy", options.strategy,
+              "only this one, of replicas or of a client, or 'none'")
+      .one_of(names);
   line.option("--replicas", options.n, "4 or 7; 0: by the seed");
   const Result<config::Parsed> parsed = line.parse(argc, argv);
   if (!parsed) {
@@ -50,7 +58,10 @@ int main(int argc, char** argv) {
     if (minutes != 0 && std::chrono::steady_clock::now() - begin > std::chrono::minutes(minutes))
       break;
     const sim::SwarmRun run = sim::run_swarm(seed, options);
-    Row& row = rows[run.strategy];
+    const std::string who = run.client.empty()       ? run.strategy
+                            : run.strategy == "none" ? run.client
+                                                     : run.strategy + "+" + run.client;
+    Row& row = rows[run.strategy == "none" && !run.client.empty() ? run.client : run.strategy];
     ++row.runs;
     row.batches += run.report.batches;
     row.view_changes += run.report.view_changes;
@@ -60,8 +71,7 @@ int main(int argc, char** argv) {
     row.violations += run.report.violations.size();
     if (run.report.violations.empty()) continue;
     failed = true;
-    std::printf("seed %lu (%s): %s\n", seed, run.strategy.c_str(),
-                run.report.violations[0].c_str());
+    std::printf("seed %lu (%s): %s\n", seed, who.c_str(), run.report.violations[0].c_str());
   }
   print_table(rows);
   return failed ? 1 : 0;

@@ -1,7 +1,7 @@
 #include "sim/swarm.hpp"
 
-#include "adversary/strategies.hpp"
 #include "base/assert.hpp"
+#include "sim/adversary.hpp"
 #include "sim/disk_log.hpp"
 #include "sim/engine_machine.hpp"
 
@@ -92,32 +92,46 @@ Plan plan_for(std::uint64_t seed, const SwarmOptions& options, Random& random) {
 
 }  // namespace
 
+namespace {
+
+// At most f of the replicas, often the first primary among them.
+std::vector<messages::ReplicaId> pick_members(std::uint32_t n, Random& random) {
+  const std::uint64_t count = random.between(1, (n - 1) / 3);
+  std::set<messages::ReplicaId> members;
+  if (random.below(2) == 0) members.insert(0);
+  while (members.size() < count) members.insert(static_cast<messages::ReplicaId>(random.below(n)));
+  return {members.begin(), members.end()};
+}
+
+}  // namespace
+
 SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options) {
   Random random(seed ^ 0x5eed'5eed'5eed'5eed);
   Plan plan = plan_for(seed, options, random);
-  SwarmRun run;
-  run.strategy = options.strategy;
-  const auto& all = adversary::all_strategies();
-  if (run.strategy.empty())
-    run.strategy = random.chance(600) ? all[random.below(all.size())].name : "none";
-  std::shared_ptr<const std::atomic<std::uint64_t>> lies;
-  if (run.strategy != "none") {
-    const adversary::Maker make = adversary::find_strategy(run.strategy);
-    BFTMETA_ASSERT(make != nullptr);
-    const auto evil =
-        static_cast<messages::ReplicaId>(random.below(2) == 0 ? 0 : random.below(plan.n));
-    plan.byzantine[evil] = [&lies, make, evil](const config::Genesis& genesis,
-                                               const crypto::Signer& signer, Random) {
-      auto strategy = make({evil, genesis.cluster_id(), genesis.config, &signer});
-      lies = strategy->lies();
-      return strategy;
-    };
+  const auto& strategies = adversary::all_strategies();
+  const auto& clients = adversary::all_hostile_clients();
+  const adversary::Named* strategy = nullptr;
+  const adversary::NamedClient* client = nullptr;
+  if (options.strategy.empty()) {
+    if (random.chance(600)) strategy = &strategies[random.below(strategies.size())];
+    if (random.chance(200)) client = &clients[random.below(clients.size())];
+  } else if (options.strategy != "none") {
+    strategy = adversary::find_strategy(options.strategy);
+    client = adversary::find_hostile_client(options.strategy);
+    BFTMETA_ASSERT(strategy != nullptr || client != nullptr);
   }
+  SwarmRun run;
+  run.strategy = strategy != nullptr ? strategy->name : "none";
+  if (client != nullptr) run.client = client->name;
+  Adversary evil(plan, EngineMachine::genesis, strategy, pick_members(plan.n, random), client,
+                 random.next());
   Cluster cluster(
       plan, EngineMachine::genesis, [](Random r) { return std::make_unique<DiskLog>(r); },
       random_bundle);
+  evil.attach(cluster);
   run.report = cluster.run();
-  if (lies) run.lies = *lies;
+  for (const std::string& v : evil.violations()) run.report.violations.push_back(v);
+  run.lies = evil.lies() + evil.client_lies();
   return run;
 }
 

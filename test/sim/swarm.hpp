@@ -8,12 +8,13 @@ namespace bftmeta::sim {
 
 struct SwarmOptions {
   std::uint32_t n = 0;   // 0: 4 or 7 by the seed
-  std::string strategy;  // empty: by the seed, often none
+  std::string strategy;  // of replicas, or a hostile client; empty: by the seed, often "none"
 };
 
 struct SwarmRun {
   Report report;
   std::string strategy;  // "none" for a run without a Byzantine replica
+  std::string client;    // hostile; empty: none
   std::uint64_t lies = 0;
 };
 

@@ -1,0 +1,192 @@
+// Answers to clients, STATUS, fetches, certificates that are kept back: 42 to 45, 61.
+#include "adversary/proof_parts.hpp"
+#include "adversary/strategies/proposing.hpp"
+
+namespace bftmeta::adversary {
+
+using messages::PeerStatus;
+using messages::PrePrepare;
+using messages::ReadReply;
+using messages::RootCert;
+using messages::RootShare;
+using messages::ViewChange;
+
+namespace {
+
+// 42
+class StaleRoot final : public Strategy {
+ public:
+  using Strategy::Strategy;
+
+ private:
+  bool reply(messages::ReplicaMessage& message) override {
+    auto* read = std::get_if<ReadReply>(&message);
+    if (read == nullptr || read->proof.empty()) return true;
+    if (read->cert && !first_) first_ = *read;
+    if (!first_) return true;
+    if (read->seq > first_->seq) lie();
+    // A real certificate and a real proof, but of the past.
+    const std::uint64_t id = read->request_id;
+    *read = *first_;
+    read->request_id = id;
+    return true;
+  }
+
+  std::optional<ReadReply> first_;
+};
+
+// 43
+class ForgedProof final : public Strategy {
+ public:
+  using Strategy::Strategy;
+
+ private:
+  bool reply(messages::ReplicaMessage& message) override {
+    if (auto* read = std::get_if<ReadReply>(&message); read != nullptr && !read->proof.empty()) {
+      const auto kind = static_cast<ProofLie>(random_.below(kProofLies));
+      auto forged = forge_proof(read->proof, kind, random_);
+      if (!forged) forged = forge_proof(read->proof, ProofLie::flip, random_);
+      read->proof = std::move(*forged);
+      lie();
+    } else if (auto* reply = std::get_if<messages::Reply>(&message);
+               reply != nullptr && !reply->results.empty()) {
+      reply->results.back() ^= 1;
+      lie();
+    }
+    return true;
+  }
+};
+
+// 44
+class StatusLies final : public Strategy {
+ public:
+  using Strategy::Strategy;
+
+ private:
+  void send(ReplicaId, Messages& messages) override {
+    for (PeerMessage& m : messages)
+      if (auto* status = std::get_if<PeerStatus>(&m)) {
+        bend(*status);
+        lie();
+      }
+  }
+  void bend(PeerStatus& s) {
+    constexpr std::uint64_t kHuge = std::uint64_t{1} << 40;
+    switch (random_.below(7)) {
+      case 0: s.executed = s.certified = kHuge; break;
+      case 1: s.executed = ~std::uint64_t{0}; break;
+      case 2: s.executed = s.certified = 0; break;
+      case 3:
+        s.view = s.entered = kHuge;
+        s.active = true;
+        break;
+      case 4:
+        s.view = s.entered = 0;
+        s.active = true;
+        break;
+      case 5:  // "I lack nothing"
+        s.view_changes = ~std::uint32_t{0};
+        for (messages::SlotStatus& row : s.slots) {
+          row.proposal = row.prepared = true;
+          row.prepares = row.commits = row.shares = ~std::uint32_t{0};
+        }
+        break;
+      default:  // "I lack everything", and rows in no order
+        s.certified = 0;
+        for (messages::SlotStatus& row : s.slots) row = {row.seq, false, false, 0, 0, 0};
+        std::ranges::reverse(s.slots);
+        if (!s.slots.empty()) s.slots.push_back(s.slots.front());
+        if (s.slots.size() > limits::kWindow) s.slots.resize(limits::kWindow);
+    }
+  }
+};
+
+// 45
+class FetchFlood final : public Strategy {
+ public:
+  explicit FetchFlood(Identity identity) : Strategy(std::move(identity)) { period_us_ = 10'000; }
+
+ private:
+  void act() override {
+    constexpr int kPerPeer = 4;
+    for (const ReplicaId to : victims())
+      for (int i = 0; i < kPerPeer; ++i) say(to, question());
+  }
+  PeerMessage question() {
+    const PrePrepare* newest = witness().newest_proposal();
+    switch (random_.below(6)) {
+      case 0: return messages::FetchHistory{random_.below(2) == 0 ? 0 : witness().certified()};
+      case 1: return messages::FetchNewView{};
+      case 2: return messages::FetchPrepared{random_.below(witness().certified() + 2)};
+      case 3: return messages::FetchViewChange{forge::random_hash(random_)};
+      default:
+        if (newest == nullptr) return messages::FetchHistory{~Seq{0}};
+        return messages::FetchBatch{newest->proposal.seq, newest->proposal.digest};
+    }
+  }
+};
+
+// 61, and T4.6: it alone can make the certificate, and then all others lose power.
+class HoardedCertificate final : public Proposing {
+ public:
+  using Proposing::Proposing;
+
+ private:
+  std::optional<PrePrepare> propose(ReplicaId to, const PrePrepare& honest) override {
+    if (chosen(to, config().f() + 1, honest.proposal.seq / 8)) return honest;
+    return std::nullopt;
+  }
+  void send(ReplicaId to, Messages& messages) override {
+    Proposing::send(to, messages);
+    if (!shown_) drop<RootShare, RootCert>(messages);
+    for (PeerMessage& m : messages)
+      if (auto* vc = std::get_if<ViewChange>(&m); vc && vc->replica == self() && hoard_) show(*vc);
+  }
+  bool receive(ReplicaId, const PeerMessage& message) override {
+    const auto* share = std::get_if<RootShare>(&message);
+    if (share == nullptr) return true;
+    const auto cert = witness().assemble(config(), share->body.seq);
+    if (!cert || (hoard_ && hoard_->body.seq >= cert->body.seq)) return true;
+    hoard_ = cert;
+    // As soon as there is one that nobody else has announced.
+    if (witness().certified() < cert->body.seq && plot().powers.cut_power &&
+        plot().powers.cut_power()) {
+      lie();
+      shown_ = true;
+      for (const ReplicaId to : victims()) say_at(now_us() + kBackUs, to, *hoard_);
+    }
+    return true;
+  }
+  void show(ViewChange& vc) {
+    if (vc.base_seq() >= hoard_->body.seq) return;
+    vc.base = *hoard_;
+    std::erase_if(vc.prepared, [&](const messages::PreparedCert& entry) {
+      return entry.proposal.seq <= hoard_->body.seq;
+    });
+    messages::sign_view_change(*id_.signer, context(), vc);
+    lie();
+  }
+
+  static constexpr std::uint64_t kBackUs = 1'000'000;  // all are up again by then
+  std::optional<RootCert> hoard_;
+  bool shown_ = false;
+};
+
+}  // namespace
+
+std::vector<Named> data_strategies() {
+  return {
+      {42, "stale-root", "answers reads with an old certified root", make_strategy<StaleRoot>},
+      {43, "forged-proof",
+       "proofs with entries truncated, omitted, transplanted, renamed, and changed results",
+       make_strategy<ForgedProof>},
+      {44, "status-lies", "says that it has executed, lacks or entered what it has not",
+       make_strategy<StatusLies>},
+      {45, "fetch-flood", "asks for everything all the time", make_strategy<FetchFlood>},
+      {61, "hoarded-certificate",
+       "keeps a certificate to itself and shows it when all others have lost power",
+       make_strategy<HoardedCertificate>},
+  };
+}
+
+}  // namespace bftmeta::adversary

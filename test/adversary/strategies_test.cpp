@@ -1,0 +1,92 @@
+// Every strategy really misbehaves, and nothing comes of it: agreement holds and all clients are
+// served, with crashes and loss on top, at n = 4 and at n = 7.
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "sim/adversary.hpp"
+#include "sim/engine_machine.hpp"
+#include "sim/toy_machine.hpp"
+
+using namespace bftmeta;
+using messages::ReplicaId;
+
+namespace {
+
+std::unique_ptr<sim::Machine> toy(const config::Genesis& genesis, const crypto::Verifier&) {
+  return std::make_unique<sim::ToyMachine>(genesis.cluster_id(), genesis.config);
+}
+std::unique_ptr<sim::LogDevice> memory_log(sim::Random) {
+  return std::make_unique<sim::MemoryLog>();
+}
+std::vector<schema::Operation> noop(sim::Random&) { return {schema::Operation{}}; }
+
+sim::Plan plan_for(std::uint64_t seed, std::uint32_t n) {
+  sim::Plan plan;
+  plan.seed = seed;
+  plan.n = n;
+  plan.bundles_per_client = 30;
+  plan.fault_us = 3'000'000;
+  plan.network.loss = seed % 3 == 0 ? 50 : 0;
+  plan.crashes = seed % 2 == 0 ? 3 : 0;
+  plan.crash_all = true;
+  return plan;
+}
+
+// Runs the plan; the oracles must hold. How often the replicas and the clients misbehaved.
+struct Lies {
+  std::uint64_t replicas = 0;
+  std::uint64_t clients = 0;
+};
+Lies run(sim::Plan plan, sim::MachineFactory machine, const adversary::Named* strategy,
+         const std::vector<ReplicaId>& members, const adversary::NamedClient* client) {
+  sim::Adversary evil(plan, machine, strategy, members, client, plan.seed);
+  sim::Cluster cluster(plan, machine, memory_log, noop);
+  evil.attach(cluster);
+  const sim::Report report = cluster.run();
+  INFO("seed " << plan.seed << " n " << plan.n);
+  for (const std::string& v : report.violations) FAIL_CHECK(v);
+  for (const std::string& v : evil.violations()) FAIL_CHECK(v);
+  CHECK(report.completed);
+  return {evil.lies(), evil.client_lies()};
+}
+
+// These speak in answers to clients only, of which the simulator has none: see proofs_test.cpp and
+// evil_test.cpp.
+bool only_answers(const adversary::Named& strategy) {
+  return strategy.number == 42 || strategy.number == 43;
+}
+
+}  // namespace
+
+TEST_CASE("every strategy misbehaves, and nothing comes of it") {
+  for (const adversary::Named& strategy : adversary::all_strategies()) {
+    CAPTURE(strategy.name);
+    std::uint64_t lies = 0;
+    for (std::uint64_t seed = 1; seed <= 6; ++seed)
+      lies += run(plan_for(seed, 4), toy, &strategy, {seed <= 4 ? 0U : 2U}, nullptr).replicas;
+    for (std::uint64_t seed = 11; seed <= 13; ++seed)
+      lies += run(plan_for(seed, 7), toy, &strategy, {0U, static_cast<ReplicaId>(1 + seed % 6)},
+                  nullptr)
+                  .replicas;
+    if (!only_answers(strategy)) CHECK(lies > 0);
+  }
+}
+
+TEST_CASE("T1.1 PREPAREs with broken signatures over a valid link") {
+  for (std::uint64_t seed = 3001; seed <= 3020; ++seed) {
+    sim::Plan plan = plan_for(seed, 4);
+    plan.partitions = 2;
+    CHECK(run(plan, toy, adversary::find_strategy("broken-prepares"), {3}, nullptr).replicas > 0);
+  }
+}
+
+TEST_CASE("every hostile client misbehaves, and correct clients are served") {
+  for (const adversary::NamedClient& client : adversary::all_hostile_clients()) {
+    CAPTURE(client.name);
+    for (const std::uint32_t n : {4U, 7U})
+      for (std::uint64_t seed = 21; seed <= 23; ++seed)
+        CHECK(run(plan_for(seed, n), sim::EngineMachine::genesis, nullptr, {}, &client).clients >
+              0);
+  }
+}

@@ -1,0 +1,94 @@
+#include "sim/adversary.hpp"
+
+namespace bftmeta::sim {
+
+using adversary::HostileClient;
+using adversary::Identity;
+using messages::ReplicaId;
+
+namespace {
+
+// A key that nobody has registered, for plots without a client.
+PublicKey stranger() {
+  return crypto::Ed25519Signer(crypto::sha256(view("a stranger"))).public_key();
+}
+
+}  // namespace
+
+Adversary::Adversary(Plan& plan, MachineFactory machine, const adversary::Named* strategy,
+                     const std::vector<ReplicaId>& members, const adversary::NamedClient* client,
+                     std::uint64_t seed)
+    : machine_(std::move(machine)), seed_(seed) {
+  if (strategy != nullptr && strategy->client != nullptr)
+    clients_.push_back(adversary::find_hostile_client(strategy->client));
+  if (client != nullptr) clients_.push_back(client);
+  plan.other_clients = static_cast<std::uint32_t>(clients_.size());
+  plot_->client.signer = std::make_shared<IdealSigner>(stranger());
+  for (const ReplicaId r : strategy == nullptr ? std::vector<ReplicaId>{} : members)
+    plan.byzantine[r] = [this, strategy, r](const config::Genesis& genesis,
+                                            const crypto::Signer& signer, Random random) {
+      plot_->members[r] = &signer;
+      Identity id;
+      id.self = r;
+      id.cluster_id = genesis.cluster_id();
+      id.config = genesis.config;
+      id.signer = &signer;
+      id.seed = random.next();
+      id.verifier = &verifier_;
+      id.fresh_machine = [this, genesis] { return machine_(genesis, verifier_); };
+      id.conspiracy = plot_;
+      id.lies = lies_;
+      return strategy->make(std::move(id));
+    };
+}
+
+void Adversary::attach(Cluster& cluster) {
+  plot_->powers.cut_power = [&cluster] { return cluster.cut_power_of_correct(); };
+  plot_->powers.next_timer = [&cluster](ReplicaId r) { return cluster.host(r).next_timer(); };
+  for (std::uint32_t c = 0; c < clients_.size(); ++c) make_client(cluster, c);
+  if (hostile_.empty()) return;
+  cluster.on_outcome([this](const Outcome& outcome) { learn(outcome); });
+  let_act(cluster);
+}
+
+void Adversary::make_client(Cluster& cluster, std::uint32_t index) {
+  adversary::ClientIdentity id;
+  id.cluster_id = cluster.genesis().cluster_id();
+  id.n = cluster.genesis().config.n();
+  id.signer = cluster.other_client(index);
+  id.sign_otherwise = [key = id.signer->public_key()](ByteView preimage, std::uint8_t variant) {
+    return ideal_signature(key, preimage, variant);
+  };
+  id.seed = seed_ + index;
+  id.conspiracy = plot_;
+  plot_->client.signer = id.signer;
+  hostile_.push_back(clients_[index]->make(std::move(id)));
+}
+
+// As long as honest clients have something to do: they must get it done in spite of this.
+void Adversary::let_act(Cluster& cluster) {
+  if (cluster.clients_done()) return;
+  const consensus::Now now = cluster.now();
+  for (const auto& client : hostile_)
+    for (const HostileClient::Submission& s : client->act(now, cluster.likely_primary()))
+      cluster.submit(s.to, s.item);
+  cluster.scheduler().after(HostileClient::kPeriodUs, [this, &cluster] { let_act(cluster); });
+}
+
+void Adversary::learn(const Outcome& outcome) {
+  if (outcome.bundle_no == 0) {
+    const auto [it, first] = sessions_.try_emplace(outcome.request_digest, outcome.session_id);
+    if (!first && it->second != outcome.session_id)
+      violations_.push_back("one SESSION-OPEN has opened two sessions");
+  }
+  for (const auto& client : hostile_)
+    client->learn({outcome.request_digest, outcome.session_id, outcome.bundle_no});
+}
+
+std::uint64_t Adversary::client_lies() const {
+  std::uint64_t all = 0;
+  for (const auto& client : hostile_) all += client->lies();
+  return all;
+}
+
+}  // namespace bftmeta::sim

@@ -1,0 +1,47 @@
+// Puts a strategy, colluding replicas and hostile clients into a plan, and hands them what only a
+// simulator can give: power cuts, timers of others, further instances. Thread-safety: one thread.
+#pragma once
+
+#include "adversary/clients.hpp"
+#include "adversary/strategies.hpp"
+#include "sim/cluster.hpp"
+
+namespace bftmeta::sim {
+
+class Adversary {
+ public:
+  // `strategy` of the replicas `members` (at most f) and `client`: either may be nullptr. What the
+  // strategy needs by its side is added.
+  Adversary(Plan& plan, MachineFactory machine, const adversary::Named* strategy,
+            const std::vector<messages::ReplicaId>& members, const adversary::NamedClient* client,
+            std::uint64_t seed);
+  Adversary(const Adversary&) = delete;
+  Adversary& operator=(const Adversary&) = delete;
+
+  // Before the cluster runs; this must outlive it.
+  void attach(Cluster& cluster);
+
+  // Really told: by the replicas, by the clients.
+  std::uint64_t lies() const { return *lies_; }
+  std::uint64_t client_lies() const;
+  // One SESSION-OPEN has led to two sessions.
+  const std::vector<std::string>& violations() const { return violations_; }
+
+ private:
+  void make_client(Cluster& cluster, std::uint32_t index);
+  void let_act(Cluster& cluster);
+  void learn(const Outcome& outcome);
+
+  const MachineFactory machine_;
+  std::vector<const adversary::NamedClient*> clients_;
+  std::uint64_t seed_;
+  IdealVerifier verifier_;
+  std::shared_ptr<adversary::Conspiracy> plot_ = std::make_shared<adversary::Conspiracy>();
+  std::shared_ptr<std::atomic<std::uint64_t>> lies_ =
+      std::make_shared<std::atomic<std::uint64_t>>(0);
+  std::vector<std::unique_ptr<adversary::HostileClient>> hostile_;
+  std::map<Hash, Id16> sessions_;  // of SESSION-OPENs, by request
+  std::vector<std::string> violations_;
+};
+
+}  // namespace bftmeta::sim
