@@ -90,3 +90,27 @@ TEST_CASE("every hostile client misbehaves, and correct clients are served") {
               0);
   }
 }
+
+TEST_CASE("names and numbers: unique, in order, all of the design's list") {
+  std::set<std::string> names;
+  std::set<int> numbers;
+  int last = 0;
+  for (const adversary::Named& s : adversary::all_strategies()) {
+    CHECK(names.insert(s.name).second);
+    numbers.insert(s.number);
+    CHECK(s.number >= last);
+    last = s.number;
+    CHECK(adversary::find_strategy(s.name) == &s);
+    if (s.client != nullptr) CHECK(adversary::find_hostile_client(s.client) != nullptr);
+  }
+  for (const adversary::NamedClient& c : adversary::all_hostile_clients()) {
+    CHECK(names.insert(c.name).second);
+    numbers.insert(c.number);
+  }
+  // State transfer, HELLO, EVIDENCE and reconfiguration do not exist yet.
+  for (int number = 1; number <= 65; ++number) {
+    const bool later = std::set{41, 46, 48, 49, 50, 65}.contains(number);
+    CAPTURE(number);
+    CHECK(numbers.contains(number) != later);
+  }
+}
