@@ -23,6 +23,9 @@ using messages::ReplicaId;
 using messages::Seq;
 using messages::View;
 
+// Of what a strategy remembers per message, so that hours in a real process cost no memory.
+constexpr std::size_t kMaxRemembered = 4096;
+
 // What only the simulator can give; empty functions in a real process.
 struct Powers {
   // Cuts the power of all correct replicas at once; they come back. False: not any more.

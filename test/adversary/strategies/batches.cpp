@@ -43,8 +43,7 @@ class Rewriting : public Proposing {
         it->second = forge::proposal(id_, honest.proposal.view, std::move(batch));
     }
     const PrePrepare told = it->second;
-    constexpr std::size_t kMost = 1024;
-    if (rewritten_.size() > kMost) rewritten_.erase(rewritten_.begin());
+    if (rewritten_.size() > kMaxRemembered) rewritten_.erase(rewritten_.begin());
     return told;
   }
 

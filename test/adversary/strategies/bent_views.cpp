@@ -7,8 +7,6 @@ using messages::ViewChange;
 
 namespace {
 
-constexpr std::size_t kMaxTold = 1024;
-
 View view_of(const ViewChange& m) { return m.new_view; }
 View view_of(const NewView& m) { return m.view; }
 
@@ -16,7 +14,7 @@ View view_of(const NewView& m) { return m.view; }
 
 void BentViews::serve(const ViewChange& vc) {
   served_.insert_or_assign(vc.digest(), vc);
-  if (served_.size() > kMaxTold) served_.erase(served_.begin());
+  if (served_.size() > kMaxRemembered) served_.erase(served_.begin());
 }
 
 // False: nothing is sent.
@@ -32,7 +30,7 @@ bool BentViews::replace(ReplicaId to, M& message,
       forge::sign_again(id_, again);
       bent = std::get<M>(std::move(again));
     }
-    if (told.size() >= kMaxTold) told.erase(told.begin());
+    if (told.size() >= kMaxRemembered) told.erase(told.begin());
     it = told.emplace(key, std::move(bent)).first;
   }
   if (it->second && *it->second == message) return true;

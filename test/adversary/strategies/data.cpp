@@ -1,4 +1,4 @@
-// Answers to clients, STATUS, fetches, certificates that are kept back: 42 to 45, 61.
+// Answers to clients, STATUS, fetches, HELLO, certificates that are kept back: 42 to 46, 61.
 #include "adversary/proof_parts.hpp"
 #include "adversary/strategies/proposing.hpp"
 
@@ -20,6 +20,7 @@ class StaleRoot final : public Strategy {
 
  private:
   bool reply(messages::ReplicaMessage& message) override {
+    if (auto* fresh = std::get_if<messages::FreshReply>(&message)) return stale(*fresh);
     auto* read = std::get_if<ReadReply>(&message);
     if (read == nullptr || read->proof.empty()) return true;
     if (read->cert && !first_) first_ = *read;
@@ -31,8 +32,21 @@ class StaleRoot final : public Strategy {
     read->request_id = id;
     return true;
   }
+  // To "what is the newest?": the oldest that it knows.
+  bool stale(messages::FreshReply& fresh) {
+    const RootCert* cert = std::get_if<RootCert>(&fresh.newest);
+    if (!oldest_ && cert != nullptr) oldest_ = *cert;
+    const bool newer = cert != nullptr && oldest_ && cert->body.seq > oldest_->body.seq;
+    if (oldest_)
+      fresh.newest = *oldest_;
+    else
+      fresh.newest = messages::NothingCertified{};
+    if (newer) lie();
+    return true;
+  }
 
   std::optional<ReadReply> first_;
+  std::optional<RootCert> oldest_;
 };
 
 // 43
@@ -126,6 +140,53 @@ class FetchFlood final : public Strategy {
   }
 };
 
+// 46: who starts is told of votes that it never gave, is not told of those that it gave, and is
+// asked in return as if by one start after another.
+class HelloLies final : public Strategy {
+ public:
+  explicit HelloLies(Identity identity) : Strategy(std::move(identity)) { period_us_ = 250'000; }
+
+ private:
+  void act() override {
+    messages::Hello hello;
+    for (std::uint8_t& byte : hello.nonce) byte = static_cast<std::uint8_t>(random_.next());
+    hello.incarnation = random_.next();
+    say_to_all(hello);
+  }
+  void send(ReplicaId to, Messages& messages) override {
+    std::erase_if(messages, [&](PeerMessage& m) {
+      auto* reply = std::get_if<messages::HelloReply>(&m);
+      if (reply == nullptr) return false;
+      lie();
+      reply->incarnation = ~std::uint64_t{0};
+      if (random_.below(8) == 0) return true;
+      bend(to, reply->yours);
+      return false;
+    });
+  }
+  void bend(ReplicaId to, messages::HighestStatements& yours) {
+    const Proposal never{witness().view() + 1, witness().certified() + 1,
+                         forge::random_hash(random_)};
+    switch (random_.below(5)) {
+      case 0: yours = {}; return;
+      case 1:  // in the asker's name, with this replica's signature
+        yours.prepare = messages::sign_prepare(*id_.signer, context(), never, to);
+        break;
+      case 2:  // the asker's signature, of something else
+        if (yours.prepare) yours.prepare->proposal.seq += 1;
+        if (yours.pre_prepare) yours.pre_prepare->proposal.view += config().n();
+        if (yours.view_change) yours.view_change->new_view += 1;
+        if (yours.new_view) yours.new_view->view += config().n();
+        break;
+      case 3:  // this replica's own VIEW-CHANGE, as if it were the asker's
+        yours.view_change = forge::view_change(id_, never.view);
+        break;
+      default: break;
+    }
+    yours.commit = never;  // unsigned: it takes more than f to be believed
+  }
+};
+
 // 61, and T4.6: it alone can make the certificate, and then all others lose power.
 class HoardedCertificate final : public Proposing {
  public:
@@ -176,13 +237,16 @@ class HoardedCertificate final : public Proposing {
 
 std::vector<Named> data_strategies() {
   return {
-      {42, "stale-root", "answers reads with an old certified root", make_strategy<StaleRoot>},
+      {42, "stale-root", "answers reads and FRESH with an old certified root",
+       make_strategy<StaleRoot>},
       {43, "forged-proof",
        "proofs with entries truncated, omitted, transplanted, renamed, and changed results",
        make_strategy<ForgedProof>},
       {44, "status-lies", "says that it has executed, lacks or entered what it has not",
        make_strategy<StatusLies>},
       {45, "fetch-flood", "asks for everything all the time", make_strategy<FetchFlood>},
+      {46, "hello-lies", "shows a starting replica votes that it never gave, and hides real ones",
+       make_strategy<HelloLies>},
       {61, "hoarded-certificate",
        "keeps a certificate to itself and shows it when all others have lost power",
        make_strategy<HoardedCertificate>},

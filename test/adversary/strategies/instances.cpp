@@ -88,8 +88,7 @@ class Twins final : public Strategy {
   void state(View view, Seq seq, std::size_t kind, const Hash& what) {
     const auto [it, first] = said_.try_emplace({view, seq, kind}, what);
     if (!first && it->second != what) lie();
-    constexpr std::size_t kMost = 4096;
-    if (said_.size() > kMost) said_.erase(said_.begin());
+    if (said_.size() > kMaxRemembered) said_.erase(said_.begin());
   }
 
   std::map<ReplicaId, std::uint32_t> connected_;  // bitmap of instances

@@ -104,10 +104,10 @@ class LateNewView final : public Strategy {
       if (nv == nullptr || !id_.is_primary(nv->view)) return false;
       const View view = nv->view;
       const auto [it, first] = release_.try_emplace(view, now_us() + patience() * 19 / 20);
-      if (release_.size() > kMost) release_.erase(release_.begin());
+      if (release_.size() > kMaxRemembered) release_.erase(release_.begin());
       if (now_us() >= it->second) return false;
       if (held_.emplace(view, to).second) say_at(it->second, to, std::move(m));
-      if (held_.size() > kMost) held_.erase(held_.begin());
+      if (held_.size() > kMaxRemembered) held_.erase(held_.begin());
       return true;
     });
   }
@@ -121,7 +121,6 @@ class LateNewView final : public Strategy {
     return std::min(id_.timing.new_view << failed, id_.timing.backoff_cap);
   }
 
-  static constexpr std::size_t kMost = 256;
   std::map<View, std::uint64_t> release_;
   std::set<std::pair<View, ReplicaId>> held_;
 };
@@ -138,7 +137,7 @@ class WithheldPreparedBody final : public Proposing {
     const View view = honest.proposal.view;
     constexpr std::uint64_t kTimeToPrepare = 150'000;
     leave_at_.try_emplace(view, now_us() + kTimeToPrepare);
-    if (leave_at_.size() > 64) leave_at_.erase(leave_at_.begin());
+    if (leave_at_.size() > kMaxRemembered) leave_at_.erase(leave_at_.begin());
     if (chosen(to, 2 * config().f(), view)) return honest;
     return std::nullopt;
   }

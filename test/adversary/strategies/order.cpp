@@ -153,16 +153,15 @@ class Holding : public Strategy {
       const auto key = std::pair{p->proposal.seq, p->proposal.view};
       auto it = release_.find(key);
       if (it == release_.end()) it = release_.emplace(key, now_us() + hold_us()).first;
-      if (release_.size() > kMost) release_.erase(release_.begin());
+      if (release_.size() > kMaxRemembered) release_.erase(release_.begin());
       if (now_us() >= it->second) return false;
       if (held_.emplace(p->proposal.seq, p->proposal.view, to).second)
         say_at(it->second, to, std::move(m));
-      if (held_.size() > kMost) held_.erase(held_.begin());
+      if (held_.size() > kMaxRemembered) held_.erase(held_.begin());
       return true;
     });
   }
 
-  static constexpr std::size_t kMost = 4096;
   std::map<std::pair<Seq, View>, std::uint64_t> release_;
   std::set<std::tuple<Seq, View, ReplicaId>> held_;
 };

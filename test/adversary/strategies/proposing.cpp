@@ -6,10 +6,6 @@ using messages::Commit;
 using messages::Prepare;
 using messages::PrePrepare;
 
-namespace {
-constexpr std::size_t kMaxTold = 4096;
-}
-
 void Proposing::send(ReplicaId to, Messages& messages) {
   std::erase_if(messages, [&](PeerMessage& m) { return !bend(to, m); });
 }
@@ -31,7 +27,7 @@ bool Proposing::bend_proposal(ReplicaId to, PrePrepare& proposal) {
   const auto [it, first] = told_.try_emplace({honest.seq, honest.view, to});
   if (first) it->second = propose(to, proposal);
   const std::optional<PrePrepare> told = it->second;
-  if (told_.size() > kMaxTold) told_.erase(told_.begin());
+  if (told_.size() > kMaxRemembered) told_.erase(told_.begin());
   if (!told) {
     lie();
     return false;
@@ -42,7 +38,7 @@ bool Proposing::bend_proposal(ReplicaId to, PrePrepare& proposal) {
   if (first && told->proposal != honest) {
     auto& shared = plot().told;
     shared[{honest.view, honest.seq}][to] = told->proposal;
-    if (shared.size() > kMaxTold) shared.erase(shared.begin());
+    if (shared.size() > kMaxRemembered) shared.erase(shared.begin());
     say(to, forge::commit(*told));  // its own core will never commit this one
   }
   return true;
