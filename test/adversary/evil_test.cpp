@@ -164,6 +164,10 @@ TEST_CASE("no-shares, wrong-shares, broken-prepares: the other three are enough"
   for (const char* strategy : {"no-shares", "wrong-shares", "broken-prepares"}) {
     CAPTURE(strategy);
     EvilCluster e(3, strategy);
+    // It takes part from the first batch of the load on, and not only catches up: it has been told
+    // that it may vote, and holds a root.
+    REQUIRE(e.cluster.open(0)->execute(test::create_file("first")).has_value());
+    REQUIRE(test::certificate_of(e.cluster.client_options(1), 3, 20s).has_value());
     check_service(e, 100);
     e.check_no_fork();
     CHECK(e.lies() > 0);
