@@ -53,30 +53,6 @@ TEST_CASE("a certificate that comes before the own execution is announced when t
   CHECK(r.announced == std::vector<Seq>{1});
 }
 
-TEST_CASE("a certificate that comes before the own execution is announced when that is done") {
-  Lone r(1);
-  const PrePrepare m = r.proposal(0, 1, kWall);
-  // What the three others made of the batch.
-  sim::ToyMachine others(r.cluster_id, r.config);
-  const auto batch = messages::parse_batch(r.context(), m.batch);
-  REQUIRE(batch.has_value());
-  const auto outcome = others.execute(*batch);
-  REQUIRE(outcome.has_value());
-
-  r.from(0, m);
-  r.from(2, r.prepare(2, m.proposal));
-  r.from(2, messages::Commit{m.proposal});
-  r.from(3, messages::Commit{m.proposal});
-  r.from(0, r.certificate(outcome->body));
-  REQUIRE(r.machine->executed_seq() == 0);
-  // Only a driver that has executed the batch can answer from it, and nothing else may come for
-  // long: the last operation of all clients is certified as this one is.
-  r.announced.clear();
-  r.feed(event::Durable{kRecoveredLsn + 100});
-  CHECK(r.machine->executed_seq() == 1);
-  CHECK(r.announced == std::vector<Seq>{1});
-}
-
 TEST_CASE("a PRE-PREPARE with another batch than was signed is not blamed on the primary") {
   Lone r(1);
   const PrePrepare good = r.proposal(0, 1, kWall);
