@@ -16,6 +16,7 @@
 #include "crypto/passphrase.hpp"
 #include "crypto/signer.hpp"
 #include "messages/client.hpp"
+#include "messages/evidence.hpp"
 #include "namespace/query.hpp"
 
 namespace bftmeta::net {
@@ -115,6 +116,11 @@ class Client {
   // What a replica says of itself, unproven. Errc::unreachable after `timeout`.
   Result<messages::StatusReply> status(messages::ReplicaId replica,
                                        std::chrono::milliseconds timeout);
+
+  // The evidence against members that a replica keeps, by position; messages::judge() decides what
+  // it is worth. Errc::unreachable after `timeout`.
+  Result<messages::EvidenceReply> evidence(messages::ReplicaId replica, std::uint32_t index,
+                                           std::chrono::milliseconds timeout);
 
   // Waits for what is outstanding (at most Options::timeout), closes the sessions, keeps the newest
   // certificate. Nothing may be submitted any more. Idempotent.

@@ -9,6 +9,7 @@ namespace bftmeta::admin {
 Run declare_bench(config::Syntax syntax, const Globals& globals);
 Run declare_client(config::Syntax syntax, const Globals& globals);
 Run declare_dev(config::Syntax syntax, const Globals& globals);
+Run declare_evidence(config::Syntax syntax, const Globals& globals);
 Run declare_genesis(config::Syntax syntax, const Globals& globals);
 Run declare_get_root(config::Syntax syntax, const Globals& globals);
 Run declare_keygen(config::Syntax syntax, const Globals& globals);
@@ -24,6 +25,7 @@ constexpr std::array kCommands = {
             declare_genesis},
     Command{"dev", "A cluster on this machine: up, down, status", declare_dev},
     Command{"status", "Health of the cluster, replica by replica", declare_status},
+    Command{"evidence", "Proofs that a replica signed what no correct one signs", declare_evidence},
     Command{"client", "Registered clients: add, remove, list", declare_client},
     Command{"get-root", "The newest verified root certificate", declare_get_root},
     Command{"stat", "Verified attributes of a path, and a proof of them", declare_stat},

@@ -106,13 +106,6 @@ std::string utc_time(std::uint64_t us) {
   return std::string(text) + fraction;
 }
 
-std::string replica_list(std::uint32_t replicas) {
-  std::string list;
-  for (std::uint32_t r = 0; r < 32; ++r)
-    if ((replicas >> r & 1) != 0) list += (list.empty() ? "" : ",") + std::to_string(r);
-  return list;
-}
-
 void print(OutputFormat format, const Report& report) {
   const std::string text = format == OutputFormat::json ? to_json(report) : to_text(report);
   std::fwrite(text.data(), 1, text.size(), stdout);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "admin/command.hpp"
+#include "messages/certificate.hpp"
 
 namespace bftmeta::admin {
 
@@ -35,7 +36,7 @@ std::string to_json(const Report& report);  // one object, indented, with a fina
 void print(OutputFormat format, const Report& report);  // to stdout
 
 // How values are written in reports.
-std::string utc_time(std::uint64_t us);            // RFC 3339, to the microsecond
-std::string replica_list(std::uint32_t replicas);  // bit i: replica i; as in "0,1,3"
+std::string utc_time(std::uint64_t us);  // RFC 3339, to the microsecond
+using messages::replica_list;
 
 }  // namespace bftmeta::admin

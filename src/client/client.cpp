@@ -186,6 +186,18 @@ Result<messages::StatusReply> Client::status(messages::ReplicaId replica,
   return waiter.wait();
 }
 
+Result<messages::EvidenceReply> Client::evidence(messages::ReplicaId replica, std::uint32_t index,
+                                                 std::chrono::milliseconds timeout) {
+  Waiter<messages::EvidenceReply> waiter;
+  const auto micros = static_cast<Micros>(timeout.count()) * 1000;
+  impl_->post<messages::EvidenceReply>(
+      [replica, index, micros, done = waiter.callback()](Engine& engine, const Now& now) {
+        engine.evidence(replica, index, micros, done, now);
+      },
+      waiter.callback());
+  return waiter.wait();
+}
+
 Status Client::close() {
   return impl_->io().drain(static_cast<Micros>(impl_->io().options().timeout.count()) * 1000);
 }

@@ -11,7 +11,9 @@ Engine::Engine(const Options& options, const crypto::Verifier& verifier, Port& p
                std::uint64_t seed)
     : core_(options, verifier, port, seed),
       reads_(core_),
-      fresh_(core_, [this](Barrier barrier) { sessions_.front()->barrier(std::move(barrier)); }) {
+      fresh_(core_, [this](Barrier barrier) { sessions_.front()->barrier(std::move(barrier)); }),
+      statuses_(core_, "status"),
+      evidence_(core_, "evidence") {
   for (const config::Client& c : options.genesis.clients)
     if (c.sign_key == options.signer->public_key()) rules_ = &c.rules;
   for (std::uint32_t i = 0; i < std::max<std::uint32_t>(1, options.sessions); ++i)
@@ -176,23 +178,12 @@ void Engine::ask_session(const Id16& session, std::uint64_t bundle_no, ReplicaSe
 }
 
 void Engine::status(ReplicaId replica, Micros timeout, StatusDone done, const Now& now) {
-  if (replica >= core_.replicas.n()) {
-    core_.ready.emplace_back([done = std::move(done), replica] {
-      done(fail(Errc::invalid_argument, "status: there is no replica " + std::to_string(replica)));
-    });
-    return;
-  }
-  const std::uint64_t id = next_status_++;
-  statuses_.emplace(id, PendingStatus{replica, now.mono + timeout, std::move(done)});
-  core_.send(replica, messages::StatusQuery{id});
+  statuses_.ask(replica, messages::StatusQuery{}, now.mono + timeout, std::move(done));
 }
 
-void Engine::on_status(ReplicaId from, const messages::StatusReply& reply) {
-  core_.replicas.note_view(from, reply.view);
-  const auto at = statuses_.find(reply.request_id);
-  if (at == statuses_.end() || at->second.replica != from) return;
-  core_.ready.emplace_back([done = std::move(at->second.done), reply] { done(reply); });
-  statuses_.erase(at);
+void Engine::evidence(ReplicaId replica, std::uint32_t index, Micros timeout, EvidenceDone done,
+                      const Now& now) {
+  evidence_.ask(replica, messages::EvidenceQuery{0, index}, now.mono + timeout, std::move(done));
 }
 
 void Engine::on_frame(ReplicaId from, ByteView frame, const Now& now) {
@@ -207,9 +198,12 @@ void Engine::on_frame(ReplicaId from, ByteView frame, const Now& now) {
     std::ignore = std::ranges::any_of(
         sessions_, [&](const auto& s) { return s->on_refusal(from, *refusal, now); });
   } else if (const auto* status = std::get_if<messages::StatusReply>(&*message)) {
-    on_status(from, *status);
+    core_.replicas.note_view(from, status->view);
+    statuses_.on_reply(from, *status);
   } else if (const auto* fresh = std::get_if<messages::FreshReply>(&*message)) {
     fresh_.on_reply(from, *fresh, frame, now);
+  } else if (const auto* found = std::get_if<messages::EvidenceReply>(&*message)) {
+    evidence_.on_reply(from, *found);
   }
 }
 
@@ -231,24 +225,14 @@ void Engine::poll(const Now& now) {
   fresh_.poll(now);  // first: it hands over to the other two
   for (const auto& s : sessions_) s->poll(now);
   reads_.poll(now);
-  for (auto it = statuses_.begin(); it != statuses_.end();) {
-    PendingStatus& s = it->second;
-    if (now.mono < s.deadline) {
-      ++it;
-      continue;
-    }
-    core_.ready.emplace_back([done = std::move(s.done), replica = s.replica] {
-      done(fail(Errc::unreachable,
-                "status: replica " + std::to_string(replica) + " did not answer in time"));
-    });
-    it = statuses_.erase(it);
-  }
+  statuses_.poll(now);
+  evidence_.poll(now);
 }
 
 Micros Engine::next_wake() const {
-  Micros wake = std::min(reads_.next_wake(), fresh_.next_wake());
+  Micros wake = std::min(
+      {reads_.next_wake(), fresh_.next_wake(), statuses_.next_wake(), evidence_.next_wake()});
   for (const auto& s : sessions_) wake = std::min(wake, s->next_wake());
-  for (const auto& [id, s] : statuses_) wake = std::min(wake, s.deadline);
   return wake;
 }
 
@@ -272,9 +256,8 @@ void Engine::fail_all(const Error& error, const Now& now) {
   fresh_.fail_all(error, now);
   for (const auto& s : sessions_) s->fail_all(error, now);
   reads_.fail_all(error, now);
-  for (auto& [id, s] : std::exchange(statuses_, {}))
-    core_.ready.emplace_back(
-        [done = std::move(s.done), error] { done(tl::make_unexpected(error)); });
+  statuses_.fail_all(error);
+  evidence_.fail_all(error);
 }
 
 }  // namespace bftmeta::client

@@ -4,12 +4,14 @@
 #pragma once
 
 #include "client/fresh_rounds.hpp"
+#include "client/questions.hpp"
 #include "client/reads.hpp"
 #include "client/session.hpp"
 
 namespace bftmeta::client {
 
-using StatusDone = std::function<void(Result<messages::StatusReply>)>;
+using StatusDone = Questions<messages::StatusReply>::Done;
+using EvidenceDone = Questions<messages::EvidenceReply>::Done;
 using ProveDone = std::function<void(Result<Bytes>)>;
 using RootDone = std::function<void(Result<messages::RootCert>)>;
 
@@ -25,6 +27,8 @@ class Engine {
   void prove(schema::Caller caller, schema::Target target, ProveDone done, const Now& now);
   void root(ReadMode mode, RootDone done, const Now& now);
   void status(ReplicaId replica, Micros timeout, StatusDone done, const Now& now);
+  void evidence(ReplicaId replica, std::uint32_t index, Micros timeout, EvidenceDone done,
+                const Now& now);
   void on_frame(ReplicaId from, ByteView frame, const Now& now);
   void on_connected(ReplicaId replica);
   void open_sessions();
@@ -45,12 +49,6 @@ class Engine {
   Status restore(ByteView saved) { return core_.certificates.restore(saved); }
 
  private:
-  struct PendingStatus {
-    ReplicaId replica = 0;
-    Micros deadline = 0;
-    StatusDone done;
-  };
-
   Result<std::vector<ns::QueryResult>> evaluate(const std::vector<schema::Query>& queries,
                                                 const tree::Reader& tree) const;
   const messages::RootCert& certificate(messages::Seq seq) const;
@@ -58,15 +56,14 @@ class Engine {
                    Session::Answer answer, const Now& now);
   // Adds the unit, in linearizable mode once it is known how new its root must be.
   void add_read(ReadUnit unit, ReadMode mode, const Now& now);
-  void on_status(ReplicaId from, const messages::StatusReply& reply);
 
   Core core_;
   const config::ClientRules* rules_ = nullptr;  // of the genesis, if it has this client
   Reads reads_;
   FreshRounds fresh_;
   std::vector<std::unique_ptr<Session>> sessions_;
-  std::map<std::uint64_t, PendingStatus> statuses_;
-  std::uint64_t next_status_ = 1;
+  Questions<messages::StatusReply> statuses_;
+  Questions<messages::EvidenceReply> evidence_;
 };
 
 }  // namespace bftmeta::client

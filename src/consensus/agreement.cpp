@@ -31,14 +31,13 @@ void Core::on(ReplicaId, PrePrepare m) {
       attach_batch(p.seq, std::make_shared<ParsedBatch>(std::move(*parsed)));
     return;
   }
-  if (p.seq <= max_reproposed_) return;  // only what NEW-VIEW named
-  if (!s.proposal && !body_matches) return;
+  if (!s.proposal && (p.seq <= max_reproposed_ || !body_matches))
+    return;  // of the seqs that NEW-VIEW named, only what it named
   if (!messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)) return;
   signed_by_peers_.note_pre_prepare(primary(view_), p, m.signature);
-  if (s.proposal) {  // two signed proposals for one (view, seq)
-    view_fault_ = Reason::equivocation;
-    return suspect(view_fault_);
-  }
+  if (s.proposal)  // two signed proposals for one (view, seq)
+    return accuse({messages::SignedProposal{*s.proposal, s.primary_signature},
+                   messages::SignedProposal{p, m.signature}});
   auto parsed = messages::parse_batch(context(), std::move(m.batch));
   if (!parsed || parsed->batch.flags == messages::BatchFlags::null) {
     view_fault_ = Reason::proposal_timeout;  // signed by the primary and refused by every backup
@@ -109,11 +108,25 @@ void Core::on(ReplicaId from, Prepare m) {
   if (const auto it = s.prepares.find(m.replica);
       it != s.prepares.end() && (it->second.proposal.digest == p.digest || from != m.replica))
     return;
-  if (s.prepared_lsn != 0 || (s.proposal && s.proposal->digest != p.digest)) return;
+  const auto other = s.prepares.find(m.replica);
+  const bool two_digests = other != s.prepares.end();
+  const bool disputed = s.proposal && s.proposal->digest != p.digest;
+  if (disputed && from == m.replica) show_proposal(from, s);
+  if (!two_digests && (disputed || s.prepared_lsn != 0)) return;
   if (!messages::verify_prepare(verifier_, context(), config_, m)) return;
+  if (two_digests) accuse({other->second, m});
+  if (disputed || s.prepared_lsn != 0) return;
   signed_by_peers_.note_prepare(m);
   s.prepares[m.replica] = std::move(m);
   advance(p.seq);
+}
+
+// Who prepares another batch than was proposed here was sent another proposal, or lies. Shown this
+// one (the batch is of no use to it), a correct peer holds both signatures and thereby evidence.
+void Core::show_proposal(ReplicaId to, Slot& s) {
+  if ((s.shown_to >> to & 1) != 0) return;
+  s.shown_to |= 1U << to;
+  send(to, PrePrepare{*s.proposal, s.primary_signature, {}});
 }
 
 // Prepared: the PRE-PREPARE and 2f PREPAREs of distinct backups for the same digest. The

@@ -9,14 +9,19 @@ using messages::RootShare;
 
 void Core::on(ReplicaId from, RootShare m) {
   const Seq seq = m.body.seq;
-  if (m.replica != from || seq <= certified_seq() || m.body.cluster_id != cluster_id_) return;
+  if (m.replica != from || m.body.cluster_id != cluster_id_) return;
+  if (const auto cert = recent_certs_.find(seq);
+      cert != recent_certs_.end() && m.body != cert->second.body)
+    accuse({m, cert->second});
+  if (seq <= certified_seq()) return;
   if (seq > certified_seq() + 2 * limits::kWindow) {
     // Beyond what is stored: enough to know that somebody is ahead.
     peers_[from].status.executed = std::max(peers_[from].status.executed, seq);
     return;
   }
-  // A sender's second share of one seq is ignored; only the first can become verified.
-  shares_[seq].try_emplace(from, std::move(m));
+  // A sender's second share of one seq is evidence at most; only the first can become verified.
+  const auto [first, fresh] = shares_[seq].try_emplace(from, m);
+  if (!fresh && first->second.body != m.body) accuse({first->second, m});
 }
 
 // Verified lazily, newest first: a certificate covers everything below it by the history hash, so
@@ -73,6 +78,7 @@ void Core::adopt_cert(RootCert cert) {
   cert_lsn_ = append(RecordKind::certificate, seq, encode(cert));
   if (next_durable_cert_.first == 0) next_durable_cert_ = {cert_lsn_, seq};
   recent_certs_[seq] = cert;
+  accuse_wrong_shares(cert);
   cert_ = std::move(cert);
   if (const auto own = own_bodies_.find(seq); own != own_bodies_.end() && !body_agrees(own->second))
     return;
@@ -80,6 +86,14 @@ void Core::adopt_cert(RootCert cert) {
   if (next_seq_ <= seq && active_) next_seq_ = seq + 1;
   prune();
   for (auto it = slots_.upper_bound(seq); it != slots_.end(); ++it) advance(it->first);
+}
+
+// Who signed another state than the certified one has a broken machine, or lies.
+void Core::accuse_wrong_shares(const RootCert& cert) {
+  const auto shares = shares_.find(cert.body.seq);
+  if (shares == shares_.end()) return;
+  for (const auto& [replica, share] : shares->second)
+    if (replica != self_ && share.body != cert.body) accuse({share, cert});
 }
 
 // What must be durable before anything is said about `seq`: a certificate at or above seq - L, else

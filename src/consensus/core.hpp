@@ -9,6 +9,7 @@
 #include <deque>
 #include <set>
 
+#include "consensus/evidence_book.hpp"
 #include "consensus/held_queries.hpp"
 #include "consensus/new_view.hpp"
 #include "consensus/pending.hpp"
@@ -59,6 +60,7 @@ struct Recovered {
   // starts from nothing), hence nothing that could have been forgotten.
   std::uint64_t incarnation = 0;
   Id16 nonce{};  // random, of this start: answers to HELLO of another one are not taken
+  std::vector<messages::Evidence> evidence;  // as Accused gave it; what does not hold is left out
 };
 
 // Whether this replica may vote (consensus/hello.cpp; protocol §3.5, §3.6).
@@ -126,12 +128,17 @@ struct AnswerFresh {  // to all of them now: the newest certificate, nullopt for
 struct Fenced {     // this replica votes no more; at each start of a fenced one, too
   std::string why;  // one line that says what to do
 };
+struct Accused {  // evidence against a member is new here: to be kept
+  messages::Accusation accusation;
+  messages::Evidence evidence;
+};
 struct Halt {  // this replica must stop: a broken invariant or divergence (protocol §4.5)
   Error error;
 };
 }  // namespace action
 using Action = std::variant<action::Append, action::Send, action::Certified, action::Refuse,
-                            action::AlreadyDone, action::AnswerFresh, action::Fenced, action::Halt>;
+                            action::AlreadyDone, action::AnswerFresh, action::Fenced,
+                            action::Accused, action::Halt>;
 using Actions = std::vector<Action>;
 
 class Core {
@@ -160,6 +167,7 @@ class Core {
   std::size_t pending() const { return pending_.size(); }
   std::uint64_t view_changes() const { return view_changes_done_; }
   bool halted() const { return halted_; }
+  const EvidenceBook& evidence() const { return evidence_; }
   Standing standing() const { return standing_; }
   // No message of agreement or view change, and no answer that counts as one of a correct member,
   // is given while this is false.
@@ -183,6 +191,7 @@ class Core {
     bool commit_durable = false;  // own COMMIT may be counted
     std::optional<Hash> committed;
     std::uint64_t since_us = 0;  // proposal age
+    std::uint32_t shown_to = 0;  // bitmap: peers with another proposal that were shown this one
   };
 
   struct Peer {
@@ -194,6 +203,8 @@ class Core {
     std::uint64_t incarnation = 0;   // newest start that was heard
     std::uint64_t heard_before = 0;  // ... before the one that asks now
     Id16 nonce{};                    // of that one
+    std::uint64_t evidence_us = 0;   // last evidence offered
+    bool forged_evidence = false;    // it sent evidence that does not hold
   };
 
   struct History {  // an executed batch that peers may still ask for
@@ -213,6 +224,7 @@ class Core {
   bool items_hold(const messages::ParsedBatch& batch);
   bool time_acceptable(const Slot& slot);
   void try_vote(Seq seq);
+  void show_proposal(ReplicaId to, Slot& slot);
   void try_prepared(Seq seq);
   void try_committed(Seq seq);
   void advance(Seq seq);
@@ -229,6 +241,14 @@ class Core {
   void adopt_cert(messages::RootCert cert);
   Lsn watermark_lsn(Seq seq) const;
   bool body_agrees(const messages::CertBody& body);
+  void accuse_wrong_shares(const messages::RootCert& cert);
+
+  // evidence.cpp
+  void on(ReplicaId from, messages::Evidence m);
+  void accuse(messages::Evidence evidence);
+  void file(const messages::Accusation& accusation, messages::Evidence evidence);
+  void offer_evidence(ReplicaId to, std::uint32_t known_accused);
+  void recall_evidence(std::vector<messages::Evidence> evidence);
 
   // admission.cpp
   void on_client(messages::Item item, std::uint64_t link);
@@ -392,6 +412,8 @@ class Core {
 
   // ---- clients
   HeldQueries held_queries_;
+
+  EvidenceBook evidence_;
 
   // ---- peers
   std::map<ReplicaId, Peer> peers_;

@@ -22,6 +22,7 @@ PeerStatus Core::own_status() const {
   s.suspects = suspicion_;
   for (const auto& [replica, vc] : view_change_of_)
     if (vc.new_view == view_) s.view_changes |= 1U << replica;
+  s.accused = evidence_.accused();
   const Seq from = std::min(executed_seq(), certified_seq());
   for (auto it = slots_.upper_bound(from); it != slots_.end() && s.slots.size() < limits::kWindow;
        ++it) {
@@ -74,6 +75,7 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
     const bool mine_to_give = replica != self_ || may_vote();
     if (lacks && mine_to_give && replica != to && vc.new_view > s.entered) send(to, vc, last_lsn_);
   }
+  offer_evidence(to, s.accused);
   std::map<Seq, const SlotStatus*> theirs;
   for (const SlotStatus& row : s.slots) theirs[row.seq] = &row;
   const SlotStatus nothing;

@@ -92,13 +92,17 @@ void Core::note_view_change(ViewChange vc) {
 void Core::on(ReplicaId, ViewChange m) {
   if (m.replica == self_ || m.new_view < entered_) return;
   const auto it = view_change_of_.find(m.replica);
+  if (it != view_change_of_.end() && it->second.new_view == m.new_view &&
+      it->second.body_digest() != m.body_digest())
+    accuse({it->second, m});
   const bool newer = it == view_change_of_.end() || it->second.new_view < m.new_view;
   bool wanted = false;
   if (candidate_)
     for (const NewViewVote& vote : candidate_->votes)
       wanted = wanted || (vote.replica == m.replica && vote.digest == m.digest());
   if (!newer && !wanted) return;
-  if (!messages::verify_view_change(verifier_, context(), config_, m)) return;
+  if (!messages::verify_view_change(verifier_, context(), config_, m))
+    return accuse({std::move(m), std::nullopt});
   // The primary of the own view says that it leaves: by itself a sufficient reason (§3.5, step 6).
   const bool abdication = active_ && m.replica == primary(view_) && m.new_view > view_;
   if (abdication) broadcast(m);
@@ -171,12 +175,16 @@ void Core::try_new_view() {
 
 // Also of a view below the own target: it is not entered, but may refute P-entries (fresh.cpp).
 void Core::on(ReplicaId from, NewView m) {
+  for (const auto* known : {&entered_record_.new_view, &candidate_})
+    if (*known && (*known)->view == m.view && (*known)->body_digest() != m.body_digest())
+      accuse({**known, m});
   if (m.view <= entered_ || (passed_new_view_ && m.view <= passed_new_view_->view)) return;
   // A view that nobody correct is known to want could only block the way of the right one.
   if (m.view > view_ && replicas_at_or_above(m.view) < config_.weak_quorum()) return;
   if (candidate_ && candidate_->view >= m.view && m.view != view_) return;
   if (candidate_ && *candidate_ == m) return;
-  if (!messages::verify_new_view(verifier_, context(), config_, m)) return;
+  if (!messages::verify_new_view(verifier_, context(), config_, m))
+    return accuse({std::move(m), std::nullopt});
   signed_by_peers_.note_new_view(primary(m.view), m);
   candidate_ = std::move(m);
   fetched_view_changes_.clear();

@@ -203,6 +203,7 @@ struct PeerStatus {
   Seq certified = 0;
   Reason suspects = Reason::none;  // of `view`'s primary
   std::uint32_t view_changes = 0;  // bitmap: VIEW-CHANGEs held for `view`
+  std::uint32_t accused = 0;       // bitmap: replicas that it holds evidence against
   std::vector<SlotStatus> slots;   // outstanding, ascending seqs above min(executed, certified)
   template <class V, class Self>
   static void fields(V& v, Self& s) {
@@ -213,6 +214,7 @@ struct PeerStatus {
     v.field("certified", s.certified);
     v.field("suspects", s.suspects);
     v.field("view_changes", s.view_changes);
+    v.field("accused", s.accused);
     v.field("slots", s.slots, Cap{limits::kWindow});
   }
   friend bool operator==(const PeerStatus&, const PeerStatus&) = default;

@@ -30,6 +30,13 @@ namespace {
 crypto::Context context_of(const CertBody& body) { return {body.cluster_id, body.epoch}; }
 }  // namespace
 
+std::string replica_list(std::uint32_t replicas) {
+  std::string list;
+  for (ReplicaId r = 0; r < limits::kMaxReplicas; ++r)
+    if ((replicas >> r & 1) != 0) list += (list.empty() ? "" : ",") + std::to_string(r);
+  return list;
+}
+
 RootShare sign_share(const crypto::Signer& signer, const CertBody& body, ReplicaId replica) {
   return {body, replica, signer.sign(tags::kRootShare, context_of(body), encode(body))};
 }

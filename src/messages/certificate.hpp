@@ -106,6 +106,9 @@ struct RootCert {
   friend bool operator==(const RootCert&, const RootCert&) = default;
 };
 
+// Bit i: replica i; as in "0,1,3".
+std::string replica_list(std::uint32_t replicas);
+
 RootShare sign_share(const crypto::Signer& signer, const CertBody& body, ReplicaId replica);
 bool verify_share(const crypto::Verifier& verifier, const config::Config& config,
                   const RootShare& share);

@@ -6,6 +6,7 @@
 
 #include "messages/agreement.hpp"
 #include "messages/client.hpp"
+#include "messages/evidence.hpp"
 #include "messages/hello.hpp"
 
 namespace bftmeta::messages {
@@ -14,10 +15,11 @@ namespace bftmeta::messages {
 using PeerMessage =
     std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange, NewView, PeerStatus,
                  FetchBatch, BatchData, FetchHistory, HistoryData, FetchViewChange, FetchNewView,
-                 Forward, FetchPrepared, PreparedData, Hello, HelloReply>;
-using ClientMessage = std::variant<Submit, Subscribe, Read, StatusQuery, Fresh>;  // to a replica
+                 Forward, FetchPrepared, PreparedData, Hello, HelloReply, Evidence>;
+using ClientMessage =
+    std::variant<Submit, Subscribe, Read, StatusQuery, Fresh, EvidenceQuery>;  // to a replica
 using ReplicaMessage =
-    std::variant<Reply, ReadReply, Refusal, StatusReply, FreshReply>;  // to a client
+    std::variant<Reply, ReadReply, Refusal, StatusReply, FreshReply, EvidenceReply>;  // to a client
 
 constexpr std::uint8_t kClientTypes = 64;    // first type number of ClientMessage
 constexpr std::uint8_t kReplicaTypes = 128;  // first type number of ReplicaMessage

@@ -70,6 +70,15 @@ void Replica::on(const net::Route& from, messages::Fresh m) {
   keep(step(consensus::event::Fresh{links_.number(from), std::move(m)}));
 }
 
+void Replica::on(const net::Route& from, const messages::EvidenceQuery& m) {
+  messages::EvidenceReply reply;
+  reply.request_id = m.request_id;
+  reply.total = static_cast<std::uint32_t>(core_->evidence().size());
+  if (const messages::Evidence* evidence = core_->evidence().at(m.index))
+    reply.evidence = *evidence;
+  answer(from, std::move(reply));
+}
+
 void Replica::answer_fresh(const consensus::action::AnswerFresh& action) {
   messages::FreshReply reply;
   reply.epoch = context().epoch;
@@ -102,6 +111,9 @@ Status Replica::drop_dead_links() {
 std::string Replica::condition() const {
   for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_})
     if (!fault.empty()) return fault;
+  if (const std::uint32_t accused = core_->evidence().accused(); accused != 0)
+    return "holds evidence against replica " + messages::replica_list(accused) +
+           "; see 'bftadm evidence list'";
   return "ok";
 }
 

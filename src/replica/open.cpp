@@ -88,6 +88,10 @@ Status Replica::open_storage() {
   recovered_.votes_lost = opened.recovered.control_lost;
   recovered_.incarnation = directory_->identity().incarnation;
   crypto::random_bytes(recovered_.nonce);
+  BFTMETA_ASSIGN(auto evidence,
+                 EvidenceFiles::open(storage::posix_file_system(), directory_->evidence_path(),
+                                     context(), recovered_.evidence));
+  evidence_files_.emplace(std::move(evidence));
   for (storage::Record& record : opened.recovered.records) {
     BFTMETA_ASSIGN(auto converted, storage::from_log(std::move(record)));
     recovered_.records.push_back(std::move(converted));

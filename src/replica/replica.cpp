@@ -109,6 +109,8 @@ Status Replica::perform(Actions& actions) {
     } else if (auto* fenced = std::get_if<consensus::action::Fenced>(&action)) {
       log_line(LogLevel::error,
                "replica " + std::to_string(setup_.settings.id) + ": " + fenced->why);
+    } else if (const auto* accused = std::get_if<consensus::action::Accused>(&action)) {
+      evidence_files_->keep(*accused);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       return tl::make_unexpected(std::move(halt->error));
     }

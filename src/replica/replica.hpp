@@ -13,6 +13,7 @@
 #include "crypto/caching_verifier.hpp"
 #include "net/peer_mesh.hpp"
 #include "replica/answers.hpp"
+#include "replica/evidence_files.hpp"
 #include "replica/flusher.hpp"
 #include "replica/links.hpp"
 #include "replica/read_service.hpp"
@@ -63,6 +64,7 @@ class Replica {
   void on(const net::Route& from, messages::Read m);
   void on(const net::Route& from, const messages::StatusQuery& m);
   void on(const net::Route& from, messages::Fresh m);
+  void on(const net::Route& from, const messages::EvidenceQuery& m);
   Status background();
   Status step(consensus::Event event);
   Status perform(consensus::Actions& actions);
@@ -88,6 +90,7 @@ class Replica {
 
   // ---- storage; the directory's lock is held to the end
   std::optional<storage::DataDirectory> directory_;
+  std::optional<EvidenceFiles> evidence_files_;
   std::unique_ptr<storage::LmdbPageStore> store_;
   std::unique_ptr<storage::Log> log_;
   consensus::Recovered recovered_;

@@ -2,6 +2,7 @@
 // it.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <set>
 
 #include "support/create_load.hpp"
@@ -123,6 +124,37 @@ void check_caught(EvilCluster& e, std::uint32_t evil) {
   CHECK(caught);
 }
 
+// Replica `keeper` comes to hold proof that `accused` signed two proposals.
+void check_evidence(EvilCluster& e, std::uint32_t keeper, std::uint32_t accused) {
+  CAPTURE(keeper);
+  const auto client = e.cluster.open(1);
+  const auto& genesis = e.cluster.genesis();
+  std::optional<messages::Accusation> found;
+  for (const auto until = std::chrono::steady_clock::now() + 20s;
+       !found && std::chrono::steady_clock::now() < until;) {
+    const auto reply = client->evidence(keeper, 0, 2s);
+    if (reply && reply->evidence) {
+      const auto judged =
+          messages::judge(crypto::Ed25519Verifier(), {genesis.cluster_id(), genesis.config.epoch},
+                          genesis.config, *reply->evidence);
+      REQUIRE_MESSAGE(judged.has_value(), judged.error().message);
+      found = *judged;
+    }
+    std::this_thread::sleep_for(50ms);
+  }
+  REQUIRE(found.has_value());
+  CHECK(found->replica == accused);
+  CHECK(found->offence == messages::Offence::two_proposals);
+  CHECK(e.cluster.running(keeper));
+  const auto file = e.cluster.settings(keeper).data_dir + "/evidence/replica-" +
+                    std::to_string(accused) + "-two-proposals.evidence";
+  CHECK(std::filesystem::exists(file));
+  const auto status = client->status(keeper, 5s);
+  REQUIRE(status.has_value());
+  CHECK(status->condition.find("evidence against replica " + std::to_string(accused)) !=
+        std::string::npos);
+}
+
 }  // namespace
 
 TEST_CASE("forged-proof: refused, named, and another replica serves") {
@@ -157,6 +189,11 @@ TEST_CASE("equivocating-primary: no fork, and every operation completes") {
   EvilCluster e(0, "equivocating-primary");
   check_service(e, 100);
   e.check_no_fork();
+  // Whoever of the others found out, all of them hold the proof, and keep it over a restart.
+  for (const std::uint32_t r : {1U, 2U, 3U}) check_evidence(e, r, 0);
+  CHECK(e.cluster.stop(2) == 0);
+  e.cluster.start(2);
+  check_evidence(e, 2, 0);
   CHECK(e.lies() > 0);
 }
 

@@ -15,7 +15,9 @@ Instance::Instance(const Identity& identity, consensus::Now now, std::vector<con
   core_ = std::make_unique<consensus::Core>(options, *identity.signer, *identity.verifier,
                                             *machine_, archive_);
   consensus::Actions actions;
-  core_->start({log_, std::nullopt, 0}, now, actions);
+  consensus::Recovered from_log;
+  from_log.records = log_;
+  core_->start(std::move(from_log), now, actions);
   perform(actions);
 }
 

@@ -6,6 +6,7 @@
 #include "config/identity.hpp"
 #include "config/load.hpp"
 #include "crypto/keys.hpp"
+#include "messages/evidence.hpp"
 #include "support/run.hpp"
 #include "support/temp_dir.hpp"
 
@@ -281,4 +282,43 @@ TEST_CASE("--help and --version are answers, not errors") {
     CHECK_FALSE(r.out.empty());
     CHECK(r.err.empty());
   }
+}
+
+TEST_CASE("evidence verify: the file alone convinces, or is refused with exit code 4") {
+  TempDir dir;
+  const std::string genesis_path = dir / "genesis.toml";
+  must(genesis_command(make_cards(dir, 4), genesis_path));
+  const auto genesis = config::load_genesis(genesis_path);
+  REQUIRE(genesis.has_value());
+  auto no_passphrase = crypto::PassphraseSource::terminal();
+  const auto key = crypto::load_sign_key(dir / "r2/vote.key", no_passphrase);
+  REQUIRE(key.has_value());
+  const crypto::Context context{genesis->cluster_id(), genesis->config.epoch};
+  const auto prepare = [&](std::uint8_t digest) {
+    return messages::sign_prepare(**key, context, {0, 5, Hash{digest}}, 2);
+  };
+  const auto write = [&](const std::string& name, const messages::Evidence& evidence) {
+    const Bytes bytes = messages::encode_evidence_file(context, evidence);
+    write_text(dir / name, std::string(bytes.begin(), bytes.end()));
+    return dir / name;
+  };
+  const std::string good = write("good", {prepare(1), prepare(2)});
+  const RunResult r = bftadm({"evidence", "verify", good, "--genesis", genesis_path, "-o", "json"});
+  INFO(r.err);
+  CHECK(r.exit_code == 0);
+  CHECK(r.out.find("\"replica\": 2") != std::string::npos);
+  CHECK(r.out.find("two-prepares") != std::string::npos);
+
+  const auto verify = [&](const std::string& file, const std::string& part) {
+    refused({"evidence", "verify", file, "--genesis", genesis_path}, ExitCode::verification_failed,
+            part);
+  };
+  verify(write("same", {prepare(1), prepare(1)}), "say the same");
+  messages::Prepare forged = prepare(2);
+  forged.signature[3] ^= 1;
+  verify(write("forged", {prepare(1), forged}), "does not hold");
+  write_text(dir / "no-evidence", "something else");
+  verify(dir / "no-evidence", "evidence file");
+  refused({"evidence", "verify", dir / "missing", "--genesis", genesis_path}, ExitCode::failed,
+          "missing");
 }

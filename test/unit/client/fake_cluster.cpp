@@ -182,6 +182,10 @@ void FakeCluster::on(ReplicaId r, const messages::StatusQuery& m) {
   answer(r, s);
 }
 
+void FakeCluster::on(ReplicaId r, const messages::EvidenceQuery& m) {
+  answer(r, messages::EvidenceReply{m.request_id, 0, std::nullopt});
+}
+
 void FakeCluster::on(ReplicaId r, const messages::Fresh& m) {
   fresh.emplace_back(r, m);
   const Behaviour& b = behaviours_[r];

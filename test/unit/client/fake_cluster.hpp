@@ -85,6 +85,7 @@ class FakeCluster final : public Port {
   void on(ReplicaId r, messages::Read m);
   void on(ReplicaId r, const messages::StatusQuery& m);
   void on(ReplicaId r, const messages::Fresh& m);
+  void on(ReplicaId r, const messages::EvidenceQuery& m);
   void answer(ReplicaId from, const messages::ReplicaMessage& message, std::uint32_t copies = 1);
   void answer_item(ReplicaId from, const Hash& digest);
 

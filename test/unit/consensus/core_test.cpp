@@ -63,15 +63,6 @@ TEST_CASE("a PRE-PREPARE with another batch than was signed is not blamed on the
   CHECK(all<messages::Prepare>(r.from(0, good)).size() == 1);
 }
 
-TEST_CASE("two signed proposals for one sequence number are") {
-  Lone r(1);
-  r.from(0, r.proposal(0, 1, kWall));
-  const auto sent = all<messages::PeerStatus>(r.from(0, r.proposal(0, 1, kWall + 1)));
-  REQUIRE(sent.size() == 1);
-  CHECK(sent[0].suspects == Reason::equivocation);
-  CHECK(r.core->view() == 0);  // alone it stays
-}
-
 TEST_CASE("T2.9 a late proposal is voted for once W backups have prepared it") {
   Lone r(3);
   const PrePrepare late = r.proposal(0, 1, kWall - 10'000'000);

@@ -126,7 +126,8 @@ struct Lone {
   std::unique_ptr<Archive> archive;
   std::unique_ptr<Core> core;
   std::uint64_t now_us = 1'000'000;
-  std::vector<Seq> announced;  // of the certificates that the core told its driver about
+  std::vector<Seq> announced;            // of the certificates that the core told its driver about
+  std::vector<action::Accused> accused;  // in order
   std::vector<action::AnswerFresh> answers;  // to queries for the newest certificate, in order
 
  private:
@@ -143,7 +144,9 @@ struct Lone {
     options.config = config;
     core = std::make_unique<Core>(options, *signers[self], verifier, *machine, *archive);
     Actions out;
-    core->start({std::move(records), std::nullopt, 0}, {now_us, kWall}, out);
+    Recovered from_log;
+    from_log.records = std::move(records);
+    core->start(std::move(from_log), {now_us, kWall}, out);
     return perform(out);
   }
 
@@ -157,6 +160,8 @@ struct Lone {
         ++appended;
       } else if (auto* answer = std::get_if<action::AnswerFresh>(&a)) {
         answers.push_back(std::move(*answer));
+      } else if (auto* against = std::get_if<action::Accused>(&a)) {
+        accused.push_back(std::move(*against));
       } else if (const auto* cert = std::get_if<action::Certified>(&a)) {
         announced.push_back(cert->cert.body.seq);
       }

@@ -77,13 +77,21 @@ TEST_CASE("T3.12 after a restart in a new view, only O is voted for at or below 
 
   r.start_and_hear();
   REQUIRE(r.core->view() == 1);
-  r.from(1, r.proposal(1, 1, 5));
-  r.sync_all();
-  CHECK(r.said<Prepare>().empty());
+  const Disk disk = r.disk;
   r.from(3, BatchData{committed.batch});
   r.sync_all();
   REQUIRE(r.said<Prepare>().size() == 1);
   CHECK(r.said<Prepare>()[0].proposal == Proposal{1, 1, committed.proposal.digest});
+
+  // The primary proposes another batch there: never voted for, and proof against it.
+  r.disk = disk;
+  r.power_cut();
+  r.start_and_hear();
+  r.from(1, r.proposal(1, 1, 5));
+  r.sync_all();
+  CHECK(r.said<Prepare>().empty());
+  CHECK(r.core->evidence().accused() == 1U << 1);
+  CHECK(r.core->view() == 2);
 }
 
 TEST_CASE(

@@ -164,11 +164,18 @@ HighestStatements sample_statements(const Cluster& cluster) {
   return s;
 }
 
+Evidence sample_evidence(const Cluster& cluster) {
+  const RootCert cert = cluster.certify(sample_body(cluster, 6), cluster.quorum_bitmap());
+  CertBody other = cert.body;
+  other.state_root = pattern(0xc0);
+  return {sign_share(*cluster.replicas[3], other, 3), cert};
+}
+
 std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
   const Batch batch = sample_batch(cluster);
   const Proposal proposal{0, batch.seq, batch_digest(cluster.context, batch)};
   const RootCert cert = cluster.certify(sample_body(cluster, 6), cluster.quorum_bitmap());
-  PeerStatus status{3, false, 2, 10, 9, Reason::equivocation, 5, {}};
+  PeerStatus status{3, false, 2, 10, 9, Reason::equivocation, 5, 4, {}};
   status.slots.push_back({11, true, true, 7, 3, 1});
   return {
       PrePrepare{proposal, sign_pre_prepare(cluster.primary(0), cluster.context, proposal), batch},
@@ -189,7 +196,8 @@ std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
       FetchPrepared{5},
       PreparedData{5, sample_view_change(cluster).prepared},
       Hello{{1, 2, 3}, 7},
-      HelloReply{{1, 2, 3}, 8, sample_statements(cluster)}};
+      HelloReply{{1, 2, 3}, 8, sample_statements(cluster)},
+      sample_evidence(cluster)};
 }
 
 std::vector<ClientMessage> client_samples(const Cluster& cluster) {
@@ -203,8 +211,12 @@ std::vector<ClientMessage> client_samples(const Cluster& cluster) {
                   {caller, schema::GetStatistics{}},
                   {caller, schema::ListPrincipals{}},
                   {caller, schema::GetSession{{1}, 2}}};
-  return {Submit{sample_batch(cluster).items[1]}, Subscribe{{7}}, read, StatusQuery{78},
-          Fresh{{5, 6, 7}, 0, 4}};
+  return {Submit{sample_batch(cluster).items[1]},
+          Subscribe{{7}},
+          read,
+          StatusQuery{78},
+          Fresh{{5, 6, 7}, 0, 4},
+          EvidenceQuery{81, 2}};
 }
 
 std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
@@ -219,10 +231,12 @@ std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
   reply.history_before = pattern(12);
   reply.headers = {sample_header(5), sample_header(6)};
   reply.cert = cert;
-  return {reply, ReadReply{77, ReadStatus::ok, 6, cert, to_bytes("proof")},
+  return {reply,
+          ReadReply{77, ReadStatus::ok, 6, cert, to_bytes("proof")},
           Refusal{pattern(1), RefusalReason::busy, 250},
           StatusReply{78, 2, 4711, 3, true, 10, 9, 8, 1'000'000, 1, 2, 3, "0.1.0", "ok"},
-          FreshReply{{5, 6, 7}, 0, cert}};
+          FreshReply{{5, 6, 7}, 0, cert},
+          EvidenceReply{81, 3, sample_evidence(cluster)}};
 }
 
 }  // namespace bftmeta::test

@@ -20,6 +20,7 @@ messages::Batch sample_batch(const Cluster& cluster);  // a bundle and a session
 schema::BundleResult sample_result();
 messages::ViewChange sample_view_change(const Cluster& cluster);  // valid; to view 2, of replica 1
 messages::NewView sample_new_view(const Cluster& cluster);        // valid; view 1
+messages::Evidence sample_evidence(const Cluster& cluster);       // valid; of replica 3
 
 std::vector<messages::PeerMessage> peer_samples(const Cluster& cluster);
 std::vector<messages::ClientMessage> client_samples(const Cluster& cluster);

@@ -42,6 +42,15 @@ TEST_CASE("NEW-VIEW with a full window at n = 31") {
   CHECK(frame_size(nv) <= limits::kMaxFrame / 4);
 }
 
+TEST_CASE("EVIDENCE of two VIEW-CHANGEs with full windows at n = 31") {
+  ViewChange vc;
+  vc.base = largest_cert();
+  vc.prepared.resize(limits::kWindow);
+  for (PreparedCert& p : vc.prepared) p.signatures.resize(2 * kF);
+  CHECK(frame_size(Evidence{vc, vc}) <= limits::kMaxFrame / 2);
+  CHECK(frame_size(EvidenceReply{0, 1, Evidence{vc, vc}}) <= limits::kMaxFrame / 2);
+}
+
 TEST_CASE("PRE-PREPARE, BATCH and FORWARD of the largest batch and item") {
   Item item;
   item.body.resize(limits::kMaxBundleBytes);

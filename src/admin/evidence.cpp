@@ -1,0 +1,169 @@
+// evidence list, show, export, verify: what a member signed that no correct one signs (protocol
+// §9.6). Every line printed was verified here; the word of the replica that kept it is not needed.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "admin/cluster.hpp"
+#include "config/load.hpp"
+#include "crypto/files.hpp"
+#include "messages/evidence.hpp"
+
+namespace bftmeta::admin {
+
+namespace {
+
+using messages::Accusation;
+using messages::Evidence;
+
+struct Options {
+  std::string directory;
+  std::string file;
+  std::string genesis;
+  std::uint32_t timeout_ms = 2000;
+};
+
+struct Known {
+  Accusation accusation;
+  Evidence evidence;
+  std::uint32_t holders = 0;  // bitmap: which replicas keep it
+};
+// One for each offence of each member, the first that verified.
+using Collection = std::map<std::pair<messages::ReplicaId, messages::Offence>, Known>;
+
+crypto::Context context_of(const config::Genesis& genesis) {
+  return {genesis.cluster_id(), genesis.config.epoch};
+}
+
+// Everything that this replica keeps. A replica that gives what does not verify is named and left.
+void collect_from(client::Client& client, messages::ReplicaId replica,
+                  std::chrono::milliseconds timeout, Collection& all, Report& report) {
+  const config::Genesis& genesis = client.genesis();
+  const crypto::Ed25519Verifier verifier;
+  const std::uint32_t most = genesis.config.n() * 8;  // offences of members
+  for (std::uint32_t index = 0; index < most; ++index) {
+    const auto reply = client.evidence(replica, index, timeout);
+    if (!reply || !reply->evidence) {
+      if (!reply)
+        report.fields.push_back({"replica_" + std::to_string(replica), reply.error().message});
+      return;
+    }
+    const auto accusation =
+        messages::judge(verifier, context_of(genesis), genesis.config, *reply->evidence);
+    if (!accusation) {
+      report.fields.push_back({"replica_" + std::to_string(replica),
+                               "gave evidence that does not hold: " + accusation.error().message});
+      return;
+    }
+    auto& known = all.try_emplace({accusation->replica, accusation->offence},
+                                  Known{*accusation, *reply->evidence, 0})
+                      .first->second;
+    known.holders |= 1U << replica;
+  }
+}
+
+// Errc::unreachable when nobody answers: nothing is then known, not even that there is none.
+Result<Collection> collect(client::Client& client, const Options& o, Report& report) {
+  Collection all;
+  const std::uint32_t n = client.genesis().config.n();
+  for (messages::ReplicaId r = 0; r < n; ++r)
+    collect_from(client, r, std::chrono::milliseconds(o.timeout_ms), all, report);
+  if (all.empty() && report.fields.size() == n)
+    return fail(Errc::unreachable,
+                "evidence: no replica answers; are they running, and is this "
+                "client's key registered?");
+  return all;
+}
+
+void add_row(Table& table, const Known& k) {
+  const Accusation& a = k.accusation;
+  table.rows.push_back({std::uint64_t{a.replica}, std::string(messages::offence_name(a.offence)),
+                        a.view, a.seq, replica_list(k.holders)});
+}
+
+Result<ExitCode> list(const Options& o, const Globals& globals) {
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  Report report;
+  BFTMETA_ASSIGN(const Collection all, collect(*client, o, report));
+  report.fields.insert(report.fields.begin(), {"evidence", std::uint64_t{all.size()}});
+  Table table{"evidence", {"replica", "offence", "view", "seq", "kept_by"}, {}};
+  for (const auto& [key, known] : all) add_row(table, known);
+  if (!all.empty()) report.tables.push_back(std::move(table));
+  print(globals.output, report);
+  return ExitCode::ok;
+}
+
+std::string file_name(const Accusation& a) {
+  return "replica-" + std::to_string(a.replica) + "-" + messages::offence_name(a.offence) +
+         ".evidence";
+}
+
+Result<ExitCode> export_all(const Options& o, const Globals& globals) {
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  Report report;
+  BFTMETA_ASSIGN(const Collection all, collect(*client, o, report));
+  std::error_code made;
+  std::filesystem::create_directories(o.directory, made);
+  if (made)
+    return fail(Errc::io, "directory " + o.directory + " cannot be made: " + made.message());
+  Table table{"files", {"file", "replica", "offence"}, {}};
+  for (const auto& [key, known] : all) {
+    const std::string path = o.directory + "/" + file_name(known.accusation);
+    BFTMETA_TRY(crypto::write_new_file(
+        path, messages::encode_evidence_file(context_of(client->genesis()), known.evidence),
+        crypto::FileMode::public_file));
+    table.rows.push_back({path, std::uint64_t{known.accusation.replica},
+                          std::string(messages::offence_name(known.accusation.offence))});
+  }
+  report.fields.insert(report.fields.begin(), {"exported", std::uint64_t{all.size()}});
+  if (!all.empty()) report.tables.push_back(std::move(table));
+  print(globals.output, report);
+  return ExitCode::ok;
+}
+
+Result<ExitCode> verify(const Options& o, const Globals& globals) {
+  BFTMETA_ASSIGN(const config::Genesis genesis, config::load_genesis(o.genesis));
+  BFTMETA_ASSIGN(const Bytes bytes,
+                 crypto::read_public_file(o.file, "evidence file", messages::kMaxEvidenceFile));
+  const crypto::Ed25519Verifier verifier;
+  const crypto::Context context = context_of(genesis);
+  const auto evidence = messages::decode_evidence_file(context, bytes);
+  // Whatever is wrong with it, it proves nothing.
+  if (!evidence) return fail(Errc::unverified, o.file + ": " + evidence.error().message);
+  const auto a = messages::judge(verifier, context, genesis.config, *evidence);
+  if (!a) return fail(Errc::unverified, o.file + ": " + a.error().message);
+  Report report{{{"verified", true},
+                 {"replica", std::uint64_t{a->replica}},
+                 {"offence", std::string(messages::offence_name(a->offence))},
+                 {"view", a->view},
+                 {"seq", a->seq},
+                 {"vote_key", to_hex(genesis.config.replicas[a->replica].vote_key)},
+                 {"genesis_digest", to_hex(context.cluster_id)}},
+                {}};
+  print(globals.output, report);
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Run declare_evidence(config::Syntax syntax, const Globals& globals) {
+  syntax.require_command();
+  auto o = std::make_shared<Options>();
+  const auto list_syntax = syntax.command("list", "What the replicas keep, verified");
+  const auto export_syntax = syntax.command("export", "Write each as a file that proves itself");
+  const auto verify_syntax = syntax.command("verify", "Verify such a file without a cluster");
+  export_syntax.option("DIRECTORY", o->directory, "Where to; made if need be").required();
+  verify_syntax.option("FILE", o->file, "From 'bftadm evidence export'").required();
+  verify_syntax.option("--genesis", o->genesis, "The genesis.toml that you trust").required();
+  for (const auto& asks : {list_syntax, export_syntax})
+    asks.option("--timeout-ms", o->timeout_ms, "How long to wait for a silent replica")
+        .between(50, 60000)
+        .show_default();
+  return [=, &globals]() -> Result<ExitCode> {
+    if (verify_syntax.chosen()) return verify(*o, globals);
+    if (export_syntax.chosen()) return export_all(*o, globals);
+    return list(*o, globals);
+  };
+}
+
+}  // namespace bftmeta::admin

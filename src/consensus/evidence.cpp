@@ -1,0 +1,67 @@
+// Evidence against members (protocol §9.6): found where a second signed statement arrives, proven
+// before it is believed, passed on until every peer knows of the accused, and never a reason to
+// count anybody out. Its one effect on agreement: a primary that proved itself an equivocator loses
+// its view at once, because whoever holds the proof convinces every correct replica with it.
+#include "consensus/core.hpp"
+
+namespace bftmeta::consensus {
+
+using messages::Accusation;
+using messages::Evidence;
+using messages::Offence;
+
+namespace {
+// How often one peer is sent evidence that its STATUS says it lacks: it may be 350 KB.
+constexpr std::uint64_t kEvidenceEvery = 1'000'000;
+}  // namespace
+
+// Of earlier starts. The files may have been anybody's: they prove themselves again.
+void Core::recall_evidence(std::vector<Evidence> evidence) {
+  for (Evidence& e : evidence)
+    if (const auto a = messages::judge(verifier_, context(), config_, e))
+      evidence_.add(*a, std::move(e));
+}
+
+// Found here, among what others sent. What is known already is not proven again.
+void Core::accuse(Evidence evidence) {
+  const auto claim = messages::claim_of(config_, evidence);
+  if (!claim || evidence_.knows(*claim)) return;
+  if (messages::judge(verifier_, context(), config_, evidence)) file(*claim, std::move(evidence));
+}
+
+// A correct peer sends only what it has proven: one that sends anything else is not listened to
+// about this any more, so forgeries cost one check per peer and start.
+void Core::on(ReplicaId from, Evidence m) {
+  Peer& peer = peers_[from];
+  if (peer.forged_evidence) return;
+  const auto claim = messages::claim_of(config_, m);
+  if (claim && evidence_.knows(*claim)) return;
+  if (!claim || !messages::judge(verifier_, context(), config_, m)) {
+    peer.forged_evidence = true;
+    return;
+  }
+  file(*claim, std::move(m));
+}
+
+void Core::file(const Accusation& accusation, Evidence evidence) {
+  evidence_.add(accusation, evidence);
+  broadcast(evidence);
+  out_->push_back(action::Accused{accusation, std::move(evidence)});
+  if (accusation.offence == Offence::two_proposals && active_ && accusation.view == view_) {
+    view_fault_ = Reason::equivocation;
+    start_view_change(view_ + 1, Reason::equivocation);
+  }
+}
+
+// Level-triggered: whatever was lost, a peer that does not know of an accused member is told again.
+void Core::offer_evidence(ReplicaId to, std::uint32_t known_accused) {
+  Peer& peer = peers_.at(to);
+  const std::uint32_t lacks = evidence_.accused() & ~known_accused & ~(1U << to);
+  if (lacks == 0 || (peer.evidence_us != 0 && now_.mono_us - peer.evidence_us < kEvidenceEvery))
+    return;
+  peer.evidence_us = now_.mono_us;
+  for (ReplicaId accused = 0; accused < config_.n(); ++accused)
+    if ((lacks >> accused & 1) != 0) return send(to, *evidence_.against(accused));
+}
+
+}  // namespace bftmeta::consensus

@@ -1,0 +1,195 @@
+#include "messages/evidence.hpp"
+
+namespace bftmeta::messages {
+
+namespace {
+
+constexpr std::uint64_t kFileMagic = 0x3144495645464d42;  // "BMFEVID1"
+
+struct FileHeader {
+  std::uint64_t magic = kFileMagic;
+  Hash cluster_id{};
+  std::uint64_t epoch = 0;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("magic", s.magic);
+    v.field("cluster_id", s.cluster_id);
+    v.field("epoch", s.epoch);
+  }
+};
+constexpr std::size_t kFileHeaderSize = 8 + 32 + 8;
+
+tl::unexpected<Error> no_evidence(const std::string& why) {
+  return fail(Errc::unverified, "evidence: " + why);
+}
+
+// What two statements of one kind must share to be about the same thing, and what they then must
+// not differ in.
+struct Subject {
+  ReplicaId replica = 0;
+  Offence offence = Offence::two_proposals;
+  View view = 0;
+  Seq seq = 0;
+  std::uint64_t epoch = 0;
+  Hash content{};
+  bool same_as(const Subject& o) const {
+    return replica == o.replica && offence == o.offence && view == o.view && seq == o.seq &&
+           epoch == o.epoch;
+  }
+};
+
+Subject subject(const config::Config& config, const SignedProposal& m) {
+  const Proposal& p = m.proposal;
+  return {config.primary(p.view), Offence::two_proposals, p.view, p.seq, 0, p.digest};
+}
+Subject subject(const config::Config&, const Prepare& m) {
+  const Proposal& p = m.proposal;
+  return {m.replica, Offence::two_prepares, p.view, p.seq, 0, p.digest};
+}
+Subject subject(const config::Config&, const RootShare& m) {
+  return {m.replica, Offence::two_shares, 0, m.body.seq, m.body.epoch, m.body.digest()};
+}
+Subject subject(const config::Config&, const ViewChange& m) {
+  return {m.replica, Offence::two_view_changes, m.new_view, 0, 0, m.body_digest()};
+}
+Subject subject(const config::Config& config, const NewView& m) {
+  return {config.primary(m.view), Offence::two_new_views, m.view, 0, 0, m.body_digest()};
+}
+
+Accusation accusation(const Subject& s) { return {s.replica, s.offence, s.view, s.seq}; }
+
+struct Claim {
+  const config::Config& config;
+
+  template <class T>
+  Result<Accusation> operator()(const T& a, const T& b) const {
+    const Subject first = subject(config, a);
+    const Subject second = subject(config, b);
+    if (!first.same_as(second)) return no_evidence("the statements are about different things");
+    if (first.content == second.content) return no_evidence("the statements say the same");
+    return accusation(first);
+  }
+  Result<Accusation> operator()(const RootCert&, const RootCert&) const {
+    return no_evidence("two certificates accuse nobody");
+  }
+  Result<Accusation> operator()(const RootShare& share, const RootCert& cert) const {
+    if (share.body.seq != cert.body.seq || share.body.epoch != cert.body.epoch)
+      return no_evidence("share and certificate are of different sequence numbers");
+    if (share.body == cert.body) return no_evidence("the share agrees with the certificate");
+    return Accusation{share.replica, Offence::wrong_share, 0, share.body.seq};
+  }
+  template <class T, class U>
+  Result<Accusation> operator()(const T&, const U&) const {
+    return no_evidence("statements of these two kinds do not contradict each other");
+  }
+
+  Result<Accusation> operator()(const ViewChange& m) const {
+    return Accusation{m.replica, Offence::unproven_view_change, m.new_view, 0};
+  }
+  Result<Accusation> operator()(const NewView& m) const {
+    return Accusation{config.primary(m.view), Offence::malformed_new_view, m.view, 0};
+  }
+  template <class T>
+  Result<Accusation> operator()(const T&) const {
+    return no_evidence("one statement of this kind is no offence");
+  }
+};
+
+struct Signed {
+  const crypto::Verifier& verifier;
+  const crypto::Context& context;
+  const config::Config& config;
+  ReplicaId replica;
+
+  bool operator()(const RootShare& m) const {
+    return m.replica == replica && m.body.cluster_id == context.cluster_id &&
+           m.body.epoch == context.epoch && verify_share(verifier, config, m);
+  }
+  bool operator()(const RootCert& m) const {
+    return verify_cert(verifier, context.cluster_id, config, m).has_value();
+  }
+  template <class T>
+  bool operator()(const T& m) const {
+    return signed_by(verifier, context, config, replica, m);
+  }
+};
+
+// A statement that is signed and, by its own bytes alone, something that no correct replica signs.
+bool condemns_itself(const crypto::Verifier& verifier, const crypto::Context& context,
+                     const config::Config& config, const Statement& statement) {
+  if (const auto* vc = std::get_if<ViewChange>(&statement))
+    return !verify_view_change(verifier, context, config, *vc);
+  if (const auto* nv = std::get_if<NewView>(&statement))
+    return !verify_new_view(verifier, context, config, *nv);
+  return false;
+}
+
+}  // namespace
+
+bool valid_value(Offence o) {
+  return o >= Offence::two_proposals && o <= Offence::malformed_new_view;
+}
+
+const char* offence_name(Offence o) {
+  switch (o) {
+    case Offence::two_proposals: return "two-proposals";
+    case Offence::two_prepares: return "two-prepares";
+    case Offence::two_shares: return "two-shares";
+    case Offence::two_view_changes: return "two-view-changes";
+    case Offence::two_new_views: return "two-new-views";
+    case Offence::wrong_share: return "wrong-share";
+    case Offence::unproven_view_change: return "unproven-view-change";
+    case Offence::malformed_new_view: break;
+  }
+  return "malformed-new-view";
+}
+
+std::string to_string(const Accusation& a) {
+  std::string text = "replica " + std::to_string(a.replica) + ": " + offence_name(a.offence);
+  if (a.seq != 0) text += ", sequence number " + std::to_string(a.seq);
+  if (a.offence != Offence::two_shares && a.offence != Offence::wrong_share)
+    text += ", view " + std::to_string(a.view);
+  return text;
+}
+
+Result<Accusation> claim_of(const config::Config& config, const Evidence& evidence) {
+  BFTMETA_ASSIGN(const Accusation a,
+                 evidence.second ? std::visit(Claim{config}, evidence.first, *evidence.second)
+                                 : std::visit(Claim{config}, evidence.first));
+  if (a.replica >= config.n()) return no_evidence("the accused is no member");
+  return a;
+}
+
+Result<Accusation> judge(const crypto::Verifier& verifier, const crypto::Context& context,
+                         const config::Config& config, const Evidence& evidence) {
+  BFTMETA_ASSIGN(const Accusation a, claim_of(config, evidence));
+  const Signed holds{verifier, context, config, a.replica};
+  if (!std::visit(holds, evidence.first) ||
+      (evidence.second && !std::visit(holds, *evidence.second)))
+    return no_evidence("a signature of replica " + std::to_string(a.replica) + " does not hold");
+  if (!evidence.second && !condemns_itself(verifier, context, config, evidence.first))
+    return no_evidence("the statement is one that a correct replica may sign");
+  return a;
+}
+
+Bytes encode_evidence_file(const crypto::Context& context, const Evidence& evidence) {
+  Bytes out = encode(FileHeader{kFileMagic, context.cluster_id, context.epoch});
+  encode_to(out, evidence);
+  return out;
+}
+
+Result<Evidence> decode_evidence_file(const crypto::Context& context, ByteView bytes) {
+  if (bytes.size() > kMaxEvidenceFile) return fail(Errc::malformed, "evidence file: too long");
+  if (bytes.size() < kFileHeaderSize) return fail(Errc::malformed, "evidence file: truncated");
+  BFTMETA_ASSIGN(const FileHeader header,
+                 decode<FileHeader>(bytes.first(kFileHeaderSize), "evidence file"));
+  if (header.magic != kFileMagic) return fail(Errc::malformed, "evidence file: it is none");
+  if (header.cluster_id != context.cluster_id)
+    return fail(Errc::identity, "evidence file: of cluster " + short_hex(header.cluster_id) +
+                                    ", the genesis is that of " + short_hex(context.cluster_id));
+  if (header.epoch != context.epoch)
+    return fail(Errc::identity, "evidence file: of epoch " + std::to_string(header.epoch));
+  return decode<Evidence>(bytes.subspan(kFileHeaderSize), "evidence file");
+}
+
+}  // namespace bftmeta::messages
