@@ -48,10 +48,9 @@ void Core::ask_for_history() {
   constexpr std::uint32_t kPatience = 4;  // rounds; history is the better answer while there is one
   if (stuck_rounds_ >= kPatience) ask_for_prepared();
   for (std::uint32_t i = 0; i < config_.n(); ++i) {
-    ask_next_ = (ask_next_ + 1) % config_.n();
-    const auto peer = peers_.find(ask_next_);
-    if (peer == peers_.end() || peer->second.status.executed <= executed_seq()) continue;
-    return send(ask_next_, FetchHistory{executed_seq()});
+    const ReplicaId peer = next_peer();
+    if (peers_.at(peer).status.executed <= executed_seq()) continue;
+    return send(peer, FetchHistory{executed_seq()});
   }
 }
 

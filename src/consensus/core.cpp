@@ -57,8 +57,9 @@ void Core::turn() {
   if (frozen()) return;
   try_execute();
   try_certify();
-  count_suspects();
+  follow_primary();
   try_join();
+  count_suspects();
   arm_new_view_timer();
   try_new_view();
   try_enter();
@@ -69,14 +70,16 @@ void Core::turn() {
 void Core::tick() {
   if (frozen()) return frozen_tick();
   check_suspicion();
-  if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_) {
-    ++failed_views_;
+  if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_)
     start_view_change(view_ + 1, Reason::new_view_timeout);
-  }
   for (auto& [seq, s] : slots_)  // proposals that were too early for the clock
     if (s.proposal && !s.voted) advance(seq);
+  if (outstanding())  // what was quiet a moment ago may have a second to go
+    next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
   if (now_.mono_us >= next_status_) {
     ask_for_history();
+    ask_for_view_changes();
+    forward_again();
     send_status();
   }
 }
@@ -153,15 +156,6 @@ void Core::prune_history(Seq done) {
 Seq Core::in_flight() const {
   const Seq proposed = next_seq_ - 1;
   return proposed > executed_seq() ? proposed - executed_seq() : 0;
-}
-
-std::uint64_t Core::backoff(std::uint64_t base) const {
-  const std::uint32_t k = std::min<std::uint32_t>(failed_views_, 16);
-  return std::min(base << k, timing_.backoff_cap);
-}
-
-std::uint64_t Core::request_timeout() const {
-  return backoff(std::clamp(8 * commit_latency_, timing_.request_min, timing_.request_max));
 }
 
 std::vector<Record> Core::control_state() const {

@@ -12,6 +12,8 @@ using messages::Seq;
 struct Outcome {
   messages::BatchHeader header;
   messages::CertBody body;
+  // Parallel to the batch's items: this batch decided the item, as opposed to a replay of it.
+  std::vector<bool> first_time;
 };
 
 // What executed state says of an item that wants into the queue. Never a reason to refuse a

@@ -16,6 +16,7 @@ std::unique_ptr<Machine> EngineMachine::genesis(const config::Genesis& genesis,
 
 Result<consensus::Outcome> EngineMachine::execute(const messages::ParsedBatch& batch) {
   BFTMETA_ASSIGN(const execution::Executed executed, engine_.execute(batch));
+  consensus::Outcome out{executed.header, executed.body, {}};
   auto& outcomes = outcomes_[executed.header.seq];
   for (const execution::ItemResult& item : executed.results) {
     const auto result = decode<schema::BundleResult>(item.result, "result");
@@ -29,8 +30,9 @@ Result<consensus::Outcome> EngineMachine::execute(const messages::ParsedBatch& b
               result->outcome == schema::BundleOutcome::expired ||
               result->outcome == schema::BundleOutcome::session_opened;
     outcomes.push_back(o);
+    out.first_time.push_back(item.first_time);
   }
-  return consensus::Outcome{executed.header, executed.body};
+  return out;
 }
 
 Admission EngineMachine::admit(const messages::ParsedItem& item) const {

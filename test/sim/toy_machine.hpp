@@ -24,9 +24,15 @@ class ToyMachine final : public Machine {
     const messages::Seq seq = seq_ + 1;
     time_us_ = std::max(batch.batch.time_us, time_us_ + 1);
     auto& outcomes = outcomes_[seq];
-    for (const messages::ParsedItem& item : batch.items) outcomes.push_back(run(seq, item));
-    state_ = crypto::Hasher(tags::Domain::state_root).update(state_).update(batch.digest).finish();
     consensus::Outcome out;
+    for (const messages::ParsedItem& item : batch.items) {
+      const messages::Bundle* bundle = item.bundle();
+      out.first_time.push_back(bundle == nullptr
+                                   ? !opens_.contains(item.digest)
+                                   : bundle->bundle_no == last_bundle(bundle->session_id) + 1);
+      outcomes.push_back(run(seq, item));
+    }
+    state_ = crypto::Hasher(tags::Domain::state_root).update(state_).update(batch.digest).finish();
     out.header = {seq,   batch.digest, time_us_, {}, static_cast<std::uint32_t>(batch.items.size()),
                   state_};
     history_ = messages::extend_history(history_, out.header);
