@@ -23,8 +23,10 @@ void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<Repl
   auto parsed = messages::parse_item(item);
   if (!parsed) return refuse(item.digest(), RefusalReason::malformed);
   auto shared = std::make_shared<const messages::ParsedItem>(std::move(*parsed));
-  if (pending_.contains(shared->digest)) {
-    if (pass_on) send(primary(view_), messages::Forward{std::move(item)});  // the first may be lost
+  if (const Item* known = pending_.find(shared->digest)) {
+    // The first may be lost. The bytes that were verified: the digest does not cover the signature,
+    // and what is relayed with a bad one is charged to the relay.
+    if (pass_on) send(primary(view_), messages::Forward{*known});
     return;
   }
   switch (machine_.admit(*shared)) {
@@ -36,8 +38,11 @@ void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<Repl
     case Admission::out_of_window: return refuse(shared->digest, RefusalReason::out_of_window);
     case Admission::expired: return refuse(shared->digest, RefusalReason::expired);
   }
-  if (!messages::verify_item(verifier_, cluster_id_, item, shared->client))
+  if (forwarder && !budget_.may_check_vote(*forwarder, now_.mono_us)) return;
+  if (!messages::verify_item(verifier_, cluster_id_, item, shared->client)) {
+    if (forwarder) budget_.distrust(*forwarder);
     return refuse(shared->digest, RefusalReason::bad_signature);
+  }
   if (pass_on) send(primary(view_), messages::Forward{item});
   if (pending_.size() >= Pending::kMaxItems / 2) pending_.drop_dead(machine_);
   if (pending_.add(std::move(item), shared, machine_, now_.mono_us, forwarder) ==

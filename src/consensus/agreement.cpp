@@ -37,7 +37,9 @@ void Core::on(ReplicaId from, PrePrepare m) {
   }
   if (p.seq <= max_reproposed_) return;  // only what NEW-VIEW named
   if (!s.proposal && !body_matches) return;
-  if (!messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)) return;
+  if (!budget_.may_check_vote(from, now_.mono_us)) return;
+  if (!checked(from, messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)))
+    return;
   signed_by_peers_.note_pre_prepare(primary(view_), p, m.signature);
   if (s.proposal) {  // two signed proposals for one (view, seq)
     return blame_primary(Reason::equivocation);
@@ -108,7 +110,8 @@ void Core::on(ReplicaId from, Prepare m) {
       it != s.prepares.end() && (it->second.proposal.digest == p.digest || from != m.replica))
     return;
   if (s.prepared_lsn != 0 || (s.proposal && s.proposal->digest != p.digest)) return;
-  if (!messages::verify_prepare(verifier_, context(), config_, m)) return;
+  if (!budget_.may_check_vote(from, now_.mono_us)) return;
+  if (!checked(from, messages::verify_prepare(verifier_, context(), config_, m))) return;
   signed_by_peers_.note_prepare(m);
   s.prepares[m.replica] = std::move(m);
   advance(p.seq);
@@ -259,12 +262,13 @@ void Core::on(ReplicaId, messages::BatchData m) {
 
 void Core::on(ReplicaId from, messages::FetchBatch m) {
   if (const Slot* s = find(m.seq); s != nullptr && s->batch && s->batch->digest == m.digest)
-    return send(from, messages::BatchData{s->batch->batch});
+    return answer(from, messages::BatchData{s->batch->batch});
   if (const auto it = history_.find(m.seq);
       it != history_.end() && it->second.header.batch_digest == m.digest)
-    return send(from, messages::BatchData{it->second.batch->batch});
+    return answer(from, messages::BatchData{it->second.batch->batch});
+  if (!budget_.may_answer(from, now_.mono_us)) return;  // before the archive is read
   if (auto batch = archive_.batch(m.seq, m.digest))
-    send(from, messages::BatchData{std::move(*batch)});
+    answer(from, messages::BatchData{std::move(*batch)});
 }
 
 }  // namespace bftmeta::consensus

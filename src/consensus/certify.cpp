@@ -31,16 +31,20 @@ bool Core::certify_from_shares(Seq seq) {
   auto& shares = shares_[seq];
   std::map<Hash, std::vector<ReplicaId>> by_body;  // equal bytes first, signatures second
   for (const auto& [replica, share] : shares) by_body[share.body.digest()].push_back(replica);
-  for (const auto& [digest, replicas] : by_body) {
+  for (auto& [digest, replicas] : by_body) {
     if (replicas.size() < quorum()) continue;
+    std::ranges::stable_partition(replicas, [this](ReplicaId r) { return !budget_.distrusted(r); });
     std::vector<ReplicaId> good;
     std::vector<ReplicaId> bad;
     for (const ReplicaId r : replicas) {
       if (good.size() == quorum()) break;
       std::uint32_t& verified = verified_shares_[seq];
-      if ((verified >> r & 1) == 0 && !messages::verify_share(verifier_, config_, shares.at(r))) {
-        bad.push_back(r);
-        continue;
+      if ((verified >> r & 1) == 0) {
+        if (!budget_.may_check_vote(r, now_.mono_us)) continue;
+        if (!checked(r, messages::verify_share(verifier_, config_, shares.at(r)))) {
+          bad.push_back(r);
+          continue;
+        }
       }
       verified |= 1U << r;
       good.push_back(r);
@@ -61,9 +65,10 @@ bool Core::certify_from_shares(Seq seq) {
   return false;
 }
 
-void Core::on(ReplicaId, RootCert m) {
-  if (m.body.seq <= certified_seq()) return;
-  if (messages::verify_cert(verifier_, cluster_id_, config_, m)) adopt_cert(std::move(m));
+void Core::on(ReplicaId from, RootCert m) {
+  if (m.body.seq <= certified_seq() || !may_check(from, quorum())) return;
+  if (checked(from, messages::verify_cert(verifier_, cluster_id_, config_, m).has_value()))
+    adopt_cert(std::move(m));
 }
 
 // Precondition: Q valid signatures. The record goes to the log before the window moves by it.

@@ -27,8 +27,7 @@ void Core::step(Event event, Now now, Actions& out) {
   now_ = now;
   out_ = &out;
   if (auto* peer = std::get_if<event::Peer>(&event)) {
-    if (peers_.contains(peer->from) && hears(peer->message))
-      std::visit([&](auto& m) { on(peer->from, std::move(m)); }, peer->message);
+    if (peers_.contains(peer->from) && hears(peer->message)) dispatch(std::move(*peer));
   } else if (auto* client = std::get_if<event::Client>(&event)) {
     on_client(std::move(client->item), client->link);
   } else if (auto* fresh = std::get_if<event::Fresh>(&event)) {
@@ -69,6 +68,7 @@ void Core::turn() {
 
 void Core::tick() {
   if (frozen()) return frozen_tick();
+  look_at_deferred();
   check_suspicion();
   if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_)
     start_view_change(view_ + 1, Reason::new_view_timeout);
@@ -87,7 +87,7 @@ void Core::tick() {
 std::uint64_t Core::deadline() const {
   std::uint64_t due = next_status_;
   if (frozen()) return due;
-  if (outstanding()) due = std::min(due, now_.mono_us + timing_.status_busy);
+  if (outstanding() || !deferred_.empty()) due = std::min(due, now_.mono_us + timing_.status_busy);
   if (new_view_deadline_ != 0) due = std::min(due, new_view_deadline_);
   return due;
 }

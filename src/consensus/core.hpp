@@ -12,6 +12,7 @@
 #include "consensus/early_proposals.hpp"
 #include "consensus/held_queries.hpp"
 #include "consensus/latency_estimate.hpp"
+#include "consensus/link_budget.hpp"
 #include "consensus/new_view.hpp"
 #include "consensus/pending.hpp"
 #include "consensus/records.hpp"
@@ -163,6 +164,8 @@ class Core {
   std::size_t pending() const { return pending_.size(); }
   std::uint64_t view_changes() const { return view_changes_done_; }
   bool halted() const { return halted_; }
+  // Bitmap of the peers that brought a bad signature.
+  std::uint32_t distrusted() const { return budget_.distrusted(); }
   Standing standing() const { return standing_; }
   // No message of agreement or view change, and no answer that counts as one of a correct member,
   // is given while this is false.
@@ -336,6 +339,13 @@ class Core {
   bool hears(const PeerMessage& message) const;
   void frozen_tick();
 
+  // storm.cpp
+  void dispatch(event::Peer event);
+  void look_at_deferred();
+  bool may_check(ReplicaId from, std::uint64_t signatures);
+  bool checked(ReplicaId from, bool holds);
+  void answer(ReplicaId to, PeerMessage message, Lsn needs_lsn = 0);
+
   // core.cpp
   void tick();
   void turn();  // level-triggered work after every event
@@ -424,6 +434,8 @@ class Core {
 
   // ---- peers
   std::map<ReplicaId, Peer> peers_;
+  LinkBudget budget_;
+  std::map<ReplicaId, std::deque<PeerMessage>> deferred_;  // of distrusted links; none is empty
   std::uint64_t next_status_ = 0;
   std::optional<Seq>
       stuck_at_;  // executed_seq when the last STATUS round found this replica behind

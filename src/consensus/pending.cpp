@@ -12,6 +12,11 @@ using messages::ParsedBatch;
 using messages::ParsedItem;
 using messages::Seq;
 
+const Item* Pending::find(const Hash& digest) const {
+  const auto it = items_.find(digest);
+  return it == items_.end() ? nullptr : &it->second.item;
+}
+
 bool Pending::has_room(const ParsedItem& parsed, std::size_t size) const {
   if (items_.size() >= kMaxItems || bytes_ + size > kMaxBytes) return false;
   const auto it = bytes_of_.find(parsed.client);

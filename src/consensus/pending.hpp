@@ -40,6 +40,8 @@ class Pending {
             const StateMachine& machine, std::uint64_t now_us,
             std::optional<messages::ReplicaId> forwarder = std::nullopt);
   bool contains(const Hash& digest) const { return items_.contains(digest); }
+  // The item with this digest, under the signature with which it was added; nullptr: none.
+  const messages::Item* find(const Hash& digest) const;
   std::size_t size() const { return items_.size(); }
   std::size_t waiting() const { return items_.size() - proposed_; }
   std::size_t waiting_bytes() const { return waiting_bytes_; }

@@ -59,13 +59,14 @@ void Core::note_view_change(ViewChange vc) {
 }
 
 // Signed, so it does not matter who brings it.
-void Core::on(ReplicaId, ViewChange m) {
+void Core::on(ReplicaId from, ViewChange m) {
   if (m.replica == self_ || m.new_view < entered_) return;
   const auto it = view_change_of_.find(m.replica);
   const bool newer = it == view_change_of_.end() || it->second.new_view < m.new_view;
   const bool named = candidate_ && m.new_view >= candidate_->view && candidate_names(m.digest());
   if (!newer && !named) return;
-  if (!messages::verify_view_change(verifier_, context(), config_, m)) {
+  if (!may_check(from, messages::signatures_in(config_, m))) return;
+  if (!checked(from, messages::verify_view_change(verifier_, context(), config_, m).has_value())) {
     if (named) reject_new_view(NewView(*candidate_));
     return;
   }
@@ -145,7 +146,8 @@ void Core::on(ReplicaId from, NewView m) {
   if (m.view > view_ && replicas_at_or_above(m.view) < config_.weak_quorum()) return;
   if (candidate_ && candidate_->view >= m.view && m.view != view_) return;
   if ((candidate_ && *candidate_ == m) || rejected_new_view_ == m.body_digest()) return;
-  if (!messages::verify_new_view(verifier_, context(), config_, m)) {
+  if (!may_check(from, 1 + m.proposals.size())) return;
+  if (!checked(from, messages::verify_new_view(verifier_, context(), config_, m).has_value())) {
     if (messages::new_view_signed(verifier_, context(), config_, m)) reject_new_view(m);
     return;
   }
@@ -296,7 +298,7 @@ void Core::requeue_lost_items(const Bodies& bodies) {
 void Core::on(ReplicaId from, FetchViewChange m) {
   const ViewChange* vc = find_view_change(m.digest);
   if (vc == nullptr || (vc->replica == self_ && !may_vote())) return;
-  send(from, *vc, last_lsn_);  // it may be the own one: not before it is durable
+  answer(from, *vc, last_lsn_);  // it may be the own one: not before it is durable
 }
 
 const ViewChange* Core::find_view_change(const Hash& digest) const {
@@ -311,8 +313,8 @@ const ViewChange* Core::find_view_change(const Hash& digest) const {
 // NEW-VIEW proves itself together with its VIEW-CHANGEs; anybody may hand them on (§5.6).
 void Core::on(ReplicaId from, messages::FetchNewView) {
   if (!entered_record_.new_view) return;
-  for (const ViewChange& vc : entered_record_.votes) send(from, vc, entered_lsn_);
-  send(from, *entered_record_.new_view, entered_lsn_);
+  for (const ViewChange& vc : entered_record_.votes) answer(from, vc, entered_lsn_);
+  answer(from, *entered_record_.new_view, entered_lsn_);
 }
 
 }  // namespace bftmeta::consensus

@@ -119,6 +119,10 @@ Status verify_view_change(const crypto::Verifier& verifier, const crypto::Contex
   return {};
 }
 
+std::uint64_t signatures_in(const config::Config& config, const ViewChange& vc) {
+  return 1 + (vc.base ? config.quorum() : 0) + vc.prepared.size() * (2 * config.f() + 1);
+}
+
 void sign_new_view(const crypto::Signer& signer, const crypto::Context& context, NewView& nv) {
   nv.signature = signer.sign(tags::kNewView, context, nv.body_digest());
 }

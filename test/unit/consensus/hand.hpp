@@ -54,6 +54,20 @@ inline bool from_silent_primary(const Mail& m) {
   return p != nullptr && p->proposal.view == 0 && m.from == 0;
 }
 
+// What the replicas' checks cost.
+class CountingVerifier final : public crypto::Verifier {
+ public:
+  bool verify(const PublicKey& key, ByteView preimage, const Signature& signature) const override {
+    ++checks;
+    return ideal_.verify(key, preimage, signature);
+  }
+  using Verifier::verify;
+  mutable std::uint64_t checks = 0;
+
+ private:
+  sim::IdealVerifier ideal_;
+};
+
 class Hand {
  public:
   explicit Hand(std::uint32_t n, std::set<ReplicaId> live = {}) {
@@ -283,7 +297,7 @@ class Hand {
   config::Config config;
   std::vector<std::unique_ptr<sim::IdealSigner>> signers;
   std::unique_ptr<sim::IdealSigner> client;
-  sim::IdealVerifier verifier;
+  CountingVerifier verifier;
   std::uint64_t now_us = 1'000'000;
   std::deque<Mail> mail;
   std::vector<Mail> outside;
