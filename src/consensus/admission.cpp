@@ -23,10 +23,10 @@ void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<Repl
   auto parsed = messages::parse_item(item);
   if (!parsed) return refuse(item.digest(), RefusalReason::malformed);
   auto shared = std::make_shared<const messages::ParsedItem>(std::move(*parsed));
-  if (const Item* known = pending_.find(shared->digest)) {
+  if (const PendingItem* known = pending_.find(shared->digest)) {
     // The first may be lost. The bytes that were verified: the digest does not cover the signature,
     // and what is relayed with a bad one is charged to the relay.
-    if (pass_on) send(primary(view_), messages::Forward{*known});
+    if (pass_on) send(primary(view_), messages::Forward{known->item});
     return;
   }
   switch (machine_.admit(*shared)) {
@@ -55,7 +55,7 @@ void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<Repl
 void Core::forward_again() {
   constexpr std::uint64_t kAgeUs = 250'000;  // as clients send again (architecture §5)
   if (!active_ || primary(view_) == self_) return;
-  for (Item& item : pending_.take_forwards(kAgeUs, limits::kMaxBatchBytes, now_.mono_us))
+  for (Item& item : pending_.take_forwards(machine_, kAgeUs, limits::kMaxBatchBytes, now_.mono_us))
     send(primary(view_), messages::Forward{std::move(item)}, entered_lsn_);
 }
 

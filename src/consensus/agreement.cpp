@@ -50,7 +50,7 @@ void Core::on(ReplicaId from, PrePrepare m) {
   s.proposal = p;
   s.primary_signature = m.signature;
   s.since_us = now_.mono_us;
-  pending_.mark_proposed(*parsed);
+  if (p.seq > executed_seq()) pending_.mark_proposed(*parsed);
   attach_batch(p.seq, std::make_shared<ParsedBatch>(std::move(*parsed)));
 }
 

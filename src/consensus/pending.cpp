@@ -12,9 +12,9 @@ using messages::ParsedBatch;
 using messages::ParsedItem;
 using messages::Seq;
 
-const Item* Pending::find(const Hash& digest) const {
+const PendingItem* Pending::find(const Hash& digest) const {
   const auto it = items_.find(digest);
-  return it == items_.end() ? nullptr : &it->second.item;
+  return it == items_.end() ? nullptr : &it->second;
 }
 
 bool Pending::has_room(const ParsedItem& parsed, std::size_t size) const {
@@ -108,11 +108,23 @@ struct Room {
 
 }  // namespace
 
+// Each queue counts on by itself: who names a session that is not its own must not move the
+// owner's place in line.
+std::map<PublicKey, std::vector<Pending::Line>> Pending::lines() const {
+  std::map<PublicKey, std::vector<Line>> lines;
+  for (const auto& [client, sessions] : bundles_)
+    for (const auto& [session, queue] : sessions) {
+      Line line{&queue.numbers, queue.last + 1};
+      while (line.digest() != nullptr && items_.at(*line.digest()).proposed_at != 0) ++line.next;
+      lines[client].push_back(line);
+    }
+  for (const auto& [client, digests] : opens_) lines[client];
+  return lines;
+}
+
 std::vector<Item> Pending::take(Seq seq) {
   std::vector<Item> out;
   Room room;
-  // The next number of each session that may be proposed now; found once, then counted on.
-  std::map<Id16, std::uint64_t> next;
   const auto offer = [&](const Hash& digest) {
     PendingItem& p = items_.at(digest);
     if (!room.take(p)) return false;
@@ -121,11 +133,10 @@ std::vector<Item> Pending::take(Seq seq) {
     return true;
   };
 
-  std::set<PublicKey> clients;
-  for (const auto& [client, sessions] : bundles_) clients.insert(client);
-  for (const auto& [client, digests] : opens_) clients.insert(client);
-  std::vector<PublicKey> order(clients.upper_bound(last_served_), clients.end());
-  order.insert(order.end(), clients.begin(), clients.upper_bound(last_served_));
+  auto waiting = lines();
+  std::vector<PublicKey> order;  // of clients, from the one after the last served
+  for (const auto& [client, unused] : waiting) order.push_back(client);
+  std::ranges::rotate(order, std::ranges::upper_bound(order, last_served_));
 
   bool progress = true;
   while (progress) {
@@ -137,18 +148,9 @@ std::vector<Item> Pending::take(Seq seq) {
             progress = true;
             break;
           }
-      const auto it = bundles_.find(client);
-      if (it == bundles_.end()) continue;
-      for (const auto& [session, queue] : it->second) {
-        const auto& numbers = queue.numbers;
-        auto [n, fresh] = next.try_emplace(session, queue.last + 1);
-        if (fresh) {
-          while (numbers.contains(n->second) && items_.at(numbers.at(n->second)).proposed_at != 0)
-            ++n->second;
-        }
-        const auto found = numbers.find(n->second);
-        if (found == numbers.end() || !offer(found->second)) continue;
-        ++n->second;
+      for (Line& line : waiting.at(client)) {
+        if (line.digest() == nullptr || !offer(*line.digest())) continue;
+        ++line.next;
         last_served_ = client;
         progress = true;
       }
@@ -191,9 +193,10 @@ std::uint64_t Pending::executed(const ParsedBatch& batch, const StateMachine& ma
       waited(first->second);
     if (const auto first = queue.numbers.find(queue.last + 1); first != queue.numbers.end())
       items_.at(first->second).since_us = now_us;
+    const bool ended = queue.last < before;
+    const auto end = ended ? queue.numbers.end() : queue.numbers.upper_bound(queue.last);
     std::vector<Hash> gone;
-    for (auto it = queue.numbers.begin(); it != queue.numbers.upper_bound(queue.last); ++it)
-      gone.push_back(it->second);
+    for (auto it = queue.numbers.begin(); it != end; ++it) gone.push_back(it->second);
     for (const Hash& digest : gone) erase(digest);
   }
   for (const ParsedItem& item : batch.items)
@@ -259,8 +262,8 @@ void Pending::for_each_timed(
     for (const auto& [digest, unused] : digests) visit(digest, items_.at(digest));
 }
 
-std::vector<Item> Pending::take_forwards(std::uint64_t age_us, std::size_t max_bytes,
-                                         std::uint64_t now_us) {
+std::vector<Item> Pending::take_forwards(const StateMachine& machine, std::uint64_t age_us,
+                                         std::size_t max_bytes, std::uint64_t now_us) {
   std::vector<Hash> due;
   for_each_timed([&](const Hash& digest, const PendingItem& p) {
     if (p.proposed_at == 0 && now_us - p.forwarded_us >= age_us) due.push_back(digest);
@@ -270,6 +273,10 @@ std::vector<Item> Pending::take_forwards(std::uint64_t age_us, std::size_t max_b
   std::vector<Item> out;
   for (const Hash& digest : due) {
     PendingItem& p = items_.at(digest);
+    if (machine.admit(*p.parsed) != Admission::accept) {
+      erase(digest);
+      continue;
+    }
     if (p.item.body.size() > max_bytes) break;
     max_bytes -= p.item.body.size();
     p.forwarded_us = now_us;

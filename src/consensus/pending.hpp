@@ -2,7 +2,14 @@
 // age timers in one (protocol §2.3, §5.4). Per-session FIFO, round-robin over clients. Bounded; the
 // newest is refused, never another client's dropped. What is first in line of its session and comes
 // by FORWARD has room of its own: a backup times it, so refusing it would make correct backups
-// suspect a correct primary (T5.18). Thread-safety: one thread.
+// suspect a correct primary (T5.18).
+//
+// Liveness: what a correct primary knows and executed state admits is proposed after finitely many
+// batches, because each client's queue of a session has a place in line of its own, which nothing
+// but the execution of that client's bundles moves, and clients take turns. What executed state
+// admits no more leaves the queue when it was in a batch, and at a backup before it is forwarded
+// again; so no item stays that is timed at backups and refused by every correct primary.
+// Thread-safety: one thread.
 #pragma once
 
 #include <functional>
@@ -39,9 +46,8 @@ class Pending {
   Added add(messages::Item item, std::shared_ptr<const messages::ParsedItem> parsed,
             const StateMachine& machine, std::uint64_t now_us,
             std::optional<messages::ReplicaId> forwarder = std::nullopt);
-  bool contains(const Hash& digest) const { return items_.contains(digest); }
-  // The item with this digest, under the signature with which it was added; nullptr: none.
-  const messages::Item* find(const Hash& digest) const;
+  // With the signature under which it was added; nullptr: none.
+  const PendingItem* find(const Hash& digest) const;
   std::size_t size() const { return items_.size(); }
   std::size_t waiting() const { return items_.size() - proposed_; }
   std::size_t waiting_bytes() const { return waiting_bytes_; }
@@ -70,14 +76,24 @@ class Pending {
   void for_each_timed(const std::function<void(const Hash&, const PendingItem&)>& visit) const;
 
   // Timed items that nobody proposed and that wait, or were forwarded, `age_us` ago: their FORWARD
-  // may be lost. At most `max_bytes`; what is left follows with a later call.
-  std::vector<messages::Item> take_forwards(std::uint64_t age_us, std::size_t max_bytes,
-                                            std::uint64_t now_us);
+  // may be lost. At most `max_bytes`; what is left follows with a later call. What `machine` would
+  // not accept any more (its session has ended) is dropped instead: a correct primary refuses it.
+  std::vector<messages::Item> take_forwards(const StateMachine& machine, std::uint64_t age_us,
+                                            std::size_t max_bytes, std::uint64_t now_us);
 
  private:
   struct SessionQueue {
     std::map<std::uint64_t, Hash> numbers;
     std::uint64_t last = 0;  // executed; number last + 1 is first in line
+  };
+  // A session's place in one batch: the next number that may be proposed.
+  struct Line {
+    const std::map<std::uint64_t, Hash>* numbers;
+    std::uint64_t next = 0;
+    const Hash* digest() const {
+      const auto it = numbers->find(next);
+      return it == numbers->end() ? nullptr : &it->second;
+    }
   };
   struct Usage {
     std::size_t items = 0;
@@ -86,6 +102,7 @@ class Pending {
 
   bool has_room(const messages::ParsedItem& parsed, std::size_t size) const;
   bool first_in_line(const messages::ParsedItem& parsed, const StateMachine& machine) const;
+  std::map<PublicKey, std::vector<Line>> lines() const;
   void erase(const Hash& digest);
   void set_proposed(PendingItem& item, messages::Seq seq);
 

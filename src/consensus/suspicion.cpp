@@ -55,7 +55,10 @@ void Core::check_suspicion() {
 bool Core::cause_holds(const Cause& cause) const {
   if (!active_) return false;  // no timers while no view is active
   switch (cause.reason) {
-    case Reason::request_timeout: return pending_.contains(cause.item);
+    case Reason::request_timeout: {
+      const PendingItem* item = pending_.find(cause.item);
+      return item != nullptr && machine_.admit(*item->parsed) == Admission::accept;
+    }
     case Reason::proposal_timeout: return cause.seq > executed_seq();
     default: return floor_.slow();
   }
@@ -72,7 +75,8 @@ std::optional<Core::Cause> Core::find_cause() const {
   std::optional<Cause> cause;
   std::uint64_t oldest = now_.mono_us - std::min(patience, now_.mono_us);
   pending_.for_each_timed([&](const Hash& digest, const PendingItem& item) {
-    if (item.since_us >= oldest) return;
+    // What a correct primary would refuse is nobody's fault.
+    if (item.since_us >= oldest || machine_.admit(*item.parsed) != Admission::accept) return;
     oldest = item.since_us;
     cause = Cause{Reason::request_timeout, 0, digest};
   });

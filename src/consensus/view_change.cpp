@@ -278,7 +278,9 @@ void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
   next_seq_ = std::max({max_reproposed_, certified_seq(), executed_seq()}) + 1;
   requeue_lost_items(bodies);
   for (const Reproposal& p : nv.proposals) {
-    if (Slot* s = find(p.seq); s != nullptr && s->batch) pending_.mark_proposed(*s->batch);
+    // What was executed and skipped here waits for another batch.
+    if (Slot* s = find(p.seq); s != nullptr && s->batch && p.seq > executed_seq())
+      pending_.mark_proposed(*s->batch);
     if (p.seq > certified_seq()) advance(p.seq);
   }
 }

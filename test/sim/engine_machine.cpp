@@ -4,8 +4,6 @@
 
 namespace bftmeta::sim {
 
-using consensus::Admission;
-
 std::unique_ptr<Machine> EngineMachine::genesis(const config::Genesis& genesis,
                                                 const crypto::Verifier& verifier) {
   auto engine = execution::Engine::from_genesis(genesis, verifier);
@@ -33,17 +31,6 @@ Result<consensus::Outcome> EngineMachine::execute(const messages::ParsedBatch& b
     out.first_time.push_back(item.first_time);
   }
   return out;
-}
-
-Admission EngineMachine::admit(const messages::ParsedItem& item) const {
-  const messages::Bundle* bundle = item.bundle();
-  if (bundle == nullptr) return Admission::accept;
-  const auto session = engine_.session(bundle->session_id);
-  if (!session) return Admission::no_session;
-  if (bundle->bundle_no <= session->last_bundle) return Admission::done;
-  return bundle->bundle_no <= session->last_bundle + limits::kSessionWindow
-             ? Admission::accept
-             : Admission::out_of_window;
 }
 
 std::uint64_t EngineMachine::last_bundle(const Id16& session) const {

@@ -246,12 +246,16 @@ class Hand {
     return id;
   }
   messages::Item bundle(const Id16& session, std::uint64_t number, std::uint32_t uid = 0) const {
+    return bundle_of(session, number, {{{uid, 0, {}}, schema::Noop{}}});
+  }
+  messages::Item bundle_of(const Id16& session, std::uint64_t number,
+                           std::vector<schema::Operation> operations) const {
     messages::Bundle b;
     b.session_id = session;
     b.client = client->public_key();
     b.bundle_no = number;
     b.valid_until_us = ~0ULL >> 1;
-    b.operations.push_back({{uid, 0, {}}, schema::Noop{}});
+    b.operations = std::move(operations);
     return messages::sign_bundle(*client, cluster_id, b);
   }
   // A session that is open at every live replica, ordered as the next batch.

@@ -48,24 +48,32 @@ TEST_CASE("T5.13 another bundle of the same number at the backups is no fault of
   }
 }
 
+TEST_CASE("T5.13 nor is one that can never be executed, because the other closed the session") {
+  for (const std::uint32_t n : {4U, 7U}) {
+    CAPTURE(n);
+    Hand h(n);
+    const Id16 session = h.open_session();
+    h.submit(0, h.bundle_of(session, 1, {{{}, schema::CloseSession{}}}));
+    for (ReplicaId r = 1; r < n; ++r) h.submit(r, h.bundle(session, 1));
+    h.run(20 * kSecond);
+    for (ReplicaId r = 0; r < n; ++r) {
+      CHECK(h.core(r).view() == 0);
+      CHECK(h.core(r).pending() == 0);
+    }
+    h.open_session(1);
+  }
+}
+
 TEST_CASE("T5.18 a client over its limits at the primary alone does not make it suspected") {
   Hand h(4);
   std::vector<Id16> sessions;
   for (std::uint8_t i = 0; i < 24; ++i) sessions.push_back(h.open_session(i));
   // 60 KiB each, and none of them in line: they stay in the primary's queue.
   const auto large = [&](const Id16& session, std::uint64_t number) {
-    messages::Bundle b;
-    b.session_id = session;
-    b.client = h.client->public_key();
-    b.bundle_no = number;
-    b.valid_until_us = ~0ULL >> 1;
-    for (int i = 0; i < 15; ++i) {
-      schema::SetXattr set;
-      set.name = to_bytes("user.k");
-      set.value = Bytes(limits::kMaxXattrValue);
-      b.operations.push_back({{}, set});
-    }
-    return messages::sign_bundle(*h.client, h.cluster_id, b);
+    schema::SetXattr set;
+    set.name = to_bytes("user.k");
+    set.value = Bytes(limits::kMaxXattrValue);
+    return h.bundle_of(session, number, std::vector<schema::Operation>(15, {{}, set}));
   };
   for (std::size_t s = 1; s < sessions.size(); ++s)
     for (std::uint64_t number = 2; number <= limits::kSessionWindow; ++number)
