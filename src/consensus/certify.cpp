@@ -50,6 +50,7 @@ bool Core::certify_from_shares(Seq seq) {
       good.push_back(r);
     }
     if (good.size() == quorum()) {
+      std::ranges::sort(good);  // as the signatures of a certificate stand
       RootCert cert;
       cert.body = shares.at(good.front()).body;
       for (const ReplicaId r : good) {

@@ -62,6 +62,26 @@ TEST_CASE("bad signatures over a valid link are checked at a capped rate, after 
   CHECK((h.last_status(1)->slots.back().prepares >> 3 & 1) == 1);
 }
 
+TEST_CASE("a share of a link that is looked at last makes a certificate that everybody accepts") {
+  Hand h(4, {1});
+  const PrePrepare m = h.propose(0, h.batch(1));
+  h.send(0, 1, m);
+  for (const ReplicaId r : {2U, 3U}) h.send(r, 1, h.prepare(r, m.proposal));
+  for (const ReplicaId r : {0U, 2U}) h.send(r, 1, messages::Commit{m.proposal});
+  h.deliver();
+  const auto shares = h.take_outside<messages::RootShare>();
+  REQUIRE_FALSE(shares.empty());
+  messages::Prepare bad = h.prepare(3, {0, 2, Hash{1}});
+  bad.signature[0] ^= 1;
+  h.send(0, 1, bad);
+  REQUIRE(h.core(1).distrusted() == 1U << 0);
+  // Replica 0 is looked at after 1 and 3, and its signature stands before theirs.
+  for (const ReplicaId r : {0U, 3U})
+    h.send(r, 1, messages::sign_share(h.signer(r), shares[0].body, r));
+  REQUIRE(h.core(1).certified_seq() == 1);
+  CHECK(messages::verify_cert(h.verifier, h.cluster_id, h.config, *h.core(1).certificate()));
+}
+
 TEST_CASE("strategy 32: VIEW-CHANGEs to ever higher views cost their sender's budget only") {
   Hand h(4, {1});
   std::vector<messages::PreparedCert> entries;
