@@ -61,6 +61,20 @@ constexpr std::size_t kMaxBatchBytes = 512 * 1024;
 constexpr std::uint64_t kSkewAheadUs = 500'000;     // agreed time: accepted ahead of the own clock
 constexpr std::uint64_t kSkewBehindUs = 5'000'000;  // ... and behind it
 
+// ---- what one peer may cost (protocol §5.7, §8.4)
+// Signature checks of proofs (VIEW-CHANGE, NEW-VIEW, certificates, P-entries) per second and
+// sender: a tenth of a core at 48 us each. The burst is three of the largest VIEW-CHANGEs of 31
+// replicas (2711 signatures), or twenty-one of 4.
+constexpr std::uint64_t kVerifyPerSecond = 2048;
+constexpr std::uint64_t kVerifyBurst = 8192;
+// All checks for a link that brought a bad signature: a third of a percent of a core, and more
+// votes than a slow cluster needs.
+constexpr std::uint64_t kDistrustedVerifyPerSecond = 64;
+constexpr std::size_t kDeferredMessages = 8;  // of such a link, until the next tick: 8 MiB
+// Answers to fetches and STATUS: a tenth of a core of encryption; a laggard has n - 1 peers to ask.
+constexpr std::uint64_t kAnswerBytesPerSecond = 16 * 1024 * 1024;
+constexpr std::uint64_t kAnswerBurst = 4 * 1024 * 1024;
+
 // ---- wire
 constexpr std::size_t kMaxFrame = 1024 * 1024;  // any frame on a consensus or client link
 constexpr std::size_t kMaxBlockFrame = kBlockSize + 4096;

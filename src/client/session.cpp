@@ -6,7 +6,9 @@ namespace bftmeta::client {
 
 namespace {
 
-constexpr Micros kFirstRetry = 250'000;   // architecture §5: sent to all after at most this
+// Sent to all after at most 250 ms (architecture §5: so that backups see a backlog), of which
+// jitter takes up to a fifth.
+constexpr Micros kFirstRetry = 200'000;
 constexpr Micros kLeastRetry = 20'000;    // below it a busy machine looks like a dead replica
 constexpr Micros kMostRetry = 4'000'000;  // doubling stops here
 constexpr Micros kKeepAlive = 20'000'000;
@@ -18,6 +20,7 @@ constexpr Micros kStatusInterval = 100'000;
 // Refusals that are believed before the bundle goes to everybody: a primary may not claim to be
 // busy for ever.
 constexpr std::uint32_t kBusyBelieved = 2;
+constexpr Micros kMostBusyPause = 100'000;  // both beliefs, with jitter, last 250 ms
 
 const std::size_t kBundleOverhead = encoded_size(messages::Bundle{});
 
@@ -299,7 +302,7 @@ bool Session::on_refusal(ReplicaId from, const messages::Refusal& refusal, const
   if (refusal.reason != Reason::busy) check(now);
   if (refusal.reason == Reason::busy && from == core_.replicas.primary()) {
     const Micros pause =
-        std::clamp<Micros>(Micros{refusal.retry_after_ms} * 1000, 5'000, 1'000'000);
+        std::clamp<Micros>(Micros{refusal.retry_after_ms} * 1000, 5'000, kMostBusyPause);
     flight->resend_at = now.mono + core_.replicas.jittered(pause);
     if (++flight->busy == 1) window_ = std::max<std::size_t>(1, window_ / 2);
     window_credit_ = 0;

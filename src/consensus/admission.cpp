@@ -8,22 +8,25 @@ using messages::ParsedBatch;
 using messages::PrePrepare;
 using messages::RefusalReason;
 
-void Core::on_client(Item item, std::uint64_t link) { admit(std::move(item), link, true); }
+void Core::on_client(Item item, std::uint64_t link) {
+  admit(std::move(item), link, /*pass_on=*/active_ && primary(view_) != self_, std::nullopt);
+}
 
-void Core::on(ReplicaId, messages::Forward m) { admit(std::move(m.item), 0, false); }
+void Core::on(ReplicaId from, messages::Forward m) { admit(std::move(m.item), 0, false, from); }
 
 // Cheapest test first. What executed state says here keeps an item out of the queue, never a batch
 // from being prepared.
-void Core::admit(Item item, std::uint64_t link, bool forward) {
+void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<ReplicaId> forwarder) {
   const auto refuse = [&](const Hash& digest, RefusalReason reason) {
     if (link != 0) out_->push_back(action::Refuse{link, digest, reason});
   };
   auto parsed = messages::parse_item(item);
   if (!parsed) return refuse(item.digest(), RefusalReason::malformed);
   auto shared = std::make_shared<const messages::ParsedItem>(std::move(*parsed));
-  const bool pass_on = forward && active_ && primary(view_) != self_;
-  if (pending_.contains(shared->digest)) {
-    if (pass_on) send(primary(view_), messages::Forward{std::move(item)});  // the first may be lost
+  if (const PendingItem* known = pending_.find(shared->digest)) {
+    // The first may be lost. The bytes that were verified: the digest does not cover the signature,
+    // and what is relayed with a bad one is charged to the relay.
+    if (pass_on) send(primary(view_), messages::Forward{known->item});
     return;
   }
   switch (machine_.admit(*shared)) {
@@ -35,12 +38,25 @@ void Core::admit(Item item, std::uint64_t link, bool forward) {
     case Admission::out_of_window: return refuse(shared->digest, RefusalReason::out_of_window);
     case Admission::expired: return refuse(shared->digest, RefusalReason::expired);
   }
-  if (!messages::verify_item(verifier_, cluster_id_, item, shared->client))
+  if (forwarder && !budget_.may_check_vote(*forwarder, now_.mono_us)) return;
+  if (!messages::verify_item(verifier_, cluster_id_, item, shared->client)) {
+    if (forwarder) budget_.distrust(*forwarder);
     return refuse(shared->digest, RefusalReason::bad_signature);
+  }
   if (pass_on) send(primary(view_), messages::Forward{item});
   if (pending_.size() >= Pending::kMaxItems / 2) pending_.drop_dead(machine_);
-  if (pending_.add(std::move(item), shared, now_.mono_us) == Pending::Added::full)
+  if (pending_.add(std::move(item), shared, machine_, now_.mono_us, forwarder) ==
+      Pending::Added::full)
     refuse(shared->digest, RefusalReason::busy);
+}
+
+// What this replica times and nobody proposed goes to the primary again: a FORWARD may be lost, or
+// have come to a replica that was not the primary.
+void Core::forward_again() {
+  constexpr std::uint64_t kAgeUs = 250'000;  // as clients send again (architecture §5)
+  if (!active_ || primary(view_) == self_) return;
+  for (Item& item : pending_.take_forwards(machine_, kAgeUs, limits::kMaxBatchBytes, now_.mono_us))
+    send(primary(view_), messages::Forward{std::move(item)}, entered_lsn_);
 }
 
 // One batch at once when nothing is in flight; otherwise when a slot frees or a full batch waits.
@@ -63,7 +79,7 @@ void Core::propose(Seq seq) {
   messages::Batch batch;
   batch.seq = seq;
   batch.time_us = now_.wall_us;
-  batch.items = pending_.take(machine_, seq);
+  batch.items = pending_.take(seq);
   if (batch.items.empty()) return;
   auto parsed = messages::parse_batch(context(), std::move(batch));
   if (!parsed) return halt(std::move(parsed.error()));  // its own rules: a broken invariant

@@ -18,8 +18,12 @@ bool Core::accepts_votes(Seq seq) const {
   return seq > certified_seq() && seq <= certified_seq() + 2 * limits::kWindow;
 }
 
-void Core::on(ReplicaId, PrePrepare m) {
+void Core::on(ReplicaId from, PrePrepare m) {
   const Proposal p = m.proposal;
+  if (p.view > view_ || (p.view == view_ && !active_)) {
+    if (from == primary(p.view)) early_.keep(from, std::move(m));
+    return;
+  }
   if (!active_ || p.view != view_ || !accepts_votes(p.seq)) return;
   // The signature covers the digest only, and anybody may have put another batch beside it.
   const bool body_matches =
@@ -33,20 +37,20 @@ void Core::on(ReplicaId, PrePrepare m) {
   }
   if (!s.proposal && (p.seq <= max_reproposed_ || !body_matches))
     return;  // of the seqs that NEW-VIEW named, only what it named
-  if (!messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)) return;
+  if (!budget_.may_check_vote(from, now_.mono_us)) return;
+  if (!checked(from, messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)))
+    return;
   signed_by_peers_.note_pre_prepare(primary(view_), p, m.signature);
   if (s.proposal)  // two signed proposals for one (view, seq)
-    return accuse({messages::SignedProposal{*s.proposal, s.primary_signature},
-                   messages::SignedProposal{p, m.signature}});
+    return accuse(from, {messages::SignedProposal{*s.proposal, s.primary_signature},
+                         messages::SignedProposal{p, m.signature}});
   auto parsed = messages::parse_batch(context(), std::move(m.batch));
-  if (!parsed || parsed->batch.flags == messages::BatchFlags::null) {
-    view_fault_ = Reason::proposal_timeout;  // signed by the primary and refused by every backup
-    return suspect(view_fault_);
-  }
+  if (!parsed || parsed->batch.flags == messages::BatchFlags::null)
+    return blame_primary(Reason::proposal_timeout);  // signed, and refused by every backup
   s.proposal = p;
   s.primary_signature = m.signature;
   s.since_us = now_.mono_us;
-  pending_.mark_proposed(*parsed);
+  if (p.seq > executed_seq()) pending_.mark_proposed(*parsed);
   attach_batch(p.seq, std::make_shared<ParsedBatch>(std::move(*parsed)));
 }
 
@@ -84,10 +88,7 @@ void Core::try_vote(Seq seq) {
   if (seq <= certified_seq() || seq > certified_seq() + limits::kWindow) return;
   if (s.batch->digest != s.proposal->digest) return;
   if (!s.verified) {
-    if (!items_hold(*s.batch)) {
-      view_fault_ = Reason::proposal_timeout;
-      return suspect(view_fault_);
-    }
+    if (!items_hold(*s.batch)) return blame_primary(Reason::proposal_timeout);
     s.verified = true;
   }
   if (!time_acceptable(s)) return;
@@ -113,8 +114,9 @@ void Core::on(ReplicaId from, Prepare m) {
   const bool disputed = s.proposal && s.proposal->digest != p.digest;
   if (disputed && from == m.replica) show_proposal(from, s);
   if (!two_digests && (disputed || s.prepared_lsn != 0)) return;
-  if (!messages::verify_prepare(verifier_, context(), config_, m)) return;
-  if (two_digests) accuse({other->second, m});
+  if (!budget_.may_check_vote(from, now_.mono_us)) return;
+  if (!checked(from, messages::verify_prepare(verifier_, context(), config_, m))) return;
+  if (two_digests) accuse(from, {other->second, m});
   if (disputed || s.prepared_lsn != 0) return;
   signed_by_peers_.note_prepare(m);
   s.prepares[m.replica] = std::move(m);
@@ -192,19 +194,20 @@ void Core::try_execute() {
   while (!halted_) {
     const Slot* s = find(executed_seq() + 1);
     if (s == nullptr || !s->committed || !s->batch || s->batch->digest != *s->committed) return;
-    if (s->since_us != 0) {
-      const std::uint64_t latency = now_.mono_us - s->since_us;
-      commit_latency_ = commit_latency_ == 0 ? latency : (7 * commit_latency_ + latency) / 8;
-    }
-    if (!execute(s->batch)) return;
+    if (s->since_us != 0) commit_latency_.add(now_.mono_us - s->since_us);
+    const auto work = execute(s->batch);
+    if (!work) return;
+    floor_.executed(*work);
     // Patience returns step by step with a view that works (protocol §5.4).
     if (++executed_in_view_ % 16 == 0 && failed_views_ > 0) --failed_views_;
   }
 }
 
 // By commit or by catch-up. EXECUTED rides along unsynced: losing it only costs a catch-up.
-bool Core::execute(const std::shared_ptr<const ParsedBatch>& batch) {
-  if (!apply(batch)) return false;
+// nullopt: this replica halts.
+std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batch) {
+  const auto work = apply(batch);
+  if (!work) return std::nullopt;
   const Seq seq = executed_seq();
   log_body(*batch);
   append(RecordKind::executed, seq, encode(history_.at(seq).header));
@@ -213,29 +216,45 @@ bool Core::execute(const std::shared_ptr<const ParsedBatch>& batch) {
   // The certificate may have come first: only now can this replica answer and read at it.
   if (seq == certified_seq()) out_->push_back(action::Certified{*cert_});
   prune();
-  return true;
+  return work;
 }
 
+namespace {
+
+Work work_of(const ParsedBatch& batch, const std::vector<bool>& first_time) {
+  Work work;
+  for (std::size_t i = 0; i < batch.items.size() && i < first_time.size(); ++i) {
+    if (!first_time[i]) continue;
+    ++work.bundles;
+    if (const messages::Bundle* bundle = batch.items[i].bundle())
+      for (const schema::Operation& op : bundle->operations) work.cost += schema::cost_of(op);
+  }
+  return work;
+}
+
+}  // namespace
+
 // The batch is the next of the agreed history: executes it and makes the own share.
-bool Core::apply(const std::shared_ptr<const ParsedBatch>& batch) {
+std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch) {
   const Seq seq = executed_seq() + 1;
   BFTMETA_ASSERT(batch->batch.seq == seq);
   auto outcome = machine_.execute(*batch);
   if (!outcome) {
     halt(std::move(outcome.error()));
-    return false;
+    return std::nullopt;
   }
   const std::size_t bytes = encoded_size(batch->batch);
   history_[seq] = {outcome->header, batch, bytes};
   history_bytes_ += bytes;
-  pending_.executed(*batch, machine_, now_.mono_us);
-  if (!body_agrees(outcome->body)) return false;
+  const std::uint64_t waited = pending_.executed(*batch, machine_, now_.mono_us);
+  if (waited != 0) request_latency_.add(waited);
+  if (!body_agrees(outcome->body)) return std::nullopt;
   if (seq > certified_seq()) {
     shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));
     verified_shares_[seq] |= 1U << self_;
     own_bodies_[seq] = std::move(outcome->body);
   }
-  return true;
+  return work_of(*batch, outcome->first_time);
 }
 
 void Core::on(ReplicaId, messages::BatchData m) {
@@ -257,12 +276,13 @@ void Core::on(ReplicaId, messages::BatchData m) {
 
 void Core::on(ReplicaId from, messages::FetchBatch m) {
   if (const Slot* s = find(m.seq); s != nullptr && s->batch && s->batch->digest == m.digest)
-    return send(from, messages::BatchData{s->batch->batch});
+    return answer(from, messages::BatchData{s->batch->batch});
   if (const auto it = history_.find(m.seq);
       it != history_.end() && it->second.header.batch_digest == m.digest)
-    return send(from, messages::BatchData{it->second.batch->batch});
+    return answer(from, messages::BatchData{it->second.batch->batch});
+  if (!budget_.may_answer(from, now_.mono_us)) return;  // before the archive is read
   if (auto batch = archive_.batch(m.seq, m.digest))
-    send(from, messages::BatchData{std::move(*batch)});
+    answer(from, messages::BatchData{std::move(*batch)});
 }
 
 }  // namespace bftmeta::consensus

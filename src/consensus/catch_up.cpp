@@ -48,10 +48,9 @@ void Core::ask_for_history() {
   constexpr std::uint32_t kPatience = 4;  // rounds; history is the better answer while there is one
   if (stuck_rounds_ >= kPatience) ask_for_prepared();
   for (std::uint32_t i = 0; i < config_.n(); ++i) {
-    ask_next_ = (ask_next_ + 1) % config_.n();
-    const auto peer = peers_.find(ask_next_);
-    if (peer == peers_.end() || peer->second.status.executed <= executed_seq()) continue;
-    return send(ask_next_, FetchHistory{executed_seq()});
+    const ReplicaId peer = next_peer();
+    if (peers_.at(peer).status.executed <= executed_seq()) continue;
+    return send(peer, FetchHistory{executed_seq()});
   }
 }
 
@@ -59,6 +58,7 @@ void Core::on(ReplicaId from, FetchHistory m) {
   Peer& peer = peers_[from];
   if (m.executed >= executed_seq()) return;
   if (peer.history_us != 0 && now_.mono_us - peer.history_us < timing_.status_busy / 10) return;
+  if (!budget_.may_answer(from, now_.mono_us)) return;
   peer.history_us = now_.mono_us;
 
   HistoryData data;
@@ -91,10 +91,10 @@ void Core::on(ReplicaId from, FetchHistory m) {
     room -= size;
     data.batches.push_back(std::move(*batch));
   }
-  send(from, std::move(data));
+  answer(from, std::move(data));
 }
 
-void Core::on(ReplicaId, HistoryData m) {
+void Core::on(ReplicaId from, HistoryData m) {
   if (m.first != executed_seq() + 1 || m.headers.empty() || m.batches.size() > m.headers.size())
     return;
   const Seq last = m.first + m.headers.size() - 1;
@@ -102,10 +102,14 @@ void Core::on(ReplicaId, HistoryData m) {
     if (m.cert->body.seq != last) return;
     const auto known = recent_certs_.find(last);
     if (known == recent_certs_.end() || known->second != *m.cert) {
-      if (!messages::verify_cert(verifier_, cluster_id_, config_, *m.cert)) return;
+      if (!may_check(from, quorum())) return;
+      if (!checked(from,
+                   messages::verify_cert(verifier_, cluster_id_, config_, *m.cert).has_value()))
+        return;
       recent_certs_.insert_or_assign(last, *m.cert);
     }
   }
+  if (!m.cert && !may_check(from, quorum())) return;  // shares are checked instead
   const auto target = proven_history(last);
   if (!target) return;
   Hash history = machine_.history_hash();

@@ -12,7 +12,7 @@ void Core::on(ReplicaId from, RootShare m) {
   if (m.replica != from || m.body.cluster_id != cluster_id_) return;
   if (const auto cert = recent_certs_.find(seq);
       cert != recent_certs_.end() && m.body != cert->second.body)
-    accuse({m, cert->second});
+    accuse(from, {m, cert->second});
   if (seq <= certified_seq()) return;
   if (seq > certified_seq() + 2 * limits::kWindow) {
     // Beyond what is stored: enough to know that somebody is ahead.
@@ -21,7 +21,7 @@ void Core::on(ReplicaId from, RootShare m) {
   }
   // A sender's second share of one seq is evidence at most; only the first can become verified.
   const auto [first, fresh] = shares_[seq].try_emplace(from, m);
-  if (!fresh && first->second.body != m.body) accuse({first->second, m});
+  if (!fresh && first->second.body != m.body) accuse(from, {first->second, m});
 }
 
 // Verified lazily, newest first: a certificate covers everything below it by the history hash, so
@@ -36,21 +36,26 @@ bool Core::certify_from_shares(Seq seq) {
   auto& shares = shares_[seq];
   std::map<Hash, std::vector<ReplicaId>> by_body;  // equal bytes first, signatures second
   for (const auto& [replica, share] : shares) by_body[share.body.digest()].push_back(replica);
-  for (const auto& [digest, replicas] : by_body) {
+  for (auto& [digest, replicas] : by_body) {
     if (replicas.size() < quorum()) continue;
+    std::ranges::stable_partition(replicas, [this](ReplicaId r) { return !budget_.distrusted(r); });
     std::vector<ReplicaId> good;
     std::vector<ReplicaId> bad;
     for (const ReplicaId r : replicas) {
       if (good.size() == quorum()) break;
       std::uint32_t& verified = verified_shares_[seq];
-      if ((verified >> r & 1) == 0 && !messages::verify_share(verifier_, config_, shares.at(r))) {
-        bad.push_back(r);
-        continue;
+      if ((verified >> r & 1) == 0) {
+        if (!budget_.may_check_vote(r, now_.mono_us)) continue;
+        if (!checked(r, messages::verify_share(verifier_, config_, shares.at(r)))) {
+          bad.push_back(r);
+          continue;
+        }
       }
       verified |= 1U << r;
       good.push_back(r);
     }
     if (good.size() == quorum()) {
+      std::ranges::sort(good);  // as the signatures of a certificate stand
       RootCert cert;
       cert.body = shares.at(good.front()).body;
       for (const ReplicaId r : good) {
@@ -66,9 +71,10 @@ bool Core::certify_from_shares(Seq seq) {
   return false;
 }
 
-void Core::on(ReplicaId, RootCert m) {
-  if (m.body.seq <= certified_seq()) return;
-  if (messages::verify_cert(verifier_, cluster_id_, config_, m)) adopt_cert(std::move(m));
+void Core::on(ReplicaId from, RootCert m) {
+  if (m.body.seq <= certified_seq() || !may_check(from, quorum())) return;
+  if (checked(from, messages::verify_cert(verifier_, cluster_id_, config_, m).has_value()))
+    adopt_cert(std::move(m));
 }
 
 // Precondition: Q valid signatures. The record goes to the log before the window moves by it.
@@ -93,7 +99,7 @@ void Core::accuse_wrong_shares(const RootCert& cert) {
   const auto shares = shares_.find(cert.body.seq);
   if (shares == shares_.end()) return;
   for (const auto& [replica, share] : shares->second)
-    if (replica != self_ && share.body != cert.body) accuse({share, cert});
+    if (replica != self_ && share.body != cert.body) accuse(replica, {share, cert});
 }
 
 // What must be durable before anything is said about `seq`: a certificate at or above seq - L, else

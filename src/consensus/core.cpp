@@ -27,8 +27,7 @@ void Core::step(Event event, Now now, Actions& out) {
   now_ = now;
   out_ = &out;
   if (auto* peer = std::get_if<event::Peer>(&event)) {
-    if (peers_.contains(peer->from) && hears(peer->message))
-      std::visit([&](auto& m) { on(peer->from, std::move(m)); }, peer->message);
+    if (peers_.contains(peer->from) && hears(peer->message)) dispatch(std::move(*peer));
   } else if (auto* client = std::get_if<event::Client>(&event)) {
     on_client(std::move(client->item), client->link);
   } else if (auto* fresh = std::get_if<event::Fresh>(&event)) {
@@ -57,8 +56,9 @@ void Core::turn() {
   if (frozen()) return;
   try_execute();
   try_certify();
-  count_suspects();
+  follow_primary();
   try_join();
+  count_suspects();
   arm_new_view_timer();
   try_new_view();
   try_enter();
@@ -68,15 +68,18 @@ void Core::turn() {
 
 void Core::tick() {
   if (frozen()) return frozen_tick();
+  look_at_deferred();
   check_suspicion();
-  if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_) {
-    ++failed_views_;
+  if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_)
     start_view_change(view_ + 1, Reason::new_view_timeout);
-  }
   for (auto& [seq, s] : slots_)  // proposals that were too early for the clock
     if (s.proposal && !s.voted) advance(seq);
+  if (outstanding())  // what was quiet a moment ago may have a second to go
+    next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
   if (now_.mono_us >= next_status_) {
     ask_for_history();
+    ask_for_view_changes();
+    forward_again();
     send_status();
   }
 }
@@ -84,7 +87,7 @@ void Core::tick() {
 std::uint64_t Core::deadline() const {
   std::uint64_t due = next_status_;
   if (frozen()) return due;
-  if (outstanding()) due = std::min(due, now_.mono_us + timing_.status_busy);
+  if (outstanding() || !deferred_.empty()) due = std::min(due, now_.mono_us + timing_.status_busy);
   if (new_view_deadline_ != 0) due = std::min(due, new_view_deadline_);
   return due;
 }
@@ -153,15 +156,6 @@ void Core::prune_history(Seq done) {
 Seq Core::in_flight() const {
   const Seq proposed = next_seq_ - 1;
   return proposed > executed_seq() ? proposed - executed_seq() : 0;
-}
-
-std::uint64_t Core::backoff(std::uint64_t base) const {
-  const std::uint32_t k = std::min<std::uint32_t>(failed_views_, 16);
-  return std::min(base << k, timing_.backoff_cap);
-}
-
-std::uint64_t Core::request_timeout() const {
-  return backoff(std::clamp(8 * commit_latency_, timing_.request_min, timing_.request_max));
 }
 
 std::vector<Record> Core::control_state() const {

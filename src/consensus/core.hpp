@@ -9,12 +9,16 @@
 #include <deque>
 #include <set>
 
+#include "consensus/early_proposals.hpp"
 #include "consensus/evidence_book.hpp"
 #include "consensus/held_queries.hpp"
+#include "consensus/latency_estimate.hpp"
+#include "consensus/link_budget.hpp"
 #include "consensus/new_view.hpp"
 #include "consensus/pending.hpp"
 #include "consensus/records.hpp"
 #include "consensus/signed_by_peers.hpp"
+#include "consensus/throughput_floor.hpp"
 #include "messages/frame.hpp"
 
 namespace bftmeta::consensus {
@@ -168,6 +172,8 @@ class Core {
   std::uint64_t view_changes() const { return view_changes_done_; }
   bool halted() const { return halted_; }
   const EvidenceBook& evidence() const { return evidence_; }
+  // Bitmap of the peers that brought a bad signature.
+  std::uint32_t distrusted() const { return budget_.distrusted(); }
   Standing standing() const { return standing_; }
   // No message of agreement or view change, and no answer that counts as one of a correct member,
   // is given while this is false.
@@ -229,8 +235,8 @@ class Core {
   void try_committed(Seq seq);
   void advance(Seq seq);
   void try_execute();
-  bool execute(const std::shared_ptr<const messages::ParsedBatch>& batch);
-  bool apply(const std::shared_ptr<const messages::ParsedBatch>& batch);
+  std::optional<Work> execute(const std::shared_ptr<const messages::ParsedBatch>& batch);
+  std::optional<Work> apply(const std::shared_ptr<const messages::ParsedBatch>& batch);
   void on_durable(Lsn lsn);
 
   // certify.cpp
@@ -245,7 +251,9 @@ class Core {
 
   // evidence.cpp
   void on(ReplicaId from, messages::Evidence m);
-  void accuse(messages::Evidence evidence);
+  void accuse(ReplicaId from, messages::Evidence evidence);
+  bool ends_view(const messages::Accusation& a) const;
+  bool is_news(const messages::Accusation& a) const;
   void file(const messages::Accusation& accusation, messages::Evidence evidence);
   void offer_evidence(ReplicaId to, std::uint32_t known_accused);
   void recall_evidence(std::vector<messages::Evidence> evidence);
@@ -253,7 +261,9 @@ class Core {
   // admission.cpp
   void on_client(messages::Item item, std::uint64_t link);
   void on(ReplicaId from, messages::Forward m);
-  void admit(messages::Item item, std::uint64_t link, bool forward);
+  void admit(messages::Item item, std::uint64_t link, bool pass_on,
+             std::optional<ReplicaId> forwarder);
+  void forward_again();
   void try_propose();
   void propose(Seq seq);
 
@@ -262,22 +272,43 @@ class Core {
   void on(ReplicaId from, messages::NewView m);
   void on(ReplicaId from, messages::FetchViewChange m);
   void on(ReplicaId from, messages::FetchNewView m);
-  void check_suspicion();
-  void suspect(Reason reason);
-  void count_suspects();
+  void follow_primary();
   void try_join();
   void start_view_change(View view, Reason reason);
   void note_view_change(messages::ViewChange vc);
   const messages::ViewChange* find_view_change(const Hash& digest) const;
   void try_new_view();
   void try_enter();
+  bool candidate_names(const Hash& digest) const;
+  void reject_new_view(const messages::NewView& nv);
+  void ask_for_view_changes();
+  ReplicaId next_peer();
   void enter(messages::NewView nv, std::vector<messages::ViewChange> votes,
              const ReproposalPlan& plan);
   using Bodies = std::map<Seq, std::shared_ptr<const messages::ParsedBatch>>;
   Bodies reset_slots();
   void install_reproposals(const messages::NewView& nv, const Bodies& bodies);
+  void requeue_lost_items(const Bodies& bodies);
   std::uint32_t replicas_at_or_above(View view) const;
+
+  // suspicion.cpp
+  struct Cause {  // what the own suspicion stands on
+    Reason reason = Reason::none;
+    Seq seq = 0;  // of proposal_timeout
+    Hash item{};  // of request_timeout
+  };
+  void check_suspicion();
+  bool cause_holds(const Cause& cause) const;
+  std::optional<Cause> find_cause() const;
+  void observe_backlog();
+  void suspect(Reason reason);
+  void blame_primary(Reason reason);
+  void count_suspects();
+  std::uint64_t new_view_timeout() const;
   void arm_new_view_timer();
+  void count_failed_view();
+  std::uint64_t request_timeout() const;
+  std::uint64_t backoff(std::uint64_t base, std::uint32_t steps) const;
 
   // fresh.cpp
   bool answers_fresh() const;
@@ -330,6 +361,13 @@ class Core {
   bool hears(const PeerMessage& message) const;
   void frozen_tick();
 
+  // storm.cpp
+  void dispatch(event::Peer event);
+  void look_at_deferred();
+  bool may_check(ReplicaId from, std::uint64_t signatures);
+  bool checked(ReplicaId from, bool holds);
+  void answer(ReplicaId to, PeerMessage message, Lsn needs_lsn = 0);
+
   // core.cpp
   void tick();
   void turn();  // level-triggered work after every event
@@ -344,8 +382,6 @@ class Core {
   void prune();
   void prune_history(Seq done);
   Seq in_flight() const;
-  std::uint64_t request_timeout() const;
-  std::uint64_t backoff(std::uint64_t base) const;
   crypto::Context context() const { return {cluster_id_, config_.epoch}; }
   std::uint32_t quorum() const { return config_.quorum(); }
 
@@ -383,10 +419,14 @@ class Core {
   std::optional<messages::NewView> candidate_;  // NEW-VIEW whose VIEW-CHANGEs are being fetched
   std::map<Hash, messages::ViewChange> fetched_view_changes_;  // those that candidate_ names
   std::optional<messages::NewView> passed_new_view_;  // newest valid one of a view left below
-  Reason suspicion_ = Reason::none;
+  std::optional<Hash> rejected_new_view_;             // body digest of an invalid one of view_
+  EarlyProposals early_;
+  Reason suspicion_ = Reason::none;      // the own SUSPECT level
+  std::optional<Cause> cause_;           // a timer behind it
   Reason view_fault_ = Reason::none;     // the primary provably misbehaved in this view
   std::uint64_t new_view_deadline_ = 0;  // 0: not armed
   std::uint32_t failed_views_ = 0;       // k of the exponential back-off
+  ThroughputFloor floor_{config_.n()};
   std::uint32_t executed_in_view_ = 0;
   std::uint64_t view_changes_done_ = 0;
 
@@ -395,7 +435,8 @@ class Core {
   std::map<Seq, messages::PreparedCert> prepared_;  // P: highest view per seq, above the flush
   Seq next_seq_ = 1;                                // the primary's next proposal
   Pending pending_;
-  std::uint64_t commit_latency_ = 0;  // EWMA, microseconds
+  LatencyEstimate commit_latency_;   // from the proposal to its execution
+  LatencyEstimate request_latency_;  // of items, from being first in line to their execution
 
   // ---- certificates
   std::optional<messages::RootCert> cert_;                          // newest known
@@ -417,6 +458,8 @@ class Core {
 
   // ---- peers
   std::map<ReplicaId, Peer> peers_;
+  LinkBudget budget_;
+  std::map<ReplicaId, std::deque<PeerMessage>> deferred_;  // of distrusted links; none is empty
   std::uint64_t next_status_ = 0;
   std::optional<Seq>
       stuck_at_;  // executed_seq when the last STATUS round found this replica behind

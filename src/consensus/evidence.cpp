@@ -22,21 +22,31 @@ void Core::recall_evidence(std::vector<Evidence> evidence) {
       evidence_.add(*a, std::move(e));
 }
 
+// A primary proven to equivocate in the view that is active here.
+bool Core::ends_view(const Accusation& a) const {
+  return a.offence == Offence::two_proposals && active_ && a.view == view_;
+}
+
+// Whether there is anything to gain from proving it.
+bool Core::is_news(const Accusation& a) const { return !evidence_.knows(a) || ends_view(a); }
+
 // Found here, among what others sent. What is known already is not proven again.
-void Core::accuse(Evidence evidence) {
+void Core::accuse(ReplicaId from, Evidence evidence) {
   const auto claim = messages::claim_of(config_, evidence);
-  if (!claim || evidence_.knows(*claim)) return;
+  if (!claim || !is_news(*claim)) return;
+  if (!may_check(from, messages::signatures_in(config_, evidence))) return;
   if (messages::judge(verifier_, context(), config_, evidence)) file(*claim, std::move(evidence));
 }
 
-// A correct peer sends only what it has proven: one that sends anything else is not listened to
-// about this any more, so forgeries cost one check per peer and start.
+// A correct peer sends only what it has proven: one that sends anything else is distrusted
+// (storm.cpp), and not listened to about this any more.
 void Core::on(ReplicaId from, Evidence m) {
   Peer& peer = peers_[from];
   if (peer.forged_evidence) return;
   const auto claim = messages::claim_of(config_, m);
-  if (claim && evidence_.knows(*claim)) return;
-  if (!claim || !messages::judge(verifier_, context(), config_, m)) {
+  if (claim && !is_news(*claim)) return;
+  if (claim && !may_check(from, messages::signatures_in(config_, m))) return;
+  if (!checked(from, claim && messages::judge(verifier_, context(), config_, m))) {
     peer.forged_evidence = true;
     return;
   }
@@ -44,13 +54,12 @@ void Core::on(ReplicaId from, Evidence m) {
 }
 
 void Core::file(const Accusation& accusation, Evidence evidence) {
-  evidence_.add(accusation, evidence);
   broadcast(evidence);
-  out_->push_back(action::Accused{accusation, std::move(evidence)});
-  if (accusation.offence == Offence::two_proposals && active_ && accusation.view == view_) {
-    view_fault_ = Reason::equivocation;
-    start_view_change(view_ + 1, Reason::equivocation);
-  }
+  if (evidence_.add(accusation, evidence))
+    out_->push_back(action::Accused{accusation, std::move(evidence)});
+  if (!ends_view(accusation)) return;
+  view_fault_ = Reason::equivocation;
+  start_view_change(view_ + 1, Reason::equivocation);
 }
 
 // Level-triggered: whatever was lost, a peer that does not know of an accused member is told again.

@@ -176,6 +176,7 @@ void Core::fence(const FenceRecord& record) {
   fence_ = record;
   standing_ = Standing::fenced;
   suspicion_ = Reason::none;
+  cause_.reset();
   new_view_deadline_ = 0;
   const Lsn lsn = append(RecordKind::fenced, 0, encode(record));
   out_->push_back(action::Fenced{fence_text(record)});
@@ -188,6 +189,7 @@ void Core::on_space(bool available) {
   if (space_ == available) return;
   space_ = available;
   suspicion_ = Reason::none;
+  cause_.reset();
   new_view_deadline_ = 0;
   if (!available) return;
   for (auto& [seq, s] : slots_)

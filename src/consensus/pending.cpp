@@ -1,6 +1,8 @@
 #include "consensus/pending.hpp"
 
+#include <algorithm>
 #include <set>
+#include <utility>
 
 namespace bftmeta::consensus {
 
@@ -10,26 +12,60 @@ using messages::ParsedBatch;
 using messages::ParsedItem;
 using messages::Seq;
 
+const PendingItem* Pending::find(const Hash& digest) const {
+  const auto it = items_.find(digest);
+  return it == items_.end() ? nullptr : &it->second;
+}
+
+bool Pending::has_room(const ParsedItem& parsed, std::size_t size) const {
+  if (items_.size() >= kMaxItems || bytes_ + size > kMaxBytes) return false;
+  const auto it = bytes_of_.find(parsed.client);
+  return it == bytes_of_.end() || it->second + size <= kMaxClientBytes;
+}
+
+bool Pending::first_in_line(const ParsedItem& parsed, const StateMachine& machine) const {
+  const Bundle* bundle = parsed.bundle();
+  return bundle == nullptr || bundle->bundle_no == machine.last_bundle(bundle->session_id) + 1;
+}
+
 Pending::Added Pending::add(Item item, std::shared_ptr<const ParsedItem> parsed,
-                            std::uint64_t now_us) {
+                            const StateMachine& machine, std::uint64_t now_us,
+                            std::optional<messages::ReplicaId> forwarder) {
   const Hash digest = parsed->digest;
   if (items_.contains(digest)) return Added::duplicate;
   const std::size_t size = item.body.size();
-  if (items_.size() >= kMaxItems || bytes_ + size > kMaxBytes) return Added::full;
-  if (const auto it = bytes_of_.find(parsed->client);
-      it != bytes_of_.end() && it->second + size > kMaxClientBytes)
-    return Added::full;
+  if (has_room(*parsed, size)) {
+    forwarder.reset();
+  } else {
+    if (!forwarder || !first_in_line(*parsed, machine)) return Added::full;
+    const Usage& used = forwarded_[*forwarder];
+    if (used.items >= kMaxForwardItems || used.bytes + size > kMaxForwardBytes) return Added::full;
+  }
   if (const Bundle* bundle = parsed->bundle()) {
     // Two bundles of one number: the first is kept, only the equivocating client suffers (§8.4).
-    auto& numbers = bundles_[parsed->client][bundle->session_id];
-    if (!numbers.try_emplace(bundle->bundle_no, digest).second) return Added::duplicate;
+    auto [queue, fresh] = bundles_[parsed->client].try_emplace(bundle->session_id);
+    if (fresh) queue->second.last = machine.last_bundle(bundle->session_id);
+    if (!queue->second.numbers.try_emplace(bundle->bundle_no, digest).second)
+      return Added::duplicate;
   } else {
     opens_[parsed->client].try_emplace(digest, true);
   }
-  bytes_of_[parsed->client] += size;
-  bytes_ += size;
+  if (forwarder) {
+    Usage& used = forwarded_[*forwarder];
+    ++used.items;
+    used.bytes += size;
+  } else {
+    bytes_of_[parsed->client] += size;
+    bytes_ += size;
+  }
   waiting_bytes_ += size;
-  items_.emplace(digest, PendingItem{std::move(item), std::move(parsed), now_us, 0});
+  PendingItem pending;
+  pending.item = std::move(item);
+  pending.parsed = std::move(parsed);
+  pending.since_us = now_us;
+  pending.forwarded_us = now_us;
+  pending.forwarder = forwarder;
+  items_.emplace(digest, std::move(pending));
   return Added::added;
 }
 
@@ -72,11 +108,23 @@ struct Room {
 
 }  // namespace
 
-std::vector<Item> Pending::take(const StateMachine& machine, Seq seq) {
+// Each queue counts on by itself: who names a session that is not its own must not move the
+// owner's place in line.
+std::map<PublicKey, std::vector<Pending::Line>> Pending::lines() const {
+  std::map<PublicKey, std::vector<Line>> lines;
+  for (const auto& [client, sessions] : bundles_)
+    for (const auto& [session, queue] : sessions) {
+      Line line{&queue.numbers, queue.last + 1};
+      while (line.digest() != nullptr && items_.at(*line.digest()).proposed_at != 0) ++line.next;
+      lines[client].push_back(line);
+    }
+  for (const auto& [client, digests] : opens_) lines[client];
+  return lines;
+}
+
+std::vector<Item> Pending::take(Seq seq) {
   std::vector<Item> out;
   Room room;
-  // The next number of each session that may be proposed now; found once, then counted on.
-  std::map<Id16, std::uint64_t> next;
   const auto offer = [&](const Hash& digest) {
     PendingItem& p = items_.at(digest);
     if (!room.take(p)) return false;
@@ -85,11 +133,10 @@ std::vector<Item> Pending::take(const StateMachine& machine, Seq seq) {
     return true;
   };
 
-  std::set<PublicKey> clients;
-  for (const auto& [client, sessions] : bundles_) clients.insert(client);
-  for (const auto& [client, digests] : opens_) clients.insert(client);
-  std::vector<PublicKey> order(clients.upper_bound(last_served_), clients.end());
-  order.insert(order.end(), clients.begin(), clients.upper_bound(last_served_));
+  auto waiting = lines();
+  std::vector<PublicKey> order;  // of clients, from the one after the last served
+  for (const auto& [client, unused] : waiting) order.push_back(client);
+  std::ranges::rotate(order, std::ranges::upper_bound(order, last_served_));
 
   bool progress = true;
   while (progress) {
@@ -101,18 +148,9 @@ std::vector<Item> Pending::take(const StateMachine& machine, Seq seq) {
             progress = true;
             break;
           }
-      const auto it = bundles_.find(client);
-      if (it == bundles_.end()) continue;
-      for (const auto& [session, numbers] : it->second) {
-        auto [n, fresh] = next.try_emplace(session, 0);
-        if (fresh) {
-          n->second = machine.last_bundle(session) + 1;
-          while (numbers.contains(n->second) && items_.at(numbers.at(n->second)).proposed_at != 0)
-            ++n->second;
-        }
-        const auto found = numbers.find(n->second);
-        if (found == numbers.end() || !offer(found->second)) continue;
-        ++n->second;
+      for (Line& line : waiting.at(client)) {
+        if (line.digest() == nullptr || !offer(*line.digest())) continue;
+        ++line.next;
         last_served_ = client;
         progress = true;
       }
@@ -127,32 +165,46 @@ void Pending::mark_proposed(const ParsedBatch& batch) {
       set_proposed(it->second, batch.batch.seq);
 }
 
-void Pending::executed(const ParsedBatch& batch, const StateMachine& machine,
-                       std::uint64_t now_us) {
+std::uint64_t Pending::executed(const ParsedBatch& batch, const StateMachine& machine,
+                                std::uint64_t now_us) {
+  std::uint64_t longest = 0;
+  const auto waited = [&](const Hash& digest) {
+    const PendingItem& p = items_.at(digest);
+    if (p.proposed_at == batch.batch.seq) longest = std::max(longest, now_us - p.since_us);
+  };
   std::set<std::pair<PublicKey, Id16>> sessions;
   for (const ParsedItem& item : batch.items) {
-    if (const Bundle* bundle = item.bundle())
+    if (const Bundle* bundle = item.bundle()) {
       sessions.emplace(item.client, bundle->session_id);
-    else
+    } else if (items_.contains(item.digest)) {
+      waited(item.digest);
       erase(item.digest);
-    if (const auto it = items_.find(item.digest); it != items_.end()) {
-      set_proposed(it->second, 0);
-      if (machine.admit(item) != Admission::accept) erase(item.digest);
     }
   }
   for (const auto& [client, session] : sessions) {
     const auto of_client = bundles_.find(client);
     if (of_client == bundles_.end()) continue;
-    const auto numbers = of_client->second.find(session);
-    if (numbers == of_client->second.end()) continue;
-    const std::uint64_t last = machine.last_bundle(session);
+    const auto found = of_client->second.find(session);
+    if (found == of_client->second.end()) continue;
+    SessionQueue& queue = found->second;
+    const std::uint64_t before = std::exchange(queue.last, machine.last_bundle(session));
+    if (queue.last == before) continue;
+    if (const auto first = queue.numbers.find(before + 1); first != queue.numbers.end())
+      waited(first->second);
+    if (const auto first = queue.numbers.find(queue.last + 1); first != queue.numbers.end())
+      items_.at(first->second).since_us = now_us;
+    const bool ended = queue.last < before;
+    const auto end = ended ? queue.numbers.end() : queue.numbers.upper_bound(queue.last);
     std::vector<Hash> gone;
-    for (const auto& [number, digest] : numbers->second) {
-      if (number <= last) gone.push_back(digest);
-      if (number == last + 1) items_.at(digest).since_us = now_us;
-    }
+    for (auto it = queue.numbers.begin(); it != end; ++it) gone.push_back(it->second);
     for (const Hash& digest : gone) erase(digest);
   }
+  for (const ParsedItem& item : batch.items)
+    if (const auto it = items_.find(item.digest); it != items_.end()) {
+      set_proposed(it->second, 0);
+      if (machine.admit(item) != Admission::accept) erase(item.digest);
+    }
+  return longest;
 }
 
 void Pending::drop_dead(const StateMachine& machine) {
@@ -167,16 +219,22 @@ void Pending::erase(const Hash& digest) {
   if (it == items_.end()) return;
   set_proposed(it->second, 0);
   const std::size_t size = it->second.item.body.size();
-  bytes_ -= size;
   waiting_bytes_ -= size;
-  if (const auto client = bytes_of_.find(it->second.parsed->client); (client->second -= size) == 0)
-    bytes_of_.erase(client);
+  if (it->second.forwarder) {
+    Usage& used = forwarded_[*it->second.forwarder];
+    --used.items;
+    used.bytes -= size;
+  } else {
+    bytes_ -= size;
+    const auto client = bytes_of_.find(it->second.parsed->client);
+    if ((client->second -= size) == 0) bytes_of_.erase(client);
+  }
   const ParsedItem& parsed = *it->second.parsed;
   if (const Bundle* bundle = parsed.bundle()) {
     auto client = bundles_.find(parsed.client);
     auto session = client->second.find(bundle->session_id);
-    session->second.erase(bundle->bundle_no);
-    if (session->second.empty()) client->second.erase(session);
+    session->second.numbers.erase(bundle->bundle_no);
+    if (session->second.numbers.empty()) client->second.erase(session);
     if (client->second.empty()) bundles_.erase(client);
   } else {
     auto client = opens_.find(parsed.client);
@@ -190,22 +248,41 @@ void Pending::requeue_all(std::uint64_t now_us) {
   for (auto& [digest, item] : items_) {
     set_proposed(item, 0);
     item.since_us = now_us;
+    item.forwarded_us = 0;  // the new primary has none of them
   }
 }
 
-std::optional<std::uint64_t> Pending::oldest_since(const StateMachine& machine) const {
-  std::optional<std::uint64_t> oldest;
-  const auto consider = [&](const Hash& digest) {
-    const std::uint64_t since = items_.at(digest).since_us;
-    if (!oldest || since < *oldest) oldest = since;
-  };
+void Pending::for_each_timed(
+    const std::function<void(const Hash&, const PendingItem&)>& visit) const {
   for (const auto& [client, sessions] : bundles_)
-    for (const auto& [session, numbers] : sessions)
-      if (numbers.begin()->first <= machine.last_bundle(session) + 1)
-        consider(numbers.begin()->second);
+    for (const auto& [session, queue] : sessions)
+      if (const auto& [number, digest] = *queue.numbers.begin(); number <= queue.last + 1)
+        visit(digest, items_.at(digest));
   for (const auto& [client, digests] : opens_)
-    for (const auto& [digest, unused] : digests) consider(digest);
-  return oldest;
+    for (const auto& [digest, unused] : digests) visit(digest, items_.at(digest));
+}
+
+std::vector<Item> Pending::take_forwards(const StateMachine& machine, std::uint64_t age_us,
+                                         std::size_t max_bytes, std::uint64_t now_us) {
+  std::vector<Hash> due;
+  for_each_timed([&](const Hash& digest, const PendingItem& p) {
+    if (p.proposed_at == 0 && now_us - p.forwarded_us >= age_us) due.push_back(digest);
+  });
+  std::ranges::stable_sort(due, {},
+                           [this](const Hash& digest) { return items_.at(digest).forwarded_us; });
+  std::vector<Item> out;
+  for (const Hash& digest : due) {
+    PendingItem& p = items_.at(digest);
+    if (machine.admit(*p.parsed) != Admission::accept) {
+      erase(digest);
+      continue;
+    }
+    if (p.item.body.size() > max_bytes) break;
+    max_bytes -= p.item.body.size();
+    p.forwarded_us = now_us;
+    out.push_back(p.item);
+  }
+  return out;
 }
 
 }  // namespace bftmeta::consensus

@@ -150,6 +150,9 @@ void Core::resume(Replay& r) {
   for (const auto& [seq, vote] : r.votes)
     if (seq > certified_seq() && vote.proposal.view == view_) restore_slot(r, vote, true);
   next_seq_ = std::max({max_reproposed_, certified_seq(), executed_seq()}) + 1;
+  // Those who are still on their way into this view need them (T5.22).
+  for (const ViewChange& vc : entered_record_.votes) note_view_change(vc);
+  floor_.enter(now_.mono_us);
   prune();
 
   if (own_view_change_ && own_view_change_->new_view > entered_) {
@@ -160,7 +163,6 @@ void Core::resume(Replay& r) {
   // What the log proves of others' statements, for those who have lost theirs.
   if (const auto& nv = entered_record_.new_view)
     signed_by_peers_.note_new_view(primary(nv->view), *nv);
-  for (const ViewChange& vc : entered_record_.votes) signed_by_peers_.note_view_change(vc);
   for (const auto& [seq, vote] : r.votes)
     signed_by_peers_.note_pre_prepare(primary(vote.proposal.view), vote.proposal,
                                       vote.primary_signature);

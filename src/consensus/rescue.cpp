@@ -37,15 +37,16 @@ void Core::on(ReplicaId from, FetchPrepared m) {
   for (auto it = prepared_.lower_bound(m.first);
        it != prepared_.end() && data.entries.size() < limits::kWindow; ++it)
     data.entries.push_back(it->second);
-  send(from, std::move(data), last_lsn_);
+  answer(from, std::move(data), last_lsn_);
 }
 
 void Core::on(ReplicaId from, PreparedData m) {
   if (m.first != rescue_first_ || rescue_first_ == 0) return;
+  if (!may_check(from, m.entries.size() * (2 * config_.f() + 1))) return;
   Seq last = m.first - 1;
   for (const PreparedCert& entry : m.entries) {
     if (entry.proposal.seq <= last) return;
-    if (!messages::verify_prepared(verifier_, context(), config_, entry)) return;
+    if (!checked(from, messages::verify_prepared(verifier_, context(), config_, entry))) return;
     last = entry.proposal.seq;
   }
   rescue_answers_[from] = std::move(m.entries);

@@ -7,21 +7,14 @@
 
 namespace bftmeta::consensus {
 
+using messages::Admission;
 using messages::Seq;
 
 struct Outcome {
   messages::BatchHeader header;
   messages::CertBody body;
-};
-
-// What executed state says of an item that wants into the queue. Never a reason to refuse a
-// PREPARE.
-enum class Admission : std::uint8_t {
-  accept,
-  done,           // executed already: the stored result is the answer
-  no_session,     // unknown session, or of another key
-  out_of_window,  // bundle_no beyond what a session may have in flight
-  expired,        // valid_until is past
+  // Parallel to the batch's items: this batch decided the item, as opposed to a replay of it.
+  std::vector<bool> first_time;
 };
 
 class StateMachine {

@@ -73,7 +73,8 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
     const bool lacks = s.view < vc.new_view ||
                        (s.view == vc.new_view && !s.active && (s.view_changes >> replica & 1) == 0);
     const bool mine_to_give = replica != self_ || may_vote();
-    if (lacks && mine_to_give && replica != to && vc.new_view > s.entered) send(to, vc, last_lsn_);
+    if (lacks && mine_to_give && replica != to && vc.new_view > s.entered)
+      answer(to, vc, last_lsn_);
   }
   offer_evidence(to, s.accused);
   std::map<Seq, const SlotStatus*> theirs;
@@ -103,7 +104,8 @@ void Core::answer_slot(ReplicaId to, const SlotStatus& theirs, Seq seq, std::siz
     const std::size_t size = encoded_size(s.batch->batch);
     if (size <= budget) {
       budget -= size;
-      send(to, messages::PrePrepare{*s.proposal, s.primary_signature, s.batch->batch}, s.vote_lsn);
+      answer(to, messages::PrePrepare{*s.proposal, s.primary_signature, s.batch->batch},
+             s.vote_lsn);
     }
   }
   if (!theirs.prepared)

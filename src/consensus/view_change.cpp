@@ -1,4 +1,4 @@
-// Suspicion, VIEW-CHANGE, NEW-VIEW and entry (protocol §5.1-5.3, §5.6).
+// VIEW-CHANGE, NEW-VIEW and entry (protocol §5.1-5.3, §5.6).
 #include "base/assert.hpp"
 #include "consensus/core.hpp"
 
@@ -10,43 +10,6 @@ using messages::NewViewVote;
 using messages::PreparedCert;
 using messages::Reproposal;
 using messages::ViewChange;
-
-// ---- suspicion: a level, not an event; it holds as long as its very cause does
-
-void Core::check_suspicion() {
-  if (!active_ || !may_vote()) return;
-  Reason reason = view_fault_;
-  const std::uint64_t patience = request_timeout();
-  if (const auto oldest = pending_.oldest_since(machine_);
-      oldest && now_.mono_us - *oldest > patience)
-    reason = Reason::request_timeout;
-  for (const auto& [seq, s] : slots_)
-    if (seq > executed_seq() && s.since_us != 0 && now_.mono_us - s.since_us > patience)
-      reason = Reason::proposal_timeout;
-  suspect(reason);
-}
-
-void Core::suspect(Reason reason) {
-  if (!may_vote()) return;
-  const bool raised = suspicion_ == Reason::none && reason != Reason::none;
-  suspicion_ = reason;
-  if (raised) send_status();
-}
-
-// W replicas that suspect this view's primary, or have left the view, contain a correct one. One
-// alone stays and keeps voting: leaving costs the others a voter (protocol §5.7).
-void Core::count_suspects() {
-  if (!active_) return;
-  std::uint32_t count = suspicion_ != Reason::none ? 1 : 0;
-  for (const auto& [replica, peer] : peers_) {
-    const bool says =
-        peer.status.view == view_ && peer.status.active && peer.status.suspects != Reason::none;
-    const auto vc = view_change_of_.find(replica);
-    const bool left = vc != view_change_of_.end() && vc->second.new_view > view_;
-    if (says || left) ++count;
-  }
-  if (count >= config_.weak_quorum()) start_view_change(view_ + 1, suspicion_);
-}
 
 // ---- leaving
 
@@ -63,11 +26,14 @@ void Core::start_view_change(View view, Reason reason) {
     vc.prepared.push_back(it->second);
   messages::sign_view_change(signer_, context(), vc);
 
+  count_failed_view();
+  if (active_) floor_.leave();
   view_ = view;
   active_ = false;
   new_view_deadline_ = 0;
-  suspicion_ = Reason::none;
-  view_fault_ = Reason::none;
+  suspicion_ = view_fault_ = Reason::none;
+  cause_.reset();
+  rejected_new_view_.reset();
   ++view_changes_done_;
   own_view_change_ = vc;
   const Lsn lsn = append(RecordKind::left, 0, encode(vc));
@@ -76,38 +42,47 @@ void Core::start_view_change(View view, Reason reason) {
   next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
 }
 
+bool Core::candidate_names(const Hash& digest) const {
+  return candidate_ && std::ranges::any_of(candidate_->votes, [&](const NewViewVote& vote) {
+           return vote.digest == digest;
+         });
+}
+
 void Core::note_view_change(ViewChange vc) {
   signed_by_peers_.note_view_change(vc);
-  if (candidate_) {
-    const Hash digest = vc.digest();
-    for (const NewViewVote& vote : candidate_->votes)
-      if (vote.digest == digest) fetched_view_changes_.insert_or_assign(digest, vc);
-  }
+  if (candidate_)
+    if (const Hash digest = vc.digest(); candidate_names(digest))
+      fetched_view_changes_.insert_or_assign(digest, vc);
   const auto it = view_change_of_.find(vc.replica);
   if (it == view_change_of_.end() || it->second.new_view < vc.new_view)
     view_change_of_.insert_or_assign(vc.replica, std::move(vc));
 }
 
 // Signed, so it does not matter who brings it.
-void Core::on(ReplicaId, ViewChange m) {
+void Core::on(ReplicaId from, ViewChange m) {
   if (m.replica == self_ || m.new_view < entered_) return;
   const auto it = view_change_of_.find(m.replica);
   if (it != view_change_of_.end() && it->second.new_view == m.new_view &&
       it->second.body_digest() != m.body_digest())
-    accuse({it->second, m});
+    accuse(from, {it->second, m});
   const bool newer = it == view_change_of_.end() || it->second.new_view < m.new_view;
-  bool wanted = false;
-  if (candidate_)
-    for (const NewViewVote& vote : candidate_->votes)
-      wanted = wanted || (vote.replica == m.replica && vote.digest == m.digest());
-  if (!newer && !wanted) return;
-  if (!messages::verify_view_change(verifier_, context(), config_, m))
-    return accuse({std::move(m), std::nullopt});
-  // The primary of the own view says that it leaves: by itself a sufficient reason (§3.5, step 6).
-  const bool abdication = active_ && m.replica == primary(view_) && m.new_view > view_;
-  if (abdication) broadcast(m);
+  const bool named = candidate_ && m.new_view >= candidate_->view && candidate_names(m.digest());
+  if (!newer && !named) return;
+  if (!may_check(from, messages::signatures_in(config_, m))) return;
+  if (!checked(from, messages::verify_view_change(verifier_, context(), config_, m).has_value())) {
+    if (named) reject_new_view(NewView(*candidate_));
+    return accuse(from, {std::move(m), std::nullopt});
+  }
   note_view_change(std::move(m));
-  if (abdication) start_view_change(view_ + 1, Reason::abdication);
+}
+
+// The primary of the own view, entered or pending, says that it leaves: by itself a sufficient
+// reason, and nobody else can forge it (§3.5, step 6).
+void Core::follow_primary() {
+  const auto vc = view_change_of_.find(primary(view_));
+  if (halted_ || !may_vote() || vc == view_change_of_.end() || vc->second.new_view <= view_) return;
+  broadcast(vc->second);
+  start_view_change(view_ + 1, Reason::abdication);
 }
 
 // VIEW-CHANGEs for higher views of W replicas contain one of a correct replica: follow, to the
@@ -133,12 +108,6 @@ std::uint32_t Core::replicas_at_or_above(View view) const {
     if (by_vote || (peer.heard && peer.status.view >= view)) ++count;
   }
   return count;
-}
-
-void Core::arm_new_view_timer() {
-  if (active_ || !may_vote() || new_view_deadline_ != 0 || replicas_at_or_above(view_) < quorum())
-    return;
-  new_view_deadline_ = now_.mono_us + backoff(timing_.new_view);
 }
 
 // ---- the new primary
@@ -177,63 +146,87 @@ void Core::try_new_view() {
 void Core::on(ReplicaId from, NewView m) {
   for (const auto* known : {&entered_record_.new_view, &candidate_})
     if (*known && (*known)->view == m.view && (*known)->body_digest() != m.body_digest())
-      accuse({**known, m});
+      accuse(from, {**known, m});
   if (m.view <= entered_ || (passed_new_view_ && m.view <= passed_new_view_->view)) return;
   // A view that nobody correct is known to want could only block the way of the right one.
   if (m.view > view_ && replicas_at_or_above(m.view) < config_.weak_quorum()) return;
   if (candidate_ && candidate_->view >= m.view && m.view != view_) return;
-  if (candidate_ && *candidate_ == m) return;
-  if (!messages::verify_new_view(verifier_, context(), config_, m))
-    return accuse({std::move(m), std::nullopt});
+  if ((candidate_ && *candidate_ == m) || rejected_new_view_ == m.body_digest()) return;
+  if (!may_check(from, 1 + m.proposals.size())) return;
+  if (!checked(from, messages::verify_new_view(verifier_, context(), config_, m).has_value())) {
+    if (messages::new_view_signed(verifier_, context(), config_, m)) reject_new_view(m);
+    return accuse(from, {std::move(m), std::nullopt});
+  }
   signed_by_peers_.note_new_view(primary(m.view), m);
   candidate_ = std::move(m);
   fetched_view_changes_.clear();
-  for (const auto& [replica, vc] : view_change_of_) {
-    const Hash digest = vc.digest();
-    for (const NewViewVote& vote : candidate_->votes)
-      if (vote.digest == digest) fetched_view_changes_.insert_or_assign(digest, vc);
-  }
+  for (const auto& [replica, vc] : view_change_of_)
+    if (const Hash digest = vc.digest(); candidate_names(digest))
+      fetched_view_changes_.insert_or_assign(digest, vc);
   for (const NewViewVote& vote : candidate_->votes)
     if (!fetched_view_changes_.contains(vote.digest)) send(from, FetchViewChange{vote.digest});
+}
+
+// Whoever brought NEW-VIEW may not have all that it names, or be gone: one peer after another is
+// asked, with every STATUS round (T5.10).
+void Core::ask_for_view_changes() {
+  if (!candidate_) return;
+  for (const NewViewVote& vote : candidate_->votes)
+    if (!fetched_view_changes_.contains(vote.digest))
+      send(next_peer(), FetchViewChange{vote.digest});
+}
+
+ReplicaId Core::next_peer() {
+  do ask_next_ = (ask_next_ + 1) % config_.n();
+  while (ask_next_ == self_);
+  return ask_next_;
 }
 
 void Core::try_enter() {
   if (halted_ || !candidate_ || candidate_->view <= entered_) return;
   std::vector<const ViewChange*> votes;
-  std::vector<ViewChange> copies;
+  bool valid = true;
   for (const NewViewVote& vote : candidate_->votes) {
     const auto it = fetched_view_changes_.find(vote.digest);
     if (it == fetched_view_changes_.end()) return;
     votes.push_back(&it->second);
-    copies.push_back(it->second);
+    valid = valid && it->second.replica == vote.replica && it->second.new_view == candidate_->view;
   }
-  bool valid = true;
-  for (std::size_t i = 0; i < votes.size(); ++i)
-    valid = valid && votes[i]->replica == candidate_->votes[i].replica &&
-            votes[i]->new_view == candidate_->view;
-  if (valid) {
-    auto plan = plan_reproposals(context(), votes);
-    if (!plan) return halt(std::move(plan.error()));
-    valid = plan->base_seq == candidate_->base_seq &&
-            plan->digests.size() == candidate_->proposals.size();
-    for (const Reproposal& p : candidate_->proposals)
-      valid = valid && plan->digests.at(p.seq) == p.digest;
-    if (valid && candidate_->view < view_) return pass_new_view();
-    if (valid) return enter(*candidate_, std::move(copies), *plan);
-  }
-  // Signed by the new primary and wrong: T_newview, which runs, will pass it over.
+  const NewView nv = *candidate_;
+  if (!valid) return reject_new_view(nv);
+  auto plan = plan_reproposals(context(), votes);
+  if (!plan) return halt(std::move(plan.error()));
+  valid = plan->base_seq == nv.base_seq && plan->digests.size() == nv.proposals.size();
+  for (const Reproposal& p : nv.proposals) valid = valid && plan->digests.at(p.seq) == p.digest;
+  if (!valid) return reject_new_view(nv);
+  if (nv.view < view_) return pass_new_view();
+  std::vector<ViewChange> copies;
+  for (const ViewChange* vc : votes) copies.push_back(*vc);
+  enter(nv, std::move(copies), *plan);
+}
+
+// Signed by the new primary, and wrong for everybody who looks: no reason to wait for T_newview.
+void Core::reject_new_view(const NewView& nv) {
   candidate_.reset();
   fetched_view_changes_.clear();
+  if (active_ || nv.view != view_) return;
+  rejected_new_view_ = nv.body_digest();
+  blame_primary(Reason::invalid_new_view);
 }
 
 void Core::enter(NewView nv, std::vector<ViewChange> votes, const ReproposalPlan& plan) {
   // Nothing of the old view may be voted on any more, whatever the base certificate sets free
   // below.
   const Bodies bodies = reset_slots();
+  if (active_) floor_.leave();
+  floor_.enter(now_.mono_us);
+  // A second, valid NEW-VIEW of this primary does not make the invalid one undone.
+  if (nv.view != view_) view_fault_ = Reason::none;
+  suspicion_ = view_fault_;
+  cause_.reset();
   view_ = entered_ = nv.view;
   active_ = true;
   new_view_deadline_ = 0;
-  suspicion_ = view_fault_ = Reason::none;
   executed_in_view_ = 0;
   entered_record_ = {nv.view, nv, std::move(votes)};
   entered_lsn_ = append(RecordKind::entered, 0, encode(entered_record_));
@@ -245,9 +238,10 @@ void Core::enter(NewView nv, std::vector<ViewChange> votes, const ReproposalPlan
   if (halted_) return;
   pending_.requeue_all(now_.mono_us);
   install_reproposals(nv, bodies);
-  if (active_ && primary(view_) != self_)
-    for (const auto& [digest, item] : pending_.items())
-      send(primary(view_), messages::Forward{item.item}, entered_lsn_);
+  if (halted_) return;
+  forward_again();
+  for (messages::PrePrepare& m : early_.take(primary(view_), view_))
+    on(primary(view_), std::move(m));
 }
 
 // Votes of the old view are void; what was committed or executed stays.
@@ -288,23 +282,31 @@ void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
     if (!s.batch) broadcast(messages::FetchBatch{p.seq, p.digest});
   }
   next_seq_ = std::max({max_reproposed_, certified_seq(), executed_seq()}) + 1;
-  // Items of proposals that did not survive go back into the queue: their clients sent them to the
-  // old primary only (T5.11).
-  for (const auto& [seq, batch] : bodies) {
-    if (reproposals_.contains(seq) && reproposals_.at(seq).digest == batch->digest) continue;
-    if (seq <= executed_seq()) continue;
-    for (const messages::Item& item : batch->batch.items) admit(item, 0, false);
-  }
+  requeue_lost_items(bodies);
   for (const Reproposal& p : nv.proposals) {
-    if (Slot* s = find(p.seq); s != nullptr && s->batch) pending_.mark_proposed(*s->batch);
+    // What was executed and skipped here waits for another batch.
+    if (Slot* s = find(p.seq); s != nullptr && s->batch && p.seq > executed_seq())
+      pending_.mark_proposed(*s->batch);
     if (p.seq > certified_seq()) advance(p.seq);
+  }
+}
+
+// Items of proposals that did not survive go back into the queue: their clients sent them to the
+// old primary only (T5.11).
+void Core::requeue_lost_items(const Bodies& bodies) {
+  for (const auto& [seq, batch] : bodies) {
+    const auto kept = reproposals_.find(seq);
+    if (seq <= executed_seq() ||
+        (kept != reproposals_.end() && kept->second.digest == batch->digest))
+      continue;
+    for (const messages::Item& item : batch->batch.items) admit(item, 0, false, std::nullopt);
   }
 }
 
 void Core::on(ReplicaId from, FetchViewChange m) {
   const ViewChange* vc = find_view_change(m.digest);
   if (vc == nullptr || (vc->replica == self_ && !may_vote())) return;
-  send(from, *vc, last_lsn_);  // it may be the own one: not before it is durable
+  answer(from, *vc, last_lsn_);  // it may be the own one: not before it is durable
 }
 
 const ViewChange* Core::find_view_change(const Hash& digest) const {
@@ -312,14 +314,15 @@ const ViewChange* Core::find_view_change(const Hash& digest) const {
     if (vc.digest() == digest) return &vc;
   for (const ViewChange& vc : entered_record_.votes)
     if (vc.digest() == digest) return &vc;
-  return nullptr;
+  const auto fetched = fetched_view_changes_.find(digest);
+  return fetched == fetched_view_changes_.end() ? nullptr : &fetched->second;
 }
 
 // NEW-VIEW proves itself together with its VIEW-CHANGEs; anybody may hand them on (§5.6).
 void Core::on(ReplicaId from, messages::FetchNewView) {
   if (!entered_record_.new_view) return;
-  for (const ViewChange& vc : entered_record_.votes) send(from, vc, entered_lsn_);
-  send(from, *entered_record_.new_view, entered_lsn_);
+  for (const ViewChange& vc : entered_record_.votes) answer(from, vc, entered_lsn_);
+  answer(from, *entered_record_.new_view, entered_lsn_);
 }
 
 }  // namespace bftmeta::consensus

@@ -229,6 +229,29 @@ std::optional<SessionInfo> Engine::session(const Id16& id) const {
   return SessionInfo{s->principal, s->last_bundle, s->ack_upto};
 }
 
+// Bundles that are past their valid_until are accepted: a batch decides them.
+messages::Admission Engine::admit(const messages::ParsedItem& item) const {
+  using messages::Admission;
+  const messages::Bundle* bundle = item.bundle();
+  if (bundle == nullptr) {
+    if (!principal(item.client)) return Admission::no_session;
+    return item.session_open()->valid_until_us > time_us() ? Admission::accept : Admission::expired;
+  }
+  const auto live = session(bundle->session_id);
+  if (!live) {
+    // The closing of a session, above all, is asked for again when the session is gone.
+    const auto ended = tombstone(bundle->session_id);
+    const bool done =
+        ended && ended->principal == item.client && bundle->bundle_no <= ended->last_bundle;
+    return done ? Admission::done : Admission::no_session;
+  }
+  if (live->principal != item.client) return Admission::no_session;
+  if (bundle->bundle_no <= live->last_bundle) return Admission::done;
+  if (bundle->bundle_no > live->last_bundle + limits::kSessionWindow)
+    return Admission::out_of_window;
+  return Admission::accept;
+}
+
 std::optional<schema::Tombstone> Engine::tombstone(const Id16& id) const {
   return look_up<schema::Tombstone>(version_, keys::tombstone(id), "tombstone");
 }

@@ -71,6 +71,9 @@ class Engine {
   tree::Version& head() { return version_; }
   void rebase(tree::Version same_tree);  // precondition: equal root_hash()
 
+  // What the executed state says of an item that wants to be ordered. Of a bundle, whoever signed
+  // it: only the owner of a session is admitted to it.
+  messages::Admission admit(const messages::ParsedItem& item) const;
   // The session if it lives; nullopt also when the store fails. A hint for admission only.
   std::optional<SessionInfo> session(const Id16& id) const;
   // What is kept of a session that ended, for as long as it is kept. As above.

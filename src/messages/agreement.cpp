@@ -35,7 +35,7 @@ tl::unexpected<Error> bad(const char* what, const std::string& why) {
 
 }  // namespace
 
-bool valid_value(Reason r) { return r <= Reason::abdication; }
+bool valid_value(Reason r) { return r <= Reason::slow_primary; }
 
 Hash ViewChange::body_digest() const {
   return crypto::Hasher(tags::Domain::view_change).update(unsigned_body(*this)).finish();
@@ -119,8 +119,18 @@ Status verify_view_change(const crypto::Verifier& verifier, const crypto::Contex
   return {};
 }
 
+std::uint64_t signatures_in(const config::Config& config, const ViewChange& vc) {
+  return 1 + (vc.base ? config.quorum() : 0) + vc.prepared.size() * (2 * config.f() + 1);
+}
+
 void sign_new_view(const crypto::Signer& signer, const crypto::Context& context, NewView& nv) {
   nv.signature = signer.sign(tags::kNewView, context, nv.body_digest());
+}
+
+bool new_view_signed(const crypto::Verifier& verifier, const crypto::Context& context,
+                     const config::Config& config, const NewView& nv) {
+  return verifier.verify(config.replicas[config.primary(nv.view)].vote_key, tags::kNewView, context,
+                         nv.body_digest(), nv.signature);
 }
 
 Status verify_new_view(const crypto::Verifier& verifier, const crypto::Context& context,
@@ -133,9 +143,7 @@ Status verify_new_view(const crypto::Verifier& verifier, const crypto::Context& 
     if (i > 0 && nv.votes[i].replica <= nv.votes[i - 1].replica)
       return bad(kWhat, "votes are not in ascending order");
   }
-  const PublicKey& primary = config.replicas[config.primary(nv.view)].vote_key;
-  if (!verifier.verify(primary, tags::kNewView, context, nv.body_digest(), nv.signature))
-    return bad(kWhat, "signature");
+  if (!new_view_signed(verifier, context, config, nv)) return bad(kWhat, "signature");
   Seq expected = nv.base_seq + 1;
   for (const Reproposal& p : nv.proposals) {
     if (p.seq != expected++) return bad(kWhat, "proposals have a gap");

@@ -89,6 +89,7 @@ enum class Reason : std::uint8_t {
   equivocation = 5,
   joined = 6,
   abdication = 7,
+  slow_primary = 8,
 };
 bool valid_value(Reason r);
 
@@ -335,7 +336,12 @@ void sign_view_change(const crypto::Signer& signer, const crypto::Context& conte
 // Pure function of bytes and config (§5.3): one bad entry makes the whole message invalid.
 Status verify_view_change(const crypto::Verifier& verifier, const crypto::Context& context,
                           const config::Config& config, const ViewChange& vc);
+// How many signatures checking it costs at most.
+std::uint64_t signatures_in(const config::Config& config, const ViewChange& vc);
 void sign_new_view(const crypto::Signer& signer, const crypto::Context& context, NewView& nv);
+// Only that the primary of nv.view signed it, whatever it says.
+bool new_view_signed(const crypto::Verifier& verifier, const crypto::Context& context,
+                     const config::Config& config, const NewView& nv);
 // Shape, the primary's signature and those of the proposals; not whether O follows from the votes.
 Status verify_new_view(const crypto::Verifier& verifier, const crypto::Context& context,
                        const config::Config& config, const NewView& nv);

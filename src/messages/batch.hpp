@@ -92,6 +92,16 @@ struct ParsedItem {
   const SessionOpen* session_open() const { return std::get_if<SessionOpen>(&body); }
 };
 
+// What executed state says of an item that wants into the queue. Never a reason to refuse a
+// PREPARE.
+enum class Admission : std::uint8_t {
+  accept,         // a batch that orders it in its turn decides it
+  done,           // executed already: the stored result is the answer
+  no_session,     // unknown session, or of another key
+  out_of_window,  // bundle_no beyond what a session may have in flight
+  expired,        // valid_until is past
+};
+
 // Pure function of the bytes: what every correct replica accepts or refuses alike (protocol §2.1).
 Result<ParsedItem> parse_item(const Item& item);
 

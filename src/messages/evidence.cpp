@@ -160,6 +160,16 @@ Result<Accusation> claim_of(const config::Config& config, const Evidence& eviden
   return a;
 }
 
+std::uint64_t signatures_in(const config::Config& config, const Evidence& evidence) {
+  if (!evidence.second) {
+    if (const auto* vc = std::get_if<ViewChange>(&evidence.first))
+      return signatures_in(config, *vc);
+    if (const auto* nv = std::get_if<NewView>(&evidence.first)) return 1 + nv->proposals.size();
+    return 1;
+  }
+  return std::holds_alternative<RootCert>(*evidence.second) ? 1 + config.quorum() : 2;
+}
+
 Result<Accusation> judge(const crypto::Verifier& verifier, const crypto::Context& context,
                          const config::Config& config, const Evidence& evidence) {
   BFTMETA_ASSIGN(const Accusation a, claim_of(config, evidence));

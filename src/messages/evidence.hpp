@@ -75,6 +75,8 @@ std::string to_string(const Accusation& a);  // "replica 2: two-proposals in vie
 // What the evidence claims, by its shape alone: no signature is looked at. Errc::unverified: its
 // statements do not contradict each other, or are not of one replica.
 Result<Accusation> claim_of(const config::Config& config, const Evidence& evidence);
+// What judge() checks at most.
+std::uint64_t signatures_in(const config::Config& config, const Evidence& evidence);
 // The same, proven: every signature holds. Errc::unverified otherwise.
 Result<Accusation> judge(const crypto::Verifier& verifier, const crypto::Context& context,
                          const config::Config& config, const Evidence& evidence);

@@ -2,8 +2,6 @@
 
 namespace bftmeta::replica {
 
-using consensus::Admission;
-
 namespace {
 
 std::size_t bytes_of(const execution::Executed& executed) {
@@ -29,7 +27,9 @@ Result<consensus::Outcome> Machine::execute(const messages::ParsedBatch& batch) 
   BFTMETA_ASSIGN(execution::Executed executed, engine_.execute(batch));
   principals_changed_ = principals_changed_ || registers_clients(batch);
   const Seq seq = executed.header.seq;
-  consensus::Outcome outcome{executed.header, executed.body};
+  consensus::Outcome outcome{executed.header, executed.body, {}};
+  for (const execution::ItemResult& item : executed.results)
+    outcome.first_time.push_back(item.first_time);
   const std::size_t bytes = bytes_of(executed);
   bytes_ += bytes;
   entries_.emplace(seq, Entry{std::move(executed), engine_.version(), bytes});
@@ -56,28 +56,6 @@ std::optional<tree::Version> Machine::take_version(Seq seq) {
   }
   forget_old();
   return version;
-}
-
-Admission Machine::admit(const messages::ParsedItem& item) const {
-  const messages::Bundle* bundle = item.bundle();
-  if (bundle == nullptr) {
-    const messages::SessionOpen* open = item.session_open();
-    if (!engine_.principal(item.client)) return Admission::no_session;
-    return open->valid_until_us > engine_.time_us() ? Admission::accept : Admission::expired;
-  }
-  const auto session = engine_.session(bundle->session_id);
-  if (!session) {
-    // The closing of a session, above all, is asked for again when the session is gone.
-    const auto ended = engine_.tombstone(bundle->session_id);
-    const bool done =
-        ended && ended->principal == item.client && bundle->bundle_no <= ended->last_bundle;
-    return done ? Admission::done : Admission::no_session;
-  }
-  if (session->principal != item.client) return Admission::no_session;
-  if (bundle->bundle_no <= session->last_bundle) return Admission::done;
-  if (bundle->bundle_no > session->last_bundle + limits::kSessionWindow)
-    return Admission::out_of_window;
-  return Admission::accept;
 }
 
 std::uint64_t Machine::last_bundle(const Id16& session_id) const {

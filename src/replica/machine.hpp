@@ -30,7 +30,9 @@ class Machine final : public consensus::StateMachine {
   Seq executed_seq() const override { return engine_.executed_seq(); }
   Hash history_hash() const override { return engine_.checkpoint().history_hash; }
   Result<consensus::Outcome> execute(const messages::ParsedBatch& batch) override;
-  consensus::Admission admit(const messages::ParsedItem& item) const override;
+  messages::Admission admit(const messages::ParsedItem& item) const override {
+    return engine_.admit(item);
+  }
   std::uint64_t last_bundle(const Id16& session_id) const override;
 
   execution::Engine& engine() { return engine_; }

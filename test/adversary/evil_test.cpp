@@ -211,6 +211,17 @@ TEST_CASE("no-shares, wrong-shares, broken-prepares: the other three are enough"
   }
 }
 
+// One that is its own twin, one that bends every field, one that speaks unasked all the time.
+TEST_CASE("twins, mutated, replayer: as the first primary, without a fork") {
+  for (const char* strategy : {"twins", "mutated", "replayer"}) {
+    CAPTURE(strategy);
+    EvilCluster e(0, strategy);
+    check_service(e, 100);
+    e.check_no_fork();
+    CHECK(e.lies() > 0);
+  }
+}
+
 TEST_CASE("an unknown strategy is refused in one line; bftmetad itself knows no strategy") {
   ProcessCluster cluster(BFTMETAD);
   for (const char* program : {BFTMETAD_EVIL, BFTMETAD}) {

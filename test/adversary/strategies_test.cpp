@@ -41,6 +41,12 @@ Lies run(sim::Plan plan, sim::MachineFactory machine, const adversary::Named* st
   for (const std::string& v : report.violations) FAIL_CHECK(v);
   for (const std::string& v : evil.violations()) FAIL_CHECK(v);
   CHECK(report.completed);
+  // Correct replicas relay only what they have verified, so nobody distrusts them.
+  std::uint32_t correct = (1U << plan.n) - 1;
+  for (const ReplicaId r : members) correct &= ~(1U << r);
+  for (ReplicaId r = 0; r < plan.n; ++r)
+    if ((correct >> r & 1) != 0 && cluster.host(r).up())
+      CHECK((cluster.host(r).core().distrusted() & correct) == 0);
   return {evil.lies(), evil.client_lies()};
 }
 

@@ -4,8 +4,6 @@
 
 namespace bftmeta::sim {
 
-using consensus::Admission;
-
 std::unique_ptr<Machine> EngineMachine::genesis(const config::Genesis& genesis,
                                                 const crypto::Verifier& verifier) {
   auto engine = execution::Engine::from_genesis(genesis, verifier);
@@ -16,6 +14,7 @@ std::unique_ptr<Machine> EngineMachine::genesis(const config::Genesis& genesis,
 
 Result<consensus::Outcome> EngineMachine::execute(const messages::ParsedBatch& batch) {
   BFTMETA_ASSIGN(const execution::Executed executed, engine_.execute(batch));
+  consensus::Outcome out{executed.header, executed.body, {}};
   auto& outcomes = outcomes_[executed.header.seq];
   for (const execution::ItemResult& item : executed.results) {
     const auto result = decode<schema::BundleResult>(item.result, "result");
@@ -29,19 +28,9 @@ Result<consensus::Outcome> EngineMachine::execute(const messages::ParsedBatch& b
               result->outcome == schema::BundleOutcome::expired ||
               result->outcome == schema::BundleOutcome::session_opened;
     outcomes.push_back(o);
+    out.first_time.push_back(item.first_time);
   }
-  return consensus::Outcome{executed.header, executed.body};
-}
-
-Admission EngineMachine::admit(const messages::ParsedItem& item) const {
-  const messages::Bundle* bundle = item.bundle();
-  if (bundle == nullptr) return Admission::accept;
-  const auto session = engine_.session(bundle->session_id);
-  if (!session) return Admission::no_session;
-  if (bundle->bundle_no <= session->last_bundle) return Admission::done;
-  return bundle->bundle_no <= session->last_bundle + limits::kSessionWindow
-             ? Admission::accept
-             : Admission::out_of_window;
+  return out;
 }
 
 std::uint64_t EngineMachine::last_bundle(const Id16& session) const {

@@ -2,6 +2,7 @@
 // over batch digests. It isolates agreement from execution. Deterministic by construction.
 #pragma once
 
+#include <algorithm>
 #include <map>
 
 #include "messages/merkle.hpp"
@@ -24,9 +25,15 @@ class ToyMachine final : public Machine {
     const messages::Seq seq = seq_ + 1;
     time_us_ = std::max(batch.batch.time_us, time_us_ + 1);
     auto& outcomes = outcomes_[seq];
-    for (const messages::ParsedItem& item : batch.items) outcomes.push_back(run(seq, item));
-    state_ = crypto::Hasher(tags::Domain::state_root).update(state_).update(batch.digest).finish();
     consensus::Outcome out;
+    for (const messages::ParsedItem& item : batch.items) {
+      const messages::Bundle* bundle = item.bundle();
+      out.first_time.push_back(bundle == nullptr
+                                   ? !opens_.contains(item.digest)
+                                   : bundle->bundle_no == last_bundle(bundle->session_id) + 1);
+      outcomes.push_back(run(seq, item));
+    }
+    state_ = crypto::Hasher(tags::Domain::state_root).update(state_).update(batch.digest).finish();
     out.header = {seq,   batch.digest, time_us_, {}, static_cast<std::uint32_t>(batch.items.size()),
                   state_};
     history_ = messages::extend_history(history_, out.header);
@@ -67,6 +74,12 @@ class ToyMachine final : public Machine {
   std::unique_ptr<Machine> reopen() const override { return std::make_unique<ToyMachine>(*this); }
 
  private:
+  static bool closes(const messages::Bundle& bundle) {
+    return std::ranges::any_of(bundle.operations, [](const schema::Operation& op) {
+      return std::holds_alternative<schema::CloseSession>(op.body);
+    });
+  }
+
   Outcome run(messages::Seq seq, const messages::ParsedItem& item) {
     Outcome out{item.digest, {}, 0, item.digest, true};
     if (const messages::Bundle* bundle = item.bundle()) {
@@ -74,7 +87,10 @@ class ToyMachine final : public Machine {
       out.bundle_no = bundle->bundle_no;
       std::uint64_t& last = sessions_[bundle->session_id];
       out.final = bundle->bundle_no <= last + 1;
-      if (bundle->bundle_no == last + 1) last = bundle->bundle_no;
+      if (bundle->bundle_no == last + 1) {
+        last = bundle->bundle_no;
+        if (closes(*bundle)) sessions_.erase(bundle->session_id);
+      }
     } else {
       const auto [opened, first] = opens_.try_emplace(item.digest);
       if (first) {

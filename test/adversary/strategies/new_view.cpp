@@ -13,10 +13,28 @@ using messages::ViewChange;
 
 namespace {
 
-// 34, and T5.5
-class SplitNewView final : public BentViews {
+// Sees to it that there are views of its own: after a power cut the primary abdicates. Where nobody
+// can cut the power it waits for its turn.
+class NewPrimary : public BentViews {
  public:
-  using BentViews::BentViews;
+  explicit NewPrimary(Identity identity) : BentViews(std::move(identity)) { period_us_ = 300'000; }
+
+ private:
+  void act() override {
+    const PeerStatus* own = own_status();
+    const auto& cut_power = plot().powers.cut_power;
+    if (own == nullptr || !own->active || id_.is_primary(own->view) || !cut_power) return;
+    if (witness().certified() >= enough_) cut_power();
+    enough_ = witness().certified() + 2;  // work goes on in between
+  }
+
+  Seq enough_ = 1;
+};
+
+// 34, and T5.5
+class SplitNewView final : public NewPrimary {
+ public:
+  using NewPrimary::NewPrimary;
 
  private:
   using BentViews::bend;
@@ -48,9 +66,9 @@ class SplitNewView final : public BentViews {
 };
 
 // 35
-class WrongO final : public BentViews {
+class WrongO final : public NewPrimary {
  public:
-  using BentViews::BentViews;
+  using NewPrimary::NewPrimary;
 
  private:
   using BentViews::bend;
@@ -77,9 +95,9 @@ class WrongO final : public BentViews {
 };
 
 // 36
-class UnavailableViewChange final : public BentViews {
+class UnavailableViewChange final : public NewPrimary {
  public:
-  using BentViews::BentViews;
+  using NewPrimary::NewPrimary;
 
  private:
   using BentViews::bend;
@@ -93,9 +111,9 @@ class UnavailableViewChange final : public BentViews {
 };
 
 // 37
-class LateNewView final : public Strategy {
+class LateNewView final : public NewPrimary {
  public:
-  using Strategy::Strategy;
+  using NewPrimary::NewPrimary;
 
  private:
   void send(ReplicaId to, Messages& messages) override {

@@ -112,6 +112,27 @@ TEST_CASE("one bundle in sixteen goes to a backup too") {
   CHECK(to_backups == 2);
 }
 
+TEST_CASE("what is not answered is at every replica 250 ms later, whatever the primary says") {
+  for (const bool busy : {false, true}) {
+    CAPTURE(busy);
+    Harness h;
+    h.execute(make_file("first"));
+    for (int i = 0; i < 30; ++i) {  // jitter is drawn anew each time
+      h.cluster.items.clear();
+      h.cluster.replica(0).silent = !busy;
+      h.cluster.replica(0).busy = busy;
+      for (ReplicaId r = 1; r < 4; ++r) h.cluster.replica(r).deaf_to_items = true;
+      Burst one(h, 1, "x" + std::to_string(i));
+      h.run_for(251'000);
+      std::set<ReplicaId> told;
+      for (const auto& sent : h.cluster.items) told.insert(sent.to);
+      CHECK(told.size() == 4);
+      for (ReplicaId r = 0; r < 4; ++r) h.cluster.replica(r) = {};
+      REQUIRE(h.run([&] { return one.done == 1; }));
+    }
+  }
+}
+
 TEST_CASE("an operation that fits no bundle is refused at once") {
   Harness h;
   schema::SetXattr big;

@@ -60,6 +60,26 @@ TEST_CASE("two signed proposals: evidence for everybody, and the view is left at
   CHECK(other.accused.size() == 1);
 }
 
+TEST_CASE("who equivocates again as primary of a later view loses that one, too") {
+  Lone r(1);
+  r.from(0, r.proposal(0, 1, kWall));
+  r.from(0, r.proposal(0, 1, kWall + 1));
+  REQUIRE(r.core->view() == 1);
+  std::vector<ViewChange> votes;
+  for (const ReplicaId v : {0U, 2U, 3U}) {
+    votes.push_back(r.view_change(v, 4));
+    r.from(v, votes.back());
+  }
+  r.from(0, r.new_view(4, votes, 0));
+  REQUIRE(r.core->active());
+  REQUIRE(r.core->view() == 4);
+  r.from(0, r.proposal(4, 1, kWall));
+  const auto sent = r.from(0, r.proposal(4, 1, kWall + 1));
+  CHECK(r.core->view() == 5);
+  CHECK(all<Evidence>(sent).size() == 1);
+  CHECK(r.accused.size() == 1);  // one of this offence is enough to keep
+}
+
 TEST_CASE("halves that were sent different proposals find out by each other's PREPAREs") {
   Lone one(1);
   Lone other(3);

@@ -9,11 +9,14 @@ namespace {
 
 sim::Report run(sim::Plan plan) {
   const std::uint64_t seed = plan.seed;
+  const std::uint32_t n = plan.n;
   sim::Cluster cluster(std::move(plan), toy, memory_log, noop);
   const sim::Report report = cluster.run();
   INFO("seed " << seed);
   for (const std::string& v : report.violations) FAIL_CHECK(v);
   CHECK(report.completed);
+  for (messages::ReplicaId r = 0; r < n; ++r)
+    if (cluster.host(r).up()) CHECK(cluster.host(r).core().distrusted() == 0);
   return report;
 }
 
