@@ -66,27 +66,34 @@ TEST_CASE("T3.11 restart at each step of a view change without any request") {
   }
 }
 
-TEST_CASE("T3.12 after a restart in a new view, only O is voted for at or below its end") {
-  Restarted r(2);
+namespace {
+
+// Restarted in view 1, whose O names the batch of `committed` at 1; without that batch's body.
+void restart_in_view_1(Restarted& r, const PrePrepare& committed) {
   r.start_and_hear();
-  const PrePrepare committed = r.proposal(0, 1);
   r.enter(1, {r.prepared(committed.proposal)});
   r.sync_all();
-  CHECK(r.said<Prepare>().empty());  // it has not got the body yet
+  CHECK(r.said<Prepare>().empty());
   r.power_cut();
-
   r.start_and_hear();
   REQUIRE(r.core->view() == 1);
-  const Disk disk = r.disk;
+}
+
+}  // namespace
+
+TEST_CASE("T3.12 after a restart in a new view, only O is voted for at or below its end") {
+  Restarted r(2);
+  const PrePrepare committed = r.proposal(0, 1);
+  restart_in_view_1(r, committed);
   r.from(3, BatchData{committed.batch});
   r.sync_all();
   REQUIRE(r.said<Prepare>().size() == 1);
   CHECK(r.said<Prepare>()[0].proposal == Proposal{1, 1, committed.proposal.digest});
+}
 
-  // The primary proposes another batch there: never voted for, and proof against it.
-  r.disk = disk;
-  r.power_cut();
-  r.start_and_hear();
+TEST_CASE("T3.12 another batch there is never voted for, and proof against the primary") {
+  Restarted r(2);
+  restart_in_view_1(r, r.proposal(0, 1));
   r.from(1, r.proposal(1, 1, 5));
   r.sync_all();
   CHECK(r.said<Prepare>().empty());
