@@ -9,7 +9,8 @@ using messages::PrePrepare;
 using messages::RefusalReason;
 
 void Core::on_client(Item item, std::uint64_t link) {
-  admit(std::move(item), link, /*pass_on=*/active_ && primary(view_) != self_, std::nullopt);
+  const bool pass_on = active_ && primary(view_) != self_ && !mutant(Mutant::items_not_forwarded);
+  admit(std::move(item), link, pass_on, std::nullopt);
 }
 
 void Core::on(ReplicaId from, messages::Forward m) { admit(std::move(m.item), 0, false, from); }
@@ -54,7 +55,7 @@ void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<Repl
 // have come to a replica that was not the primary.
 void Core::forward_again() {
   constexpr std::uint64_t kAgeUs = 250'000;  // as clients send again (architecture §5)
-  if (!active_ || primary(view_) == self_) return;
+  if (!active_ || primary(view_) == self_ || mutant(Mutant::items_not_forwarded)) return;
   for (Item& item : pending_.take_forwards(machine_, kAgeUs, limits::kMaxBatchBytes, now_.mono_us))
     send(primary(view_), messages::Forward{std::move(item)}, entered_lsn_);
 }

@@ -27,7 +27,8 @@ void Core::on(ReplicaId from, PrePrepare m) {
   if (!active_ || p.view != view_ || !accepts_votes(p.seq)) return;
   // The signature covers the digest only, and anybody may have put another batch beside it.
   const bool body_matches =
-      m.batch.seq == p.seq && messages::batch_digest(context(), m.batch) == p.digest;
+      m.batch.seq == p.seq && (messages::batch_digest(context(), m.batch) == p.digest ||
+                               mutant(Mutant::batch_digest_unchecked));
   Slot& s = slot(p.seq);
   if (s.proposal && s.proposal->digest == p.digest) {
     if (s.batch || !body_matches) return;
@@ -38,9 +39,11 @@ void Core::on(ReplicaId from, PrePrepare m) {
   if (!s.proposal && (p.seq <= max_reproposed_ || !body_matches))
     return;  // of the seqs that NEW-VIEW named, only what it named
   if (!budget_.may_check_vote(from, now_.mono_us)) return;
-  if (!checked(from, messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)))
+  if (!mutant(Mutant::pre_prepare_signature_unchecked) &&
+      !checked(from, messages::verify_pre_prepare(verifier_, context(), config_, p, m.signature)))
     return;
   signed_by_peers_.note_pre_prepare(primary(view_), p, m.signature);
+  if (mutant(Mutant::second_proposal_voted)) s = Slot{};
   if (s.proposal)  // two signed proposals for one (view, seq)
     return accuse(from, {messages::SignedProposal{*s.proposal, s.primary_signature},
                          messages::SignedProposal{p, m.signature}});
@@ -70,7 +73,7 @@ bool Core::items_hold(const ParsedBatch& batch) {
 
 // Agreed time (protocol §2.5). Waived once W backups have prepared: a correct one has checked.
 bool Core::time_acceptable(const Slot& s) {
-  if (s.time_waived) return true;
+  if (s.time_waived || mutant(Mutant::agreed_time_unchecked)) return true;
   std::uint32_t others = 0;
   for (const auto& [replica, prepare] : s.prepares)
     if (prepare.proposal.digest == s.proposal->digest) ++others;
@@ -86,19 +89,24 @@ void Core::try_vote(Seq seq) {
   if (!may_vote() || !active_ || s.voted || !s.proposal || !s.batch || s.proposal->view != view_)
     return;
   if (seq <= certified_seq() || seq > certified_seq() + limits::kWindow) return;
-  if (s.batch->digest != s.proposal->digest) return;
+  if (s.batch->digest != s.proposal->digest && !mutant(Mutant::batch_digest_unchecked)) return;
   if (!s.verified) {
-    if (!items_hold(*s.batch)) return blame_primary(Reason::proposal_timeout);
+    if (!mutant(Mutant::client_signatures_unchecked) && !items_hold(*s.batch))
+      return blame_primary(Reason::proposal_timeout);
     s.verified = true;
   }
   if (!time_acceptable(s)) return;
   log_body(*s.batch);
-  s.vote_lsn = append(RecordKind::vote, seq, encode(VoteRecord{*s.proposal, s.primary_signature}));
+  if (mutant(Mutant::vote_not_logged))
+    s.vote_lsn = last_lsn_;
+  else
+    s.vote_lsn =
+        append(RecordKind::vote, seq, encode(VoteRecord{*s.proposal, s.primary_signature}));
   s.voted = true;
   if (primary(view_) == self_) return;  // its PRE-PREPARE stands for its PREPARE
   Prepare own = messages::sign_prepare(signer_, context(), *s.proposal, self_);
   s.prepares[self_] = own;
-  broadcast(std::move(own), s.vote_lsn);
+  broadcast(std::move(own), mutant(Mutant::prepare_before_durable) ? 0 : s.vote_lsn);
 }
 
 void Core::on(ReplicaId from, Prepare m) {
@@ -115,7 +123,9 @@ void Core::on(ReplicaId from, Prepare m) {
   if (disputed && from == m.replica) show_proposal(from, s);
   if (!two_digests && (disputed || s.prepared_lsn != 0)) return;
   if (!budget_.may_check_vote(from, now_.mono_us)) return;
-  if (!checked(from, messages::verify_prepare(verifier_, context(), config_, m))) return;
+  if (!mutant(Mutant::prepare_signature_unchecked) &&
+      !checked(from, messages::verify_prepare(verifier_, context(), config_, m)))
+    return;
   if (two_digests) accuse(from, {other->second, m});
   if (disputed || s.prepared_lsn != 0) return;
   signed_by_peers_.note_prepare(m);
@@ -141,14 +151,23 @@ void Core::try_prepared(Seq seq) {
   entry.proposal = *s.proposal;
   entry.primary_signature = s.primary_signature;
   for (const auto& [replica, prepare] : s.prepares) {
-    if (prepare.proposal != *s.proposal || entry.signatures.size() == 2 * config_.f()) continue;
+    const bool other = prepare.proposal != *s.proposal;
+    if ((other && !mutant(Mutant::prepares_of_any_digest_counted)) ||
+        entry.signatures.size() == 2 * config_.f())
+      continue;
     entry.backups |= 1U << replica;
     entry.signatures.push_back(prepare.signature);
   }
-  if (entry.signatures.size() < 2 * config_.f()) return;
-  s.prepared_lsn = append(RecordKind::prepared, seq, encode(entry));
+  const std::uint32_t needed = 2 * config_.f() - (mutant(Mutant::prepare_quorum_small) ? 1 : 0);
+  if (entry.signatures.size() < needed) return;
+  if (mutant(Mutant::prepared_not_logged))
+    s.prepared_lsn = kRecoveredLsn;
+  else
+    s.prepared_lsn = append(RecordKind::prepared, seq, encode(entry));
   prepared_[seq] = std::move(entry);
-  broadcast(Commit{*s.proposal}, s.prepared_lsn);
+  s.commit_durable = s.commit_durable || mutant(Mutant::commit_before_durable);
+  if (mutant(Mutant::executed_when_prepared)) s.committed = s.proposal->digest;
+  broadcast(Commit{*s.proposal}, mutant(Mutant::commit_before_durable) ? 0 : s.prepared_lsn);
 }
 
 void Core::on(ReplicaId from, Commit m) {
@@ -165,9 +184,11 @@ void Core::try_committed(Seq seq) {
   // A replica that gives no COMMIT can still count those of others.
   if (!s.commit_durable && may_vote()) return;
   std::uint32_t count = s.commit_durable ? 1 : 0;  // own
+  if (mutant(Mutant::own_commit_counted_twice)) count *= 2;
   for (const auto& [replica, proposal] : s.commits)
-    if (proposal == *s.proposal) ++count;
-  if (count >= quorum()) s.committed = s.proposal->digest;
+    if (proposal == *s.proposal || mutant(Mutant::commits_of_any_digest_counted)) ++count;
+  if (count >= quorum() - (mutant(Mutant::commit_quorum_small) ? 1 : 0))
+    s.committed = s.proposal->digest;
 }
 
 void Core::advance(Seq seq) {
@@ -248,6 +269,7 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch)
   history_bytes_ += bytes;
   const std::uint64_t waited = pending_.executed(*batch, machine_, now_.mono_us);
   if (waited != 0) request_latency_.add(waited);
+  if (mutant(Mutant::share_of_wrong_state) && seq % 7 == self_) outcome->body.state_root[0] ^= 1;
   if (!body_agrees(outcome->body)) return std::nullopt;
   if (seq > certified_seq()) {
     shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));
@@ -270,7 +292,8 @@ void Core::on(ReplicaId, messages::BatchData m) {
   }
   if (s == nullptr || s->batch) return;
   const bool wanted = (s->proposal && s->proposal->digest == parsed->digest) ||
-                      (s->committed && *s->committed == parsed->digest);
+                      (s->committed && *s->committed == parsed->digest) ||
+                      mutant(Mutant::batch_digest_unchecked);
   if (wanted) attach_batch(seq, std::make_shared<ParsedBatch>(std::move(*parsed)));
 }
 

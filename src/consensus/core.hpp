@@ -9,6 +9,7 @@
 #include <deque>
 #include <set>
 
+#include "base/mutant.hpp"
 #include "consensus/early_proposals.hpp"
 #include "consensus/evidence_book.hpp"
 #include "consensus/held_queries.hpp"
@@ -243,6 +244,7 @@ class Core {
   void on(ReplicaId from, messages::RootShare m);
   void on(ReplicaId from, messages::RootCert m);
   void try_certify();
+  std::uint32_t certificate_quorum() const;
   bool certify_from_shares(Seq seq);
   void adopt_cert(messages::RootCert cert);
   Lsn watermark_lsn(Seq seq) const;
@@ -325,6 +327,7 @@ class Core {
   void on(ReplicaId from, messages::FetchPrepared m);
   void on(ReplicaId from, messages::PreparedData m);
   void ask_for_prepared();
+  std::uint32_t rescue_quorum() const;
   void try_rescue();
   std::shared_ptr<const messages::ParsedBatch> find_body(Seq seq, const Hash& digest) const;
   Seq evidence_seq() const;

@@ -54,7 +54,7 @@ bool Core::refuted(const Proposal& p) const {
 // durable yet count too: they cost an answer less than a sync of delay.
 Seq Core::fresh_floor() const {
   for (auto it = prepared_.rbegin(); it != prepared_.rend() && it->first > executed_seq(); ++it)
-    if (!refuted(it->second.proposal)) return it->first;
+    if (!refuted(it->second.proposal) && !mutant(Mutant::fresh_ignores_p)) return it->first;
   return executed_seq();
 }
 
@@ -63,13 +63,14 @@ Seq Core::fresh_floor() const {
 Seq Core::first_uncertified() const {
   if (executed_seq() > certified_seq()) return certified_seq() + 1;
   for (auto it = prepared_.upper_bound(certified_seq()); it != prepared_.end(); ++it)
-    if (!refuted(it->second.proposal)) return it->first;
+    if (!refuted(it->second.proposal) && !mutant(Mutant::fresh_ignores_p)) return it->first;
   return std::numeric_limits<Seq>::max();
 }
 
 void Core::release_fresh() {
   if (held_queries_.empty() || !answers_fresh()) return;
-  auto queries = held_queries_.release(first_uncertified());
+  auto queries = held_queries_.release(
+      mutant(Mutant::fresh_not_held_back) ? std::numeric_limits<Seq>::max() : first_uncertified());
   if (!queries.empty()) out_->push_back(action::AnswerFresh{std::move(queries), cert_});
 }
 

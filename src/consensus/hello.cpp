@@ -58,6 +58,7 @@ std::string fence_text(const FenceRecord& f) {
 void Core::take_up_standing(const Recovered& recovered) {
   incarnation_ = recovered.incarnation;
   nonce_ = recovered.nonce;
+  if (mutant(Mutant::fence_forgotten)) fence_.reset();
   if (fence_) {
     standing_ = Standing::fenced;
     out_->push_back(action::Fenced{fence_text(*fence_)});
@@ -83,7 +84,8 @@ std::uint32_t Core::heard() const {
 
 // What the log gave back is taken up where it was left.
 void Core::try_begin_voting() {
-  if (standing_ != Standing::asking || !space_ || heard() < 2 * config_.f()) return;
+  const std::uint32_t needed = mutant(Mutant::votes_before_hello) ? 0 : 2 * config_.f();
+  if (standing_ != Standing::asking || !space_ || heard() < needed) return;
   standing_ = Standing::voter;
   const bool past = !never_entered_;
   if (!past) {
@@ -92,7 +94,7 @@ void Core::try_begin_voting() {
   }
   if (!active_)
     broadcast(*own_view_change_);
-  else if (past && primary(view_) == self_)
+  else if (past && primary(view_) == self_ && !mutant(Mutant::no_abdication))
     // It may have proposed what its log does not know: it never proposes again in this view.
     start_view_change(view_ + 1, Reason::abdication);
   for (auto& [seq, s] : slots_) advance(seq);
@@ -117,7 +119,8 @@ void Core::on(ReplicaId from, HelloReply m) {
   if (m.nonce != nonce_ || (unheard_ >> from & 1) == 0) return;
   unheard_ &= ~(1U << from);
   if (standing_ == Standing::fenced) return;
-  if (const auto loss = lost_vote(from, m)) return fence(*loss);
+  if (const auto loss = lost_vote(from, m); loss && !mutant(Mutant::loss_ignored))
+    return fence(*loss);
   try_begin_voting();
 }
 

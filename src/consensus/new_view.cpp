@@ -1,5 +1,7 @@
 #include "consensus/new_view.hpp"
 
+#include "base/mutant.hpp"
+
 namespace bftmeta::consensus {
 
 using messages::Batch;
@@ -11,7 +13,7 @@ Result<ReproposalPlan> plan_reproposals(const crypto::Context& context,
                                         const std::vector<const ViewChange*>& votes) {
   ReproposalPlan plan;
   for (const ViewChange* vc : votes) {
-    if (vc->base_seq() <= plan.base_seq) continue;
+    if (vc->base_seq() <= plan.base_seq || mutant(Mutant::base_ignored)) continue;
     plan.base_seq = vc->base_seq();
     plan.base = vc->base;
   }
@@ -28,12 +30,15 @@ Result<ReproposalPlan> plan_reproposals(const crypto::Context& context,
                                         ": two prepared certificates of view " +
                                         std::to_string(p.view) +
                                         " differ: more than f replicas are faulty");
-      if (p.view > best.view) it->second = &entry;
+      const bool better =
+          mutant(Mutant::lowest_view_chosen) ? p.view < best.view : p.view > best.view;
+      if (better) it->second = &entry;
     }
   }
   if (highest.empty()) return plan;
   for (Seq s = plan.base_seq + 1; s <= highest.rbegin()->first; ++s) {
     const auto it = highest.find(s);
+    if (it == highest.end() && mutant(Mutant::gap_not_filled)) continue;
     plan.digests[s] = it == highest.end() ? messages::batch_digest(context, Batch::null(s))
                                           : it->second->proposal.digest;
   }

@@ -84,7 +84,7 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
         BFTMETA_ASSIGN(auto entry, read<PreparedCert>(record, "prepared record"));
         const Seq seq = entry.proposal.seq;
         const auto it = prepared_.find(seq);
-        if (seq > flushed_ &&
+        if (seq > flushed_ && !mutant(Mutant::p_not_restored) &&
             (it == prepared_.end() || it->second.proposal.view <= entry.proposal.view))
           prepared_.insert_or_assign(seq, std::move(entry));
         break;
@@ -148,7 +148,8 @@ void Core::resume(Replay& r) {
     }
   }
   for (const auto& [seq, vote] : r.votes)
-    if (seq > certified_seq() && vote.proposal.view == view_) restore_slot(r, vote, true);
+    if (seq > certified_seq() && vote.proposal.view == view_ && !mutant(Mutant::votes_not_restored))
+      restore_slot(r, vote, true);
   next_seq_ = std::max({max_reproposed_, certified_seq(), executed_seq()}) + 1;
   // Those who are still on their way into this view need them (T5.22).
   for (const ViewChange& vc : entered_record_.votes) note_view_change(vc);

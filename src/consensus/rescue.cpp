@@ -53,15 +53,21 @@ void Core::on(ReplicaId from, PreparedData m) {
   try_rescue();
 }
 
+// Q answers: one of them is of a correct replica that committed the batch.
+std::uint32_t Core::rescue_quorum() const {
+  return mutant(Mutant::rescue_by_one_answer) ? 1 : quorum();
+}
+
 void Core::try_rescue() {
-  while (!halted_ && rescue_first_ != 0 && rescue_answers_.size() >= quorum() &&
+  while (!halted_ && rescue_first_ != 0 && rescue_answers_.size() >= rescue_quorum() &&
          executed_seq() < rescue_last_) {
     const Seq seq = executed_seq() + 1;
     const PreparedCert* best = nullptr;
     for (const auto& [replica, entries] : rescue_answers_)
       for (const PreparedCert& entry : entries)
         if (entry.proposal.seq == seq &&
-            (best == nullptr || entry.proposal.view > best->proposal.view))
+            (best == nullptr || (entry.proposal.view > best->proposal.view) !=
+                                    mutant(Mutant::rescue_takes_lowest_view)))
           best = &entry;
     if (best == nullptr) return;
     const Hash digest = best->proposal.digest;

@@ -60,6 +60,7 @@ void Core::on(ReplicaId from, PeerStatus m) {
 }
 
 void Core::answer_status(ReplicaId to, const PeerStatus& s) {
+  if (mutant(Mutant::no_status)) return;
   if (s.certified < certified_seq()) {
     // The newest certificate tells a laggard how far it has to go.
     send(to, *cert_);

@@ -32,6 +32,7 @@ std::uint64_t Core::new_view_timeout() const {
 }
 
 void Core::arm_new_view_timer() {
+  if (mutant(Mutant::no_new_view_timer)) return;
   if (active_ || !may_vote() || new_view_deadline_ != 0 || replicas_at_or_above(view_) < quorum())
     return;
   new_view_deadline_ = now_.mono_us + new_view_timeout();
@@ -44,6 +45,7 @@ void Core::count_failed_view() {
 }
 
 void Core::check_suspicion() {
+  if (mutant(Mutant::no_suspicion)) return;
   if (!may_vote()) return;
   if (active_) observe_backlog();
   if (cause_ && !cause_holds(*cause_)) cause_.reset();

@@ -23,7 +23,7 @@ void Core::start_view_change(View view, Reason reason) {
   const Seq base = vc.base_seq();
   for (auto it = prepared_.upper_bound(base);
        it != prepared_.end() && it->first <= base + limits::kWindow; ++it)
-    vc.prepared.push_back(it->second);
+    if (!mutant(Mutant::p_missing_in_view_change)) vc.prepared.push_back(it->second);
   messages::sign_view_change(signer_, context(), vc);
 
   count_failed_view();
@@ -36,7 +36,8 @@ void Core::start_view_change(View view, Reason reason) {
   rejected_new_view_.reset();
   ++view_changes_done_;
   own_view_change_ = vc;
-  const Lsn lsn = append(RecordKind::left, 0, encode(vc));
+  const Lsn lsn =
+      mutant(Mutant::left_not_logged) ? last_lsn_ : append(RecordKind::left, 0, encode(vc));
   note_view_change(vc);
   broadcast(std::move(vc), lsn);
   next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
@@ -69,7 +70,8 @@ void Core::on(ReplicaId from, ViewChange m) {
   const bool named = candidate_ && m.new_view >= candidate_->view && candidate_names(m.digest());
   if (!newer && !named) return;
   if (!may_check(from, messages::signatures_in(config_, m))) return;
-  if (!checked(from, messages::verify_view_change(verifier_, context(), config_, m).has_value())) {
+  if (!mutant(Mutant::view_change_unchecked) &&
+      !checked(from, messages::verify_view_change(verifier_, context(), config_, m).has_value())) {
     if (named) reject_new_view(NewView(*candidate_));
     return accuse(from, {std::move(m), std::nullopt});
   }
@@ -95,7 +97,8 @@ void Core::try_join() {
     ++count;
     if (lowest == 0 || vc.new_view < lowest) lowest = vc.new_view;
   }
-  if (count >= config_.weak_quorum()) start_view_change(lowest, Reason::joined);
+  const std::uint32_t enough = mutant(Mutant::joins_one_replica) ? 1 : config_.weak_quorum();
+  if (count >= enough) start_view_change(lowest, Reason::joined);
 }
 
 // Known to be at `view` or above, by VIEW-CHANGE or by STATUS, this replica included (§5.4:
@@ -197,8 +200,8 @@ void Core::try_enter() {
   auto plan = plan_reproposals(context(), votes);
   if (!plan) return halt(std::move(plan.error()));
   valid = plan->base_seq == nv.base_seq && plan->digests.size() == nv.proposals.size();
-  for (const Reproposal& p : nv.proposals) valid = valid && plan->digests.at(p.seq) == p.digest;
-  if (!valid) return reject_new_view(nv);
+  for (const Reproposal& p : nv.proposals) valid = valid && plan->digests[p.seq] == p.digest;
+  if (!valid && !mutant(Mutant::new_view_plan_unchecked)) return reject_new_view(nv);
   if (nv.view < view_) return pass_new_view();
   std::vector<ViewChange> copies;
   for (const ViewChange* vc : votes) copies.push_back(*vc);
@@ -229,14 +232,19 @@ void Core::enter(NewView nv, std::vector<ViewChange> votes, const ReproposalPlan
   new_view_deadline_ = 0;
   executed_in_view_ = 0;
   entered_record_ = {nv.view, nv, std::move(votes)};
-  entered_lsn_ = append(RecordKind::entered, 0, encode(entered_record_));
-  if (primary(view_) == self_ && may_vote()) broadcast(nv, entered_lsn_);
+  if (mutant(Mutant::entered_not_logged))
+    entered_lsn_ = last_lsn_;
+  else
+    entered_lsn_ = append(RecordKind::entered, 0, encode(entered_record_));
+  if (primary(view_) == self_ && may_vote())
+    broadcast(nv, mutant(Mutant::new_view_before_durable) ? 0 : entered_lsn_);
+  if (mutant(Mutant::p_dropped_on_entry)) prepared_.clear();
   candidate_.reset();
   fetched_view_changes_.clear();
   std::erase_if(view_change_of_, [&](const auto& e) { return e.second.new_view < view_; });
   if (plan.base) adopt_cert(*plan.base);
   if (halted_) return;
-  pending_.requeue_all(now_.mono_us);
+  if (!mutant(Mutant::items_not_requeued)) pending_.requeue_all(now_.mono_us);
   install_reproposals(nv, bodies);
   if (halted_) return;
   forward_again();
@@ -281,7 +289,9 @@ void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
       s.batch = find_body(p.seq, p.digest);
     if (!s.batch) broadcast(messages::FetchBatch{p.seq, p.digest});
   }
-  next_seq_ = std::max({max_reproposed_, certified_seq(), executed_seq()}) + 1;
+  next_seq_ = std::max({mutant(Mutant::next_seq_ignores_o) ? 0 : max_reproposed_, certified_seq(),
+                        executed_seq()}) +
+              1;
   requeue_lost_items(bodies);
   for (const Reproposal& p : nv.proposals) {
     // What was executed and skipped here waits for another batch.

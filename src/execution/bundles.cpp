@@ -1,5 +1,6 @@
 #include "execution/bundles.hpp"
 
+#include "base/mutant.hpp"
 #include "messages/certificate.hpp"
 #include "namespace/apply.hpp"
 #include "schema/keys.hpp"
@@ -44,9 +45,10 @@ Answer Bundles::run(const messages::Bundle& bundle, const Hash& request_digest) 
   const auto session = sessions_.find(bundle.session_id);
   if (!session || session->principal != bundle.client) return undecided(BundleOutcome::no_session);
   // Done goes before expiry: an executed bundle that is ordered again late keeps its outcome.
-  if (bundle.bundle_no <= session->last_bundle)
+  if (bundle.bundle_no <= session->last_bundle && !mutant(Mutant::bundle_executed_twice))
     return stored_answer(bundle, *session, request_digest);
-  if (bundle.bundle_no != session->last_bundle + 1) return undecided(BundleOutcome::skipped);
+  if (bundle.bundle_no != session->last_bundle + 1 && !mutant(Mutant::bundle_executed_twice))
+    return undecided(BundleOutcome::skipped);
 
   BundleResult result;
   const bool expired = clock_.time_us > bundle.valid_until_us;

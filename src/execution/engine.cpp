@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/assert.hpp"
+#include "base/mutant.hpp"
 #include "execution/bundles.hpp"
 #include "namespace/apply.hpp"
 #include "schema/keys.hpp"
@@ -21,7 +22,7 @@ std::uint64_t exec_time(const messages::Batch& batch, std::uint64_t previous) {
   const std::uint64_t next =
       previous == std::numeric_limits<std::uint64_t>::max() ? previous : previous + 1;
   if (batch.flags == messages::BatchFlags::null) return next;
-  return std::max(batch.time_us, next);
+  return mutant(Mutant::clock_goes_back) ? batch.time_us : std::max(batch.time_us, next);
 }
 
 std::size_t operations_in(const messages::ParsedBatch& batch) {

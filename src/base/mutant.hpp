@@ -1,0 +1,84 @@
+// Defects on purpose, to test the tests: in a build with -Dmutants=true one of them can be chosen by
+// number at run time, and the simulator has to notice it (scripts/mutants; what each breaks and
+// where the rule stands: test/sim/mutants/). In every other build mutant() is false at compile time
+// and nothing of it is left. Thread-safety: chosen before any other thread starts.
+#pragma once
+
+#include <cstdint>
+
+namespace bftmeta {
+
+enum class Mutant : std::uint8_t {
+  none = 0,
+  // ---- agreement
+  prepare_quorum_small = 1,
+  commit_quorum_small = 2,
+  own_commit_counted_twice = 3,
+  prepare_signature_unchecked = 4,
+  pre_prepare_signature_unchecked = 5,
+  prepares_of_any_digest_counted = 6,
+  commits_of_any_digest_counted = 7,
+  second_proposal_voted = 8,
+  batch_digest_unchecked = 9,
+  client_signatures_unchecked = 10,
+  agreed_time_unchecked = 11,
+  executed_when_prepared = 12,
+  prepare_before_durable = 13,
+  commit_before_durable = 14,
+  vote_not_logged = 15,
+  prepared_not_logged = 16,
+  // ---- certificates
+  certificate_quorum_small = 17,
+  share_signature_unchecked = 18,
+  certificate_unchecked = 19,
+  certificate_signers_repeat = 20,
+  share_of_wrong_state = 21,
+  // ---- view change
+  lowest_view_chosen = 22,
+  p_dropped_on_entry = 23,
+  p_missing_in_view_change = 24,
+  view_change_unchecked = 25,
+  p_entry_unchecked = 26,
+  new_view_plan_unchecked = 27,
+  gap_not_filled = 28,
+  base_ignored = 29,
+  left_not_logged = 30,
+  entered_not_logged = 31,
+  new_view_before_durable = 32,
+  no_abdication = 33,
+  no_suspicion = 34,
+  no_new_view_timer = 35,
+  items_not_requeued = 36,
+  next_seq_ignores_o = 37,
+  joins_one_replica = 38,
+  // ---- catching up, retransmission
+  no_status = 39,
+  no_history = 40,
+  history_unchecked = 41,
+  history_by_one_share = 42,
+  rescue_by_one_answer = 43,
+  rescue_takes_lowest_view = 44,
+  // ---- start
+  votes_before_hello = 45,
+  loss_ignored = 46,
+  fence_forgotten = 47,
+  p_not_restored = 48,
+  votes_not_restored = 49,
+  // ---- linearizable reads
+  fresh_not_held_back = 50,
+  fresh_ignores_p = 51,
+  // ---- execution and clients
+  bundle_executed_twice = 52,
+  items_not_forwarded = 53,
+  clock_goes_back = 54,
+};
+constexpr std::uint8_t kMutants = 54;
+
+#ifdef BFTMETA_MUTANTS
+inline Mutant chosen_mutant = Mutant::none;
+inline bool mutant(Mutant m) { return chosen_mutant == m; }
+#else
+constexpr bool mutant(Mutant) { return false; }
+#endif
+
+}  // namespace bftmeta
