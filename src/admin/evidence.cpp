@@ -40,7 +40,7 @@ void collect_from(client::Client& client, messages::ReplicaId replica,
                   std::chrono::milliseconds timeout, Collection& all, Report& report) {
   const config::Genesis& genesis = client.genesis();
   const crypto::Ed25519Verifier verifier;
-  const std::uint32_t most = genesis.config.n() * 8;  // offences of members
+  const auto most = static_cast<std::uint32_t>(genesis.config.n() * messages::kOffences);
   for (std::uint32_t index = 0; index < most; ++index) {
     const auto reply = client.evidence(replica, index, timeout);
     if (!reply || !reply->evidence) {

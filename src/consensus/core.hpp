@@ -181,6 +181,12 @@ class Core {
   bool may_vote() const { return standing_ == Standing::voter && space_; }
   // Why it does not vote, in one line; empty for a voter.
   std::string standing_text() const;
+  struct Holding {
+    const char* what = "";
+    std::size_t count = 0;
+    std::size_t bound = 0;
+  };
+  std::vector<Holding> holdings() const;  // holdings.cpp
 
  private:
   // One sequence number of the window. Votes are of the current view; what is committed stays.

@@ -21,6 +21,7 @@ enum class Offence : std::uint8_t {
   unproven_view_change = 7,  // a VIEW-CHANGE with a base or an entry that is no proof
   malformed_new_view = 8,    // a NEW-VIEW whose own parts do not hold
 };
+constexpr std::size_t kOffences = 8;
 bool valid_value(Offence o);
 const char* offence_name(Offence o);  // "two-proposals"
 

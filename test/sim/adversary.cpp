@@ -15,18 +15,18 @@ PublicKey stranger() {
 
 }  // namespace
 
-Adversary::Adversary(Plan& plan, MachineFactory machine, const adversary::Named* strategy,
-                     const std::vector<ReplicaId>& members, const adversary::NamedClient* client,
-                     std::uint64_t seed)
-    : machine_(std::move(machine)), seed_(seed) {
-  if (strategy != nullptr && strategy->client != nullptr)
-    clients_.push_back(adversary::find_hostile_client(strategy->client));
-  if (client != nullptr) clients_.push_back(client);
+Adversary::Adversary(Plan& plan, MachineFactory machine, const Attack& attack)
+    : machine_(std::move(machine)), seed_(attack.seed) {
+  if (attack.strategy != nullptr && attack.strategy->client != nullptr)
+    clients_.push_back(adversary::find_hostile_client(attack.strategy->client));
+  if (attack.client != nullptr) clients_.push_back(attack.client);
   plan.other_clients = static_cast<std::uint32_t>(clients_.size());
   plot_->client.signer = std::make_shared<IdealSigner>(stranger());
-  for (const ReplicaId r : strategy == nullptr ? std::vector<ReplicaId>{} : members)
-    plan.byzantine[r] = [this, strategy, r](const config::Genesis& genesis,
-                                            const crypto::Signer& signer, Random random) {
+  if (attack.strategy == nullptr) return;
+  for (const ReplicaId r : attack.members)
+    plan.byzantine[r] = [this, strategy = attack.strategy, r](const config::Genesis& genesis,
+                                                              const crypto::Signer& signer,
+                                                              Random random) {
       plot_->members[r] = &signer;
       Identity id;
       id.self = r;
@@ -69,18 +69,13 @@ void Adversary::make_client(Cluster& cluster, std::uint32_t index) {
 void Adversary::let_act(Cluster& cluster) {
   if (cluster.clients_done()) return;
   const consensus::Now now = cluster.now();
-  for (const auto& client : hostile_)
-    for (const HostileClient::Submission& s : client->act(now, cluster.likely_primary()))
-      cluster.submit(s.to, s.item);
+  for (std::uint32_t c = 0; c < hostile_.size(); ++c)
+    for (const HostileClient::Submission& s : hostile_[c]->act(now, cluster.likely_primary()))
+      cluster.submit(c, s.to, s.item);
   cluster.scheduler().after(HostileClient::kPeriodUs, [this, &cluster] { let_act(cluster); });
 }
 
 void Adversary::learn(const Outcome& outcome) {
-  if (outcome.bundle_no == 0) {
-    const auto [it, first] = sessions_.try_emplace(outcome.request_digest, outcome.session_id);
-    if (!first && it->second != outcome.session_id)
-      violations_.push_back("one SESSION-OPEN has opened two sessions");
-  }
   for (const auto& client : hostile_)
     client->learn({outcome.request_digest, outcome.session_id, outcome.bundle_no});
 }

@@ -8,13 +8,18 @@
 
 namespace bftmeta::sim {
 
+// Who misbehaves, and how: replicas `members` (at most f), a client, both or neither.
+struct Attack {
+  const adversary::Named* strategy = nullptr;  // of the members
+  std::vector<messages::ReplicaId> members;
+  const adversary::NamedClient* client = nullptr;
+  std::uint64_t seed = 1;
+};
+
 class Adversary {
  public:
-  // `strategy` of the replicas `members` (at most f) and `client`: either may be nullptr. What the
-  // strategy needs by its side is added.
-  Adversary(Plan& plan, MachineFactory machine, const adversary::Named* strategy,
-            const std::vector<messages::ReplicaId>& members, const adversary::NamedClient* client,
-            std::uint64_t seed);
+  // Changes the plan. What the strategy needs by its side is added.
+  Adversary(Plan& plan, MachineFactory machine, const Attack& attack);
   Adversary(const Adversary&) = delete;
   Adversary& operator=(const Adversary&) = delete;
 
@@ -24,8 +29,6 @@ class Adversary {
   // Really told: by the replicas, by the clients.
   std::uint64_t lies() const { return *lies_; }
   std::uint64_t client_lies() const;
-  // One SESSION-OPEN has led to two sessions.
-  const std::vector<std::string>& violations() const { return violations_; }
 
  private:
   void make_client(Cluster& cluster, std::uint32_t index);
@@ -40,8 +43,6 @@ class Adversary {
   std::shared_ptr<std::atomic<std::uint64_t>> lies_ =
       std::make_shared<std::atomic<std::uint64_t>>(0);
   std::vector<std::unique_ptr<adversary::HostileClient>> hostile_;
-  std::map<Hash, Id16> sessions_;  // of SESSION-OPENs, by request
-  std::vector<std::string> violations_;
 };
 
 }  // namespace bftmeta::sim

@@ -1,17 +1,17 @@
 #include "sim/cluster.hpp"
 
+#include "base/assert.hpp"
+#include "sim/injector.hpp"
+
 namespace bftmeta::sim {
 
-using messages::Bundle;
-using messages::Item;
 using messages::ReplicaId;
 using messages::Seq;
-using messages::SessionOpen;
 
 namespace {
 
-constexpr std::uint64_t kClientRetryUs = 250'000;
-constexpr std::uint64_t kForeverUs = 4'000'000'000'000'000;  // valid_until far beyond any run
+constexpr std::uint64_t kSampleUs = 20'000;
+constexpr std::int64_t kMaxOffsetUs = 100'000;  // of a clock that NTP keeps, either way
 
 // Real Ed25519 public keys, because registration checks that they are points; IdealSigner signs in
 // their name.
@@ -21,14 +21,31 @@ PublicKey key_of(const char* role, std::uint64_t id) {
   return crypto::Ed25519Signer(seed).public_key();
 }
 
+Standing standing_of(const Plan& plan, ReplicaId r) {
+  if (plan.byzantine.contains(r) || (plan.corrupting >> r & 1) != 0) return Standing::byzantine;
+  return (plan.rotten >> r & 1) != 0 ? Standing::damaged : Standing::correct;
+}
+
 }  // namespace
 
 Cluster::Cluster(Plan plan, const MachineFactory& machine, const LogFactory& log, Workload workload)
-    : plan_(std::move(plan)), random_(plan_.seed), workload_(std::move(workload)) {
+    : plan_(std::move(plan)), random_(plan_.seed) {
+  // Forked in any case: a run with an explicit schedule differs in nothing else.
+  const Random of_schedule = random_.fork();
+  if (!plan_.schedule) plan_.schedule = make_schedule(plan_, of_schedule);
   make_genesis();
+  network_ = std::make_unique<Network>(
+      scheduler_, random_.fork(), plan_.network, trace_,
+      [this](Endpoint from, Endpoint to, const Bytes& frame) { arrive(from, to, frame); });
+  for (ReplicaId r = 0; r < plan_.n; ++r)
+    if ((plan_.corrupting >> r & 1) != 0) network_->corrupt_sender(r);
+  make_oracles();
   make_hosts(machine, log);
-  make_clients();
+  make_clients(machine, std::move(workload));
+  injector_ = std::make_unique<FaultInjector>(*this);
 }
+
+Cluster::~Cluster() = default;
 
 void Cluster::make_genesis() {
   genesis_.name = "simulated";
@@ -44,9 +61,63 @@ void Cluster::make_genesis() {
     rules.gateway = true;
     rules.root_squash = false;
     rules.uid_last = 0xffffffff;
-    genesis_.clients.push_back({"client", key_of("client", c), key_of("client-link", c), rules});
+    client_signers_.push_back(std::make_shared<const IdealSigner>(key_of("client", c)));
+    genesis_.clients.push_back(
+        {"client", client_signers_[c]->public_key(), key_of("client-link", c), rules});
   }
   cluster_id_ = genesis_.cluster_id();
+}
+
+void Cluster::make_oracles() {
+  Known known;
+  known.context = {cluster_id_, genesis_.config.epoch};
+  known.config = genesis_.config;
+  known.verifier = &verifier_;
+  for (ReplicaId r = 0; r < plan_.n; ++r) known.standing.push_back(standing_of(plan_, r));
+  BFTMETA_ASSERT(known.faulty() <= genesis_.config.f());
+  oracles_ = std::make_unique<Oracles>(std::move(known), genesis_, scheduler_, plan_.reference);
+}
+
+HostCallbacks Cluster::host_callbacks() {
+  HostCallbacks callbacks;
+  callbacks.send = [this](ReplicaId from, const std::vector<ReplicaId>& to,
+                          const messages::PeerMessage& m) { transmit(from, to, m); };
+  callbacks.answer = [this](ReplicaId from, std::uint32_t client, messages::ReplicaMessage m) {
+    // A toy proves nothing: its clients believe correct replicas only.
+    if (!proofs_ && !hosts_[from]->correct()) return;
+    network_->send(
+        from, kFirstClient + client,
+        std::make_shared<const Bytes>(messages::encode_frame(oracles_->known().context, m)),
+        summarize(m));
+  };
+  callbacks.executed = [this](ReplicaId id, const messages::ParsedBatch& batch,
+                              const consensus::Outcome& o) {
+    trace_.note(scheduler_.now(), id, "executes " + std::to_string(o.header.seq));
+    const Machine& machine = hosts_[id]->machine();
+    oracles_->executed(id, batch, o, machine.outcomes(o.header.seq), machine.version(o.header.seq));
+  };
+  callbacks.logged = [this](ReplicaId id, const consensus::Record& record, std::uint64_t wall_us) {
+    oracles_->logged(id, record, wall_us);
+  };
+  callbacks.certified = [this](ReplicaId id, const Outcome& outcome) {
+    if (observe_ && outcome.final && hosts_[id]->correct()) observe_(outcome);
+  };
+  callbacks.fenced = [this](ReplicaId id, const std::string& why) {
+    trace_.note(scheduler_.now(), id, "fences");
+    oracles_->fenced(id, why);
+  };
+  callbacks.halted = [this](ReplicaId id, const Error& error) {
+    trace_.note(scheduler_.now(), id, "halts: " + error.message);
+    if (hosts_[id]->correct())
+      oracles_->violation("S13", "replica " + std::to_string(id) + " halts: " + error.message);
+  };
+  callbacks.refused = [this](ReplicaId id, const Error& error) {
+    trace_.note(scheduler_.now(), id, "does not start: " + error.message);
+    if (hosts_[id]->correct())
+      oracles_->violation("S13", "replica " + std::to_string(id) +
+                                     " lost nothing and does not start: " + error.message);
+  };
+  return callbacks;
 }
 
 void Cluster::make_hosts(const MachineFactory& machine, const LogFactory& log) {
@@ -59,122 +130,93 @@ void Cluster::make_hosts(const MachineFactory& machine, const LogFactory& log) {
     setup.verifier = &verifier_;
     setup.fresh_machine = [this, machine] { return machine(genesis_, verifier_); };
     setup.log = log(random_.fork());
-    setup.clock_offset_us = static_cast<std::int64_t>(random_.below(200'000)) - 100'000;
-    if (const auto it = plan_.byzantine.find(r); it != plan_.byzantine.end())
-      setup.interceptor = it->second(genesis_, *signers_[r], random_.fork());
-    HostCallbacks callbacks;
-    callbacks.send = [this](ReplicaId from, ReplicaId to, messages::PeerMessage m) {
-      transmit(from, to, std::move(m));
-    };
-    callbacks.executed = [this](ReplicaId id, const consensus::Outcome& o) { on_executed(id, o); };
-    callbacks.certified = [this](ReplicaId id, const Outcome& o, Seq seq) {
-      on_certified(id, o, seq);
-    };
-    callbacks.halted = [this](ReplicaId id, const Error& error) {
-      if (hosts_[id]->correct())
-        violation("replica " + std::to_string(id) + " halts: " + error.message);
-    };
-    callbacks.fenced = [this](ReplicaId id, const std::string& why) {
-      if (hosts_[id]->correct())
-        violation("replica " + std::to_string(id) + " fences, with all its votes on disk: " + why);
-    };
-    hosts_.push_back(
-        std::make_unique<Host>(std::move(setup), scheduler_, random_.fork(), callbacks));
+    setup.clock = Clock(static_cast<std::int64_t>(random_.below(2 * kMaxOffsetUs)) - kMaxOffsetUs);
+    setup.standing = oracles_->known().standing[r];
+    for (const auto& signer : client_signers_) setup.clients.push_back(signer->public_key());
+    Random own = random_.fork();
+    if (const auto it = plan_.byzantine.find(r); it != plan_.byzantine.end() && it->second)
+      setup.interceptor = it->second(genesis_, *signers_[r], own.fork());
+    hosts_.push_back(std::make_unique<Host>(std::move(setup), scheduler_, own, host_callbacks()));
   }
 }
 
-void Cluster::make_clients() {
-  clients_.resize(plan_.clients);
-  for (std::uint64_t c = 0; c < plan_.clients; ++c) {
-    clients_[c].id = c;
-    clients_[c].signer = std::make_unique<IdealSigner>(key_of("client", c));
+void Cluster::make_clients(const MachineFactory& machine, Workload workload) {
+  proofs_ = machine(genesis_, verifier_)->version(0) != nullptr;
+  for (std::uint32_t c = 0; c < plan_.clients; ++c) {
+    ClientSetup setup;
+    setup.id = c;
+    setup.signer = client_signers_[c].get();
+    setup.verifier = &verifier_;
+    setup.genesis = &genesis_;
+    setup.proofs = proofs_;
+    setup.bundles = plan_.bundles_per_client;
+    setup.think_max_us = plan_.think_max_us;
+    setup.reads = proofs_ ? plan_.reads : 0;
+    setup.workload = workload;
+    ClientCallbacks callbacks;
+    callbacks.send = [this](std::uint32_t id, ReplicaId to, const messages::ClientMessage& m) {
+      send_to_replica(id, to, m);
+    };
+    callbacks.primary = [this] { return likely_primary(); };
+    callbacks.acknowledged = [this](const Acknowledged& a) { oracles_->acknowledged(a); };
+    callbacks.read = [this](std::uint32_t id, const schema::Query& query, Seq seq,
+                            const ns::QueryResult& result) {
+      oracles_->read(client_signers_[id]->public_key(), query, seq, result);
+    };
+    clients_.push_back(std::make_unique<Client>(std::move(setup), scheduler_, random_.fork(),
+                                                std::move(callbacks), history_));
   }
 }
+
+consensus::Now Cluster::now() const { return {scheduler_.now(), kWallEpochUs + scheduler_.now()}; }
 
 // ---- network
 
 // Real bytes: what does not survive encoding and strict decoding would not arrive in production.
-void Cluster::transmit(ReplicaId from, ReplicaId to, messages::PeerMessage message) {
-  const crypto::Context context{cluster_id_, 0};
-  const Bytes frame = messages::encode_frame(context, message);
-  if (frame.size() > limits::kMaxFrame && hosts_[from]->correct())
-    violation(std::string(messages::message_name(message)) + " exceeds the frame limit");
-  const NetworkFaults& f = plan_.network;
-  const auto once = [&] {
-    if (cut_.contains({from, to}) || (faults_on_ && random_.chance(f.loss))) {
-      ++report_.dropped;
-      return;
-    }
-    std::uint64_t delay = random_.between(f.delay_min_us, f.delay_max_us);
-    if (faults_on_ && random_.chance(f.slow)) delay = f.slow_us;
-    scheduler_.after(delay, [this, from, to, frame, context] {
-      auto decoded = messages::decode_peer_frame(context, frame);
-      if (!decoded) {
-        if (hosts_[from]->correct()) violation("undecodable frame: " + decoded.error().message);
-        return;
-      }
-      ++report_.delivered;
-      hosts_[to]->deliver(from, std::move(*decoded));
-    });
+void Cluster::transmit(ReplicaId from, const std::vector<ReplicaId>& to,
+                       const messages::PeerMessage& message) {
+  oracles_->sent(from, message);
+  const auto frame =
+      std::make_shared<const Bytes>(messages::encode_frame(oracles_->known().context, message));
+  if (frame->size() > limits::kMaxFrame && hosts_[from]->correct())
+    oracles_->violation("S13",
+                        std::string(messages::message_name(message)) + " exceeds the frame limit");
+  const MessageSummary what = summarize(message);
+  for (const ReplicaId r : to) network_->send(from, r, frame, what);
+}
+
+void Cluster::inject(ReplicaId from, ReplicaId to, const messages::PeerMessage& message) {
+  BFTMETA_ASSERT(hosts_.at(from)->standing() == Standing::byzantine);
+  transmit(from, {to}, message);
+}
+
+bool Cluster::honest(Endpoint endpoint) const {
+  return endpoint < kFirstClient ? hosts_[endpoint]->correct()
+                                 : endpoint - kFirstClient < clients_.size();
+}
+
+void Cluster::arrive(Endpoint from, Endpoint to, const Bytes& frame) {
+  const crypto::Context& context = oracles_->known().context;
+  const auto judge = [&](const Error& error) {
+    if (honest(from)) oracles_->violation("S13", "undecodable frame: " + error.message);
   };
-  once();
-  if (faults_on_ && random_.chance(f.duplicate)) once();
-}
-
-void Cluster::cut(ReplicaId a, ReplicaId b, bool both) {
-  cut_.insert({a, b});
-  if (both) cut_.insert({b, a});
-}
-
-void Cluster::heal() { cut_.clear(); }
-
-// ---- oracles
-
-void Cluster::violation(std::string what) {
-  if (report_.violations.size() < 10)
-    report_.violations.push_back("t=" + std::to_string(scheduler_.now()) +
-                                 " us: " + std::move(what));
-}
-
-void Cluster::on_executed(ReplicaId replica, const consensus::Outcome& outcome) {
-  if (!hosts_[replica]->correct()) return;
-  const auto [it, first] = agreed_.try_emplace(outcome.header.seq, outcome.body);
-  if (first)
-    ++report_.batches;
-  else if (it->second != outcome.body)
-    violation("agreement: replica " + std::to_string(replica) + " executes another batch at " +
-              std::to_string(outcome.header.seq) + ": " + print(outcome.body) + " and " +
-              print(it->second));
-}
-
-void Cluster::on_certified(ReplicaId replica, const Outcome& outcome, Seq seq) {
-  if (!outcome.final || !hosts_[replica]->correct()) return;
-  if (observe_) observe_(outcome);
-  last_acknowledged_ = std::max(last_acknowledged_, seq);
-  const auto [it, first] =
-      acknowledged_.try_emplace(outcome.request_digest, std::pair{seq, outcome.results_digest});
-  if (!first && it->second.second != outcome.results_digest)
-    violation("exactly-once: two outcomes for one request at " + std::to_string(seq));
-  for (Client& client : clients_) {
-    const std::uint64_t key = client.open ? outcome.bundle_no : 0;
-    const auto sent = client.in_flight.find(key);
-    if (sent == client.in_flight.end() || sent->second.digest() != outcome.request_digest) continue;
-    client.in_flight.erase(sent);
-    ++report_.acknowledged;
-    if (client.open) {
-      ++client.done;
-    } else {
-      client.open = true;
-      client.session = outcome.session_id;
-    }
-    scheduler_.after(random_.between(20, plan_.think_max_us),
-                     [this, &client] { client_send(client); });
+  if (to >= kFirstClient) {
+    auto message = messages::decode_replica_frame(context, frame);
+    if (!message) return judge(message.error());
+    if (const Endpoint client = to - kFirstClient; client < clients_.size())
+      clients_[client]->deliver(from, std::move(*message));
+  } else if (from >= kFirstClient) {
+    auto message = messages::decode_client_frame(context, frame);
+    if (!message) return judge(message.error());
+    hosts_.at(to)->deliver_client(from - kFirstClient, std::move(*message));
+  } else {
+    auto message = messages::decode_peer_frame(context, frame);
+    if (!message) return judge(message.error());
+    hosts_.at(to)->deliver(from, std::move(*message));
   }
 }
 
-// ---- clients
-
-// A client does not know the primary for sure: it asks whom most replicas think it is.
+// A client does not know the primary for sure: it asks somebody who thinks that he knows.
 ReplicaId Cluster::likely_primary() const {
   ReplicaId primary = 0;
   for (const auto& host : hosts_)
@@ -182,124 +224,98 @@ ReplicaId Cluster::likely_primary() const {
   return primary;
 }
 
-consensus::Now Cluster::now() const { return {scheduler_.now(), kWallStartUs + scheduler_.now()}; }
-
 std::shared_ptr<const IdealSigner> Cluster::other_client(std::uint32_t index) const {
-  return std::make_shared<IdealSigner>(key_of("client", plan_.clients + index));
+  return client_signers_.at(plan_.clients + index);
 }
 
-void Cluster::submit(ReplicaId to, const Item& item) {
-  if (faults_on_ && random_.chance(plan_.network.loss)) return;
-  scheduler_.after(random_.between(50, 500), [this, to, item] { hosts_[to]->submit(item); });
+void Cluster::submit(std::uint32_t index, ReplicaId to, const messages::Item& item) {
+  send_to_replica(plan_.clients + index, to, messages::Submit{item});
 }
 
-void Cluster::client_submit(Client&, const Item& item, bool to_all) {
-  const ReplicaId primary = likely_primary();
-  for (ReplicaId r = 0; r < plan_.n; ++r)
-    if (to_all || r == primary) submit(r, item);
-}
-
-void Cluster::client_send(Client& client) {
-  while (client.in_flight.size() < 2) {
-    if (!client.open) {
-      if (!client.in_flight.empty()) return;
-      SessionOpen open{client.signer->public_key(), {}, kForeverUs / 2};
-      open.valid_until_us = 1'700'000'000'000'000 + 3'000'000'000;
-      client.in_flight[0] = messages::sign_session_open(*client.signer, cluster_id_, open);
-      return client_submit(client, client.in_flight[0], false);
-    }
-    if (client.next_bundle > plan_.bundles_per_client) return;
-    Bundle bundle;
-    bundle.session_id = client.session;
-    bundle.client = client.signer->public_key();
-    bundle.bundle_no = client.next_bundle++;
-    bundle.ack_upto =
-        client.in_flight.empty() ? bundle.bundle_no - 1 : client.in_flight.begin()->first - 1;
-    bundle.valid_until_us = kForeverUs;
-    bundle.operations = workload_(random_);
-    const std::uint64_t no = bundle.bundle_no;
-    client.in_flight[no] = messages::sign_bundle(*client.signer, cluster_id_, bundle);
-    client_submit(client, client.in_flight[no], false);
-  }
-}
-
-// What is not answered in time goes to everybody, always as the same bytes.
-void Cluster::client_timer(Client& client) {
-  for (const auto& [no, item] : client.in_flight) client_submit(client, item, true);
-  scheduler_.after(kClientRetryUs, [this, &client] { client_timer(client); });
-}
-
-bool Cluster::clients_done() const {
-  for (const Client& client : clients_)
-    if (client.done < plan_.bundles_per_client) return false;
-  return true;
-}
-
-// ---- faults
-
-void Cluster::power_cut() {
-  ++report_.crashes;
-  for (ReplicaId r = 0; r < plan_.n; ++r) {
-    const bool hit = plan_.crash_all ? random_.chance(600) : r == random_.below(plan_.n);
-    if (hit && hosts_[r]->up()) cut_power(*hosts_[r]);
-  }
-}
-
-void Cluster::cut_power(Host& host) {
-  host.crash();
-  scheduler_.after(random_.between(1'000, 800'000), [&host] {
-    if (!host.up()) host.start();
-  });
-}
-
-bool Cluster::cut_power_of_correct() {
-  constexpr std::uint32_t kMostCuts = 8;  // so that a run gets somewhere in between
-  if (!faults_on_ || cuts_ == kMostCuts) return false;
-  ++cuts_;
-  ++report_.crashes;
-  for (const auto& host : hosts_)
-    if (host->correct() && host->up()) cut_power(*host);
-  return true;
-}
-
-void Cluster::schedule_faults() {
-  faults_on_ = true;
-  for (std::uint32_t i = 0; i < plan_.crashes; ++i)
-    scheduler_.after(random_.below(plan_.fault_us), [this] { power_cut(); });
-  for (std::uint32_t i = 0; i < plan_.partitions; ++i)
-    scheduler_.after(random_.below(plan_.fault_us), [this] {
-      const std::uint64_t side = random_.next();
-      for (ReplicaId a = 0; a < plan_.n; ++a)
-        for (ReplicaId b = 0; b < plan_.n; ++b)
-          if ((side >> a & 1) != (side >> b & 1)) cut(a, b, false);
-      scheduler_.after(random_.between(50'000, 2'000'000), [this] { heal(); });
-    });
-  scheduler_.after(plan_.fault_us, [this] {
-    faults_on_ = false;
-    heal();
-  });
+void Cluster::send_to_replica(std::uint32_t client, ReplicaId to,
+                              const messages::ClientMessage& message) {
+  network_->send(
+      kFirstClient + client, to,
+      std::make_shared<const Bytes>(messages::encode_frame(oracles_->known().context, message)),
+      summarize(message));
 }
 
 // ---- run
 
+void Cluster::start(ReplicaId id) {
+  Host& host = *hosts_.at(id);
+  if (host.up() || host.gone()) return;
+  ++restarts_;
+  trace_.note(scheduler_.now(), id, "starts");
+  host.start();
+}
+
+void Cluster::wipe(ReplicaId id) {
+  BFTMETA_ASSERT(!hosts_.at(id)->up() && !hosts_[id]->correct());
+  hosts_[id]->wipe();
+  oracles_->wiped(id);
+}
+
 void Cluster::start_all() {
+  began_us_ = scheduler_.now();
   for (auto& host : hosts_) host->start();
-  for (Client& client : clients_) {
-    scheduler_.after(random_.between(10, 5'000), [this, &client] { client_send(client); });
-    scheduler_.after(kClientRetryUs, [this, &client] { client_timer(client); });
-  }
+  for (auto& client : clients_) client->start();
+  sample();
+}
+
+void Cluster::sample() {
+  for (const auto& host : hosts_)
+    if (host->correct() && host->up()) oracles_->liveness().sample(*host);
+  scheduler_.after(kSampleUs, [this] { sample(); });
 }
 
 void Cluster::run_for(std::uint64_t us) {
   scheduler_.run_until(scheduler_.now() + us, [] { return false; });
 }
 
+bool Cluster::run_until(const std::function<bool()>& condition, std::uint64_t us) {
+  bool met = condition();
+  if (!met) scheduler_.run_until(scheduler_.now() + us, [&] { return met = condition(); });
+  return met;
+}
+
+void Cluster::begin_faults() {
+  const NetworkFaults& f = plan_.network;
+  const bool none = plan_.schedule->empty() && oracles_->known().faulty() == 0 && f.loss == 0 &&
+                    f.duplicate == 0 && f.slow == 0 && f.bytes_per_s == 0 &&
+                    plan_.other_clients == 0;
+  if (none) oracles_->liveness().expect_no_fault();
+  faults_on_ = true;
+  network_->set_faults(true);
+  injector_->schedule(*plan_.schedule);
+  scheduler_.after(plan_.window_us, [this] { end_faults(); });
+}
+
+void Cluster::end_faults() {
+  faults_on_ = false;
+  healed_us_ = scheduler_.now();
+  network_->set_faults(false);
+  injector_->end_all();
+  oracles_->liveness().healed(highest_view());
+}
+
+messages::View Cluster::highest_view() const {
+  messages::View highest = 0;
+  for (const auto& host : hosts_)
+    if (host->correct() && host->up()) highest = std::max(highest, host->core().view());
+  return highest;
+}
+
+bool Cluster::clients_done() const {
+  return std::ranges::all_of(clients_, [](const auto& c) { return c->done(); });
+}
+
 bool Cluster::caught_up() const {
   Seq highest = 0;
   for (const auto& host : hosts_)
     if (host->correct() && host->up()) highest = std::max(highest, host->machine().executed_seq());
-  if (highest < last_acknowledged_)
-    return false;  // prepared everywhere, to be finished after a power cut
+  // Prepared everywhere, to be finished after a power cut.
+  if (highest < oracles_->last_acknowledged()) return false;
   for (const auto& host : hosts_) {
     if (!host->correct()) continue;
     if (!host->up() || host->machine().executed_seq() != highest ||
@@ -311,43 +327,93 @@ bool Cluster::caught_up() const {
 
 Report Cluster::run() {
   start_all();
-  schedule_faults();
-  const std::uint64_t begin = scheduler_.now();
-  const std::uint64_t end = begin + plan_.fault_us + plan_.heal_us;
-  scheduler_.run_until(end, [&] {
-    return !report_.violations.empty() || (!faults_on_ && clients_done() && caught_up());
-  });
-  report_.virtual_us = scheduler_.now() - begin;
-  final_checks();
-  return report_;
+  begin_faults();
+  const auto over = [this] {
+    return !oracles_->violations().empty() || (!faults_on_ && clients_done() && caught_up());
+  };
+  run_until(over, plan_.window_us + plan_.heal_us);
+  done_us_ = scheduler_.now();
+  oracles_->liveness().check_views(highest_view());
+  if (plan_.final_power_cut && oracles_->violations().empty()) cut_all_power();
+  if (oracles_->violations().empty() && !(clients_done() && caught_up()))
+    oracles_->violation("L1", standstill());
+  finish();
+  return report();
 }
 
-void Cluster::final_checks() {
-  report_.completed = clients_done() && caught_up();
-  if (!report_.completed && report_.violations.empty()) {
-    std::string state = "progress: not everything was done within the bound after healing:";
-    for (const Client& c : clients_) state += " client " + std::to_string(c.done);
-    for (const auto& host : hosts_)
-      if (host->up())
-        state += " | r" + std::to_string(host->id()) + (host->correct() ? "" : "(byz)") + " view " +
-                 std::to_string(host->core().view()) + (host->core().active() ? "" : "?") +
-                 " exec " + std::to_string(host->core().executed_seq()) + " cert " +
-                 std::to_string(host->core().certified_seq()) + " pending " +
-                 std::to_string(host->core().pending());
-    violation(std::move(state));
+// Nobody syncs for a client's sake: what was acknowledged must be there all the same.
+void Cluster::cut_all_power() {
+  for (auto& host : hosts_) host->crash(Survival::none);
+  run_for(1'000);
+  for (ReplicaId r = 0; r < plan_.n; ++r) start(r);
+  run_until([this] { return !oracles_->violations().empty() || caught_up(); }, plan_.heal_us);
+}
+
+bool Cluster::cut_power_of_correct() {
+  constexpr std::uint64_t kMostCuts = 8;  // so that a run gets somewhere in between
+  constexpr std::uint64_t kMaxDownUs = 800'000;
+  if (!faults_on_ || cuts_ == kMostCuts) return false;
+  ++cuts_;
+  for (auto& host : hosts_) {
+    if (!host->correct() || !host->up()) continue;
+    host->crash(Survival::some);
+    scheduler_.after(random_.between(1'000, kMaxDownUs), [this, id = host->id()] { start(id); });
   }
-  crypto::Hasher all(tags::Domain::history_chain);
-  for (const auto& [seq, body] : agreed_) all.update(body.digest());
-  report_.digest = all.finish();
+  return true;
+}
+
+std::string Cluster::standstill() const {
+  std::string state = "not everything was done within the bound after the faults:";
+  for (const auto& c : clients_)
+    state += " client " + std::to_string(c->acknowledged()) + (c->done() ? "" : " waits");
+  for (const auto& host : hosts_) {
+    state += " | r" + std::to_string(host->id());
+    if (!host->correct()) state += "(faulty)";
+    if (!host->up()) {
+      state += " down";
+      continue;
+    }
+    const consensus::Core& core = host->core();
+    if (!core.may_vote()) state += " does not vote";
+    state += " view " + std::to_string(core.view()) + (core.active() ? "" : "?") + " exec " +
+             std::to_string(core.executed_seq()) + " cert " + std::to_string(core.certified_seq()) +
+             " pending " + std::to_string(core.pending());
+  }
+  return state;
+}
+
+void Cluster::finish() {
+  std::vector<const Host*> up;
   for (const auto& host : hosts_)
-    if (host->up()) report_.view_changes += host->core().view_changes();
-  // Every acknowledged request lies in the history that the correct replicas share now.
-  Seq highest = 0;
+    if (host->up()) up.push_back(host.get());
+  oracles_->finish(history_.entries(), up);
+}
+
+Report Cluster::report() const {
+  Report r;
+  r.violations = oracles_->violations();
+  r.completed = clients_done() && caught_up();
+  r.batches = oracles_->known().agreed.size();
+  for (const auto& c : clients_) {
+    r.acknowledged += c->acknowledged();
+    r.reads += c->reads();
+    r.fresh_reads += c->fresh_reads();
+    r.refuted += c->refuted();
+  }
+  r.modelled = oracles_->batches_modelled();
   for (const auto& host : hosts_)
-    if (host->correct() && host->up()) highest = std::max(highest, host->machine().executed_seq());
-  for (const auto& [request, where] : acknowledged_)
-    if (where.first > highest)
-      violation("an acknowledged operation is lost at " + std::to_string(where.first));
+    if (host->up()) r.view_changes += host->core().view_changes();
+  r.restarts = restarts_;
+  r.delivered = network_->delivered();
+  r.dropped = network_->dropped();
+  r.virtual_us = scheduler_.now() - began_us_;
+  r.healing_us = done_us_ > healed_us_ ? done_us_ - healed_us_ : 0;
+  r.faults = injector_->counts();
+  if (cuts_ != 0) r.faults["power-cut-of-correct"] = cuts_;
+  if (network_->corrupted() != 0) r.faults["corrupted-frame"] = network_->corrupted();
+  r.schedule = *plan_.schedule;
+  r.digest = oracles_->digest();
+  return r;
 }
 
 }  // namespace bftmeta::sim

@@ -1,136 +1,157 @@
-// A whole simulated cluster from one seed: replicas, a lossy network, crashes, clients, and the
-// oracles that watch all of it (protocol §11.3): agreement, one certified body per sequence number,
-// no acknowledged operation lost, progress after healing, no correct replica halts.
+// A whole simulated cluster from one seed: replicas, network, clients, a schedule of faults, and
+// the oracles that watch all of it. run() is one run of the swarm; the rest lets a test drive a
+// schedule by hand.
 #pragma once
 
 #include <map>
-#include <set>
 #include <string>
 
 #include "sim/host.hpp"
 #include "sim/ideal_crypto.hpp"
+#include "sim/network.hpp"
+#include "sim/oracles.hpp"
 
 namespace bftmeta::sim {
 
-struct NetworkFaults {
-  std::uint32_t loss = 0;       // per mille
-  std::uint32_t duplicate = 0;  // per mille
-  std::uint64_t delay_min_us = 50;
-  std::uint64_t delay_max_us = 500;
-  std::uint32_t slow = 0;  // per mille of messages that take slow_us
-  std::uint64_t slow_us = 60'000;
-};
+class FaultInjector;
 
-struct Plan {
+using MakeInterceptor = std::function<std::unique_ptr<consensus::Interceptor>(
+    const config::Genesis&, const crypto::Signer&, Random)>;
+
+struct Plan : FaultCounts {
   std::uint64_t seed = 1;
-  std::uint32_t n = 4;
   std::uint32_t clients = 3;
   std::uint32_t other_clients = 0;  // registered, but driven from outside
   std::uint32_t bundles_per_client = 40;
   std::uint64_t think_max_us = 200'000;  // of a client between an answer and its next bundle
+  std::uint32_t reads = 0;               // per mille of the bundles that a verified read follows
   NetworkFaults network;
-  std::uint32_t crashes = 0;     // power cuts of a random set of replicas during the fault phase
-  bool crash_all = false;        // sets may be all replicas at once
-  std::uint32_t partitions = 0;  // episodes in which the replicas are split in two
-  std::uint64_t fault_us = 5'000'000;   // length of the fault phase
-  std::uint64_t heal_us = 120'000'000;  // bound for everything to be done after it
-  // Byzantine replicas by id; at most f.
-  std::map<messages::ReplicaId, std::function<std::unique_ptr<consensus::Interceptor>(
-                                    const config::Genesis&, const crypto::Signer&, Random)>>
-      byzantine;
+  // What really goes wrong; nullopt: make_schedule() of the counts and the seed.
+  std::optional<std::vector<FaultEvent>> schedule;
+  std::uint64_t heal_us = 120'000'000;  // L1: bound for everything to be done after the faults
+  bool final_power_cut = false;         // all at once in the end, before the state is looked at
+  bool reference = false;               // S7
+  // Byzantine replicas by id; at most f together with those of `rotten` and `corrupting`. An empty
+  // function: a correct core that the oracles expect nothing of.
+  std::map<messages::ReplicaId, MakeInterceptor> byzantine;
+  std::uint32_t corrupting = 0;  // bitmap: whose frames may be bent after authentication
 };
 
 using MachineFactory =
     std::function<std::unique_ptr<Machine>(const config::Genesis&, const crypto::Verifier&)>;
 using LogFactory = std::function<std::unique_ptr<LogDevice>(Random)>;
-// The operations of a client's next bundle.
-using Workload = std::function<std::vector<schema::Operation>(Random&)>;
 
 struct Report {
   std::vector<std::string> violations;  // empty: all oracles hold
   bool completed = false;  // every client is done and every correct replica has caught up
   std::uint64_t batches = 0;
   std::uint64_t acknowledged = 0;
+  std::uint64_t reads = 0;
+  std::uint64_t fresh_reads = 0;  // of these, after a FRESH round
+  std::uint64_t refuted = 0;      // answers that clients did not believe
+  std::uint64_t modelled = 0;     // batches that the naive model executed too
   std::uint64_t view_changes = 0;
-  std::uint64_t crashes = 0;
+  std::uint64_t restarts = 0;
   std::uint64_t delivered = 0;
   std::uint64_t dropped = 0;
   std::uint64_t virtual_us = 0;
+  std::uint64_t healing_us = 0;  // from the end of the faults until everything was done
+  std::map<std::string, std::uint64_t> faults;  // by kind, those that really happened
+  std::vector<FaultEvent> schedule;
   Hash digest{};  // of everything that was executed: equal for equal seeds
 };
 
 class Cluster {
  public:
   Cluster(Plan plan, const MachineFactory& machine, const LogFactory& log, Workload workload);
+  ~Cluster();
   Report run();
 
-  // For scenario tests that drive a schedule by hand.
+  // ---- driven by hand
   Scheduler& scheduler() { return scheduler_; }
+  Network& network() { return *network_; }
+  const Network& network() const { return *network_; }
+  Trace& trace() { return trace_; }
+  Oracles& oracles() { return *oracles_; }
+  const Oracles& oracles() const { return *oracles_; }
+  Host& host(messages::ReplicaId id) { return *hosts_.at(id); }
+  const Host& host(messages::ReplicaId id) const { return *hosts_.at(id); }
+  Client& client(std::uint32_t id) { return *clients_.at(id); }
+  const Client& client(std::uint32_t id) const { return *clients_.at(id); }
+  std::uint32_t n() const { return plan_.n; }
+  std::uint32_t clients() const { return plan_.clients; }
+  const config::Genesis& genesis() const { return genesis_; }
+  const crypto::Signer& signer(messages::ReplicaId id) const { return *signers_.at(id); }
+
+  // ---- for adversaries
   consensus::Now now() const;  // of a clock that is right
-  Host& host(messages::ReplicaId id) { return *hosts_[id]; }
+  // The power of all correct replicas goes off at once, some times and only while faults happen.
+  bool cut_power_of_correct();
+  // The key of client `index` of other_clients, and an item of it.
+  std::shared_ptr<const IdealSigner> other_client(std::uint32_t index) const;
+  void submit(std::uint32_t index, messages::ReplicaId to, const messages::Item& item);
+  messages::ReplicaId likely_primary() const;  // whom clients take for it
+  // Who is told of every final outcome that a certificate covers.
+  void on_outcome(std::function<void(const Outcome&)> observe) { observe_ = std::move(observe); }
+
+  std::uint64_t now_us() const { return scheduler_.now(); }
+  std::uint64_t age_us() const { return scheduler_.now() - began_us_; }
   void start_all();
   void run_for(std::uint64_t us);
-  void cut(messages::ReplicaId a, messages::ReplicaId b, bool both = true);  // the link drops all
-  void heal();
-  // For adversaries: the power of all correct replicas goes off at once, some times and only while
-  // faults happen; the key of client `index` of other_clients; an item of it; whom clients take for
-  // the primary; who is told of every certified outcome.
-  bool cut_power_of_correct();
-  std::shared_ptr<const IdealSigner> other_client(std::uint32_t index) const;
-  void submit(messages::ReplicaId to, const messages::Item& item);
-  messages::ReplicaId likely_primary() const;
-  void on_outcome(std::function<void(const Outcome&)> observe) { observe_ = std::move(observe); }
-  const config::Genesis& genesis() const { return genesis_; }
-  const Report& report() const { return report_; }
+  // False: it did not come true within `us`.
+  bool run_until(const std::function<bool()>& condition, std::uint64_t us);
+  // A message that a Byzantine replica makes up.
+  void inject(messages::ReplicaId from, messages::ReplicaId to, const messages::PeerMessage& m);
+  void start(messages::ReplicaId id);
+  void wipe(messages::ReplicaId id);  // one that is down gets a new disk
   bool clients_done() const;
+  bool caught_up() const;
+  messages::View highest_view() const;
+  // The oracles that look back.
+  void finish();
+  Report report() const;
 
  private:
-  struct Client {
-    std::unique_ptr<IdealSigner> signer;
-    std::uint64_t id = 0;
-    Id16 session{};
-    bool open = false;
-    std::uint64_t next_bundle = 1;
-    std::map<std::uint64_t, messages::Item> in_flight;  // by bundle number; 0: the open
-    std::uint64_t done = 0;
-    std::uint32_t timeouts = 0;
-  };
-
   void make_genesis();
+  void make_oracles();
   void make_hosts(const MachineFactory& machine, const LogFactory& log);
-  void make_clients();
-  void transmit(messages::ReplicaId from, messages::ReplicaId to, messages::PeerMessage message);
-  void on_executed(messages::ReplicaId replica, const consensus::Outcome& outcome);
-  void on_certified(messages::ReplicaId replica, const Outcome& outcome, messages::Seq seq);
-  void client_send(Client& client);
-  void client_submit(Client& client, const messages::Item& item, bool to_all);
-  void client_timer(Client& client);
-  void schedule_faults();
-  void power_cut();
-  void cut_power(Host& host);
-  bool caught_up() const;
-  void final_checks();
-  void violation(std::string what);
+  HostCallbacks host_callbacks();
+  void make_clients(const MachineFactory& machine, Workload workload);
+  void transmit(messages::ReplicaId from, const std::vector<messages::ReplicaId>& to,
+                const messages::PeerMessage& message);
+  void arrive(Endpoint from, Endpoint to, const Bytes& frame);
+  bool honest(Endpoint endpoint) const;
+  void send_to_replica(std::uint32_t client, messages::ReplicaId to,
+                       const messages::ClientMessage& message);
+  void sample();
+  void begin_faults();
+  void end_faults();
+  std::string standstill() const;
+  void cut_all_power();
 
   Plan plan_;
   Random random_;
   Scheduler scheduler_;
-  Workload workload_;
+  Trace trace_;
   IdealVerifier verifier_;
   config::Genesis genesis_;
   Hash cluster_id_{};
+  bool proofs_ = true;  // the machine is the production engine
   std::vector<std::unique_ptr<IdealSigner>> signers_;
+  std::vector<std::shared_ptr<const IdealSigner>> client_signers_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Oracles> oracles_;
   std::vector<std::unique_ptr<Host>> hosts_;
-  std::vector<Client> clients_;
-  std::set<std::pair<messages::ReplicaId, messages::ReplicaId>> cut_;
+  test::History history_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::unique_ptr<FaultInjector> injector_;
   bool faults_on_ = false;
-  std::uint32_t cuts_ = 0;  // by adversaries
+  std::uint64_t began_us_ = 0;
+  std::uint64_t healed_us_ = 0;
+  std::uint64_t done_us_ = 0;
+  std::uint64_t restarts_ = 0;
+  std::uint64_t cuts_ = 0;  // by adversaries
   std::function<void(const Outcome&)> observe_;
-
-  Report report_;
-  std::map<messages::Seq, messages::CertBody> agreed_;  // first execution of a correct replica
-  messages::Seq last_acknowledged_ = 0;
-  std::map<Hash, std::pair<messages::Seq, Hash>> acknowledged_;  // request -> seq, results
 };
 
 }  // namespace bftmeta::sim

@@ -217,6 +217,12 @@ Bytes SimulatedDisk::contents(const std::string& path) const {
   return node == nullptr ? Bytes{} : node->cached;
 }
 
+Bytes SimulatedDisk::durable_contents(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  const NodePtr node = find(path);
+  return node == nullptr ? Bytes{} : node->durable;
+}
+
 SimulatedDisk::Power SimulatedDisk::tick() {
   if (!powered_) return Power::off;
   const bool goes_off = cut_at_ && operations_ == *cut_at_;

@@ -41,6 +41,7 @@ class SimulatedDisk final : public storage::FileSystem {
   // ---- observations
   std::uint64_t operations() const;  // changes and syncs so far
   Bytes contents(const std::string& path) const;
+  Bytes durable_contents(const std::string& path) const;  // what a power cut cannot take
 
   Result<std::unique_ptr<storage::File>> open(const std::string& path,
                                               storage::OpenMode mode) override;

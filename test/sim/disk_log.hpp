@@ -13,15 +13,23 @@ class DiskLog final : public LogDevice {
   explicit DiskLog(Random random);
 
   void append(const consensus::Record& record) override;
-  bool sync() override;
-  void crash(Random& random) override;
-  std::vector<consensus::Record> recover() override;
+  Synced sync() override;
+  void crash(Survival survival) override;
+  void stop() override { log_.reset(); }
+  Result<RecoveredLog> recover() override;
+  void inject(DiskFault fault) override;
+  std::uint64_t bytes() const override { return log_ ? log_->bytes_on_disk() : 0; }
   void set_state(std::function<std::vector<consensus::Record>()> state) override;
   void flushed(consensus::Seq seq) override;
   std::unique_ptr<consensus::Archive> archive(crypto::Context context) const override;
 
  private:
-  SimulatedDisk disk_;
+  void rot();
+  void wipe();
+  void new_disk();
+
+  Random random_;
+  std::unique_ptr<SimulatedDisk> disk_;
   std::unique_ptr<storage::Log> log_;
   consensus::Seq flushed_ = 0;
   std::function<std::vector<consensus::Record>()> state_;

@@ -4,6 +4,27 @@
 
 namespace bftmeta::sim {
 
+using messages::Seq;
+
+namespace {
+
+Outcome outcome_of(const execution::ItemResult& item) {
+  const auto result = decode<schema::BundleResult>(item.result, "result");
+  BFTMETA_ASSERT(result.has_value());
+  Outcome o;
+  o.request_digest = item.request_digest;
+  o.session_id = item.bundle_no == 0 ? result->session_id : item.session_id;
+  o.bundle_no = item.bundle_no;
+  o.results_digest = messages::results_digest(item.result);
+  o.final = result->outcome == schema::BundleOutcome::done ||
+            result->outcome == schema::BundleOutcome::expired ||
+            result->outcome == schema::BundleOutcome::session_opened;
+  o.first_time = item.first_time;
+  return o;
+}
+
+}  // namespace
+
 std::unique_ptr<Machine> EngineMachine::genesis(const config::Genesis& genesis,
                                                 const crypto::Verifier& verifier) {
   auto engine = execution::Engine::from_genesis(genesis, verifier);
@@ -13,23 +34,18 @@ std::unique_ptr<Machine> EngineMachine::genesis(const config::Genesis& genesis,
 }
 
 Result<consensus::Outcome> EngineMachine::execute(const messages::ParsedBatch& batch) {
-  BFTMETA_ASSIGN(const execution::Executed executed, engine_.execute(batch));
-  consensus::Outcome out{executed.header, executed.body, {}};
-  auto& outcomes = outcomes_[executed.header.seq];
+  BFTMETA_ASSIGN(execution::Executed executed, engine_.execute(batch));
+  consensus::Outcome out;
+  out.header = executed.header;
+  out.body = executed.body;
+  std::vector<Outcome> outcomes;
   for (const execution::ItemResult& item : executed.results) {
-    const auto result = decode<schema::BundleResult>(item.result, "result");
-    BFTMETA_ASSERT(result.has_value());
-    Outcome o;
-    o.request_digest = item.request_digest;
-    o.session_id = item.bundle_no == 0 ? result->session_id : item.session_id;
-    o.bundle_no = item.bundle_no;
-    o.results_digest = messages::results_digest(item.result);
-    o.final = result->outcome == schema::BundleOutcome::done ||
-              result->outcome == schema::BundleOutcome::expired ||
-              result->outcome == schema::BundleOutcome::session_opened;
-    outcomes.push_back(o);
+    outcomes.push_back(outcome_of(item));
     out.first_time.push_back(item.first_time);
   }
+  entries_.insert_or_assign(out.header.seq,
+                            Entry{std::move(executed), std::move(outcomes), engine_.version()});
+  if (entries_.size() > kKeptBatches) entries_.erase(entries_.begin());
   return out;
 }
 
@@ -38,23 +54,59 @@ std::uint64_t EngineMachine::last_bundle(const Id16& session) const {
   return info ? info->last_bundle : 0;
 }
 
-std::vector<Outcome> EngineMachine::outcomes(messages::Seq seq) const {
-  const auto it = outcomes_.find(seq);
-  return it == outcomes_.end() ? std::vector<Outcome>{} : it->second;
+std::vector<Outcome> EngineMachine::outcomes(Seq seq) const {
+  const auto it = entries_.find(seq);
+  return it == entries_.end() ? std::vector<Outcome>{} : it->second.outcomes;
 }
 
-std::unique_ptr<Machine> EngineMachine::flush() {
-  tree::WriteSet set = tree::begin_flush(engine_.head());
+std::optional<messages::Reply> EngineMachine::reply(Seq seq, std::size_t index,
+                                                    const messages::RootCert& cert) const {
+  const auto entry = entries_.find(seq);
+  if (entry == entries_.end() || cert.body.seq - seq >= limits::kMaxHeaderChain)
+    return std::nullopt;
+  const execution::Executed& executed = entry->second.executed;
+  const execution::ItemResult& item = executed.results[index];
+  messages::Reply reply;
+  reply.request_digest = item.request_digest;
+  reply.session_id = item.session_id;
+  reply.bundle_no = item.bundle_no;
+  reply.results = item.result;
+  reply.leaf_index = static_cast<std::uint32_t>(index);
+  reply.path = execution::reply_path(executed, index);
+  reply.history_before = executed.history_before;
+  for (Seq s = seq; s <= cert.body.seq; ++s) {
+    const auto link = entries_.find(s);
+    if (link == entries_.end()) return std::nullopt;
+    reply.headers.push_back(link->second.executed.header);
+  }
+  reply.cert = cert;
+  return reply;
+}
+
+const tree::Version* EngineMachine::version(Seq seq) const {
+  if (seq == executed_seq()) return &engine_.version();
+  const auto it = entries_.find(seq);
+  return it == entries_.end() ? nullptr : &it->second.version;
+}
+
+void EngineMachine::begin_flush() {
+  flush_.emplace(Flush{tree::begin_flush(engine_.head()), encode(engine_.checkpoint())});
+}
+
+std::unique_ptr<Machine> EngineMachine::finish_flush() {
+  BFTMETA_ASSERT(flush_.has_value());
   auto writer = store_->begin();
   BFTMETA_ASSERT(writer.has_value());
   while (true) {
-    const auto all = set.write_some(**writer, 64);
+    constexpr std::size_t kSlice = 64;  // records; small, so that there are several
+    const auto all = flush_->set.write_some(**writer, kSlice);
     BFTMETA_ASSERT(all.has_value());
     if (*all) break;
   }
-  auto snapshot = (*writer)->commit(set.root_record(), encode(engine_.checkpoint()));
+  auto snapshot = (*writer)->commit(flush_->set.root_record(), flush_->checkpoint);
   BFTMETA_ASSERT(snapshot.has_value());
-  engine_.rebase(tree::rebase(engine_.head(), set, *snapshot));
+  engine_.rebase(tree::rebase(engine_.head(), flush_->set, *snapshot));
+  flush_.reset();
   return reopen();
 }
 

@@ -2,6 +2,8 @@
 // survives crashes.
 #pragma once
 
+#include <map>
+
 #include "execution/engine.hpp"
 #include "sim/machine.hpp"
 #include "tree/flush.hpp"
@@ -22,12 +24,24 @@ class EngineMachine final : public Machine {
   }
   std::uint64_t last_bundle(const Id16& session) const override;
   std::vector<Outcome> outcomes(messages::Seq seq) const override;
-  std::unique_ptr<Machine> flush() override;
+  std::optional<messages::Reply> reply(messages::Seq seq, std::size_t index,
+                                       const messages::RootCert& cert) const override;
+  const tree::Version* version(messages::Seq seq) const override;
+  void begin_flush() override;
+  std::unique_ptr<Machine> finish_flush() override;
   std::unique_ptr<Machine> reopen() const override;
 
-  const execution::Engine& engine() const { return engine_; }
-
  private:
+  struct Entry {
+    execution::Executed executed;
+    std::vector<Outcome> outcomes;
+    tree::Version version;
+  };
+  struct Flush {
+    tree::WriteSet set;
+    Bytes checkpoint;
+  };
+
   EngineMachine(const config::Genesis& genesis, const crypto::Verifier& verifier,
                 execution::Engine engine, std::shared_ptr<tree::MemoryPageStore> store)
       : genesis_(genesis),
@@ -39,7 +53,8 @@ class EngineMachine final : public Machine {
   const crypto::Verifier& verifier_;
   execution::Engine engine_;
   std::shared_ptr<tree::MemoryPageStore> store_;
-  std::map<messages::Seq, std::vector<Outcome>> outcomes_;
+  std::optional<Flush> flush_;
+  std::map<messages::Seq, Entry> entries_;
 };
 
 }  // namespace bftmeta::sim

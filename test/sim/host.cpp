@@ -1,5 +1,8 @@
 #include "sim/host.hpp"
 
+#include "namespace/query.hpp"
+#include "tree/recorder.hpp"
+
 namespace bftmeta::sim {
 
 using consensus::Lsn;
@@ -19,7 +22,11 @@ class Host::RecordingMachine final : public consensus::StateMachine {
   Hash history_hash() const override { return machine_.history_hash(); }
   Result<consensus::Outcome> execute(const messages::ParsedBatch& batch) override {
     auto outcome = machine_.execute(batch);
-    if (outcome) host_.callbacks_.executed(host_.id(), *outcome);
+    if (!outcome) return outcome;
+    if (host_.diverged_) outcome->body.state_root[0] ^= static_cast<std::uint8_t>(host_.id() + 1);
+    host_.callbacks_.executed(host_.id(), batch, *outcome);
+    host_.busy_until_us_ =
+        std::max(host_.busy_until_us_, host_.scheduler_.now()) + host_.execution_us_;
     return outcome;
   }
   consensus::Admission admit(const messages::ParsedItem& item) const override {
@@ -43,28 +50,37 @@ Host::Host(HostSetup setup, Scheduler& scheduler, Random random, HostCallbacks c
 Host::~Host() = default;
 
 consensus::Now Host::now() const {
-  const std::uint64_t t = scheduler_.now();
-  return {t, kWallStartUs + t + static_cast<std::uint64_t>(setup_.clock_offset_us)};
+  return {scheduler_.now(), setup_.clock.wall_us(scheduler_.now())};
 }
 
 void Host::start() {
+  if (up() || gone_) return;
+  auto recovered_log = setup_.log->recover();
+  if (!recovered_log) {
+    const Error& error = recovered_log.error();
+    if (error.code != Errc::disk_full && error.code != Errc::io) {
+      gone_ = true;
+      return callbacks_.refused(id(), error);
+    }
+    scheduler_.after(kRestartUs, [this] { start(); });
+    return;
+  }
+  ++life_;
   ++incarnation_;
   machine_ = flushed_machine_ ? flushed_machine_->reopen() : setup_.fresh_machine();
   recording_ = std::make_unique<RecordingMachine>(*this, *machine_);
   consensus::Recovered recovered;
-  recovered.records = setup_.log->recover();
+  recovered.records = std::move(recovered_log->records);
+  recovered.votes_lost = recovered_log->votes_lost;
   recovered.flushed_cert = flushed_cert_;
   recovered.flushed = machine_->executed_seq();
-  // It never falls back, even if the disk is an old one: as good a nonce as a random number.
   recovered.incarnation = incarnation_;
-  store_be64(recovered.nonce.data(), incarnation_);
+  store_be64(recovered.nonce.data(), life_);  // never repeated: as good as a random number
   archive_ = setup_.log->archive({setup_.options.cluster_id, setup_.options.config.epoch});
   core_ = std::make_unique<consensus::Core>(setup_.options, *setup_.signer, *setup_.verifier,
                                             *recording_, *archive_);
   setup_.log->set_state([this] { return core_->control_state(); });
   appended_ = durable_ = consensus::kRecoveredLsn;
-  syncing_ = false;
-  timer_at_ = ask_at_ = 0;
   answered_ = machine_->executed_seq();
   last_flush_us_ = scheduler_.now();
   consensus::Actions actions;
@@ -72,13 +88,48 @@ void Host::start() {
   perform(actions);
 }
 
-void Host::crash() {
-  if (!up()) return;
-  ++incarnation_;
+void Host::wipe() {
+  gone_ = false;
+  setup_.log->inject(DiskFault::wipe);
+  flushed_machine_.reset();
+  flushed_cert_.reset();
+  incarnation_ = 0;
+}
+
+void Host::down() {
+  ++life_;
   core_.reset();
   machine_.reset();
   waiting_.clear();
-  setup_.log->crash(random_);
+  inbox_.clear();
+  asked_.clear();
+  readable_.reset();
+  syncing_ = flushing_ = false;
+  space_ = true;
+  timer_at_ = ask_at_ = busy_until_us_ = 0;
+}
+
+void Host::crash(Survival survival) {
+  if (!up()) return;
+  down();
+  setup_.log->crash(survival);
+}
+
+void Host::kill() {
+  if (!up()) return;
+  down();
+  setup_.log->stop();
+}
+
+// After a failed sync nothing may be assumed about the disk but what is read back from it.
+void Host::abort() {
+  kill();
+  scheduler_.after(kRestartUs, [this] { start(); });
+}
+
+void Host::slow_disk(std::uint64_t extra_us, std::uint64_t until_us) {
+  slow_disk_us_ = extra_us;
+  slow_disk_until_us_ = until_us;
 }
 
 void Host::deliver(ReplicaId from, messages::PeerMessage message) {
@@ -88,21 +139,56 @@ void Host::deliver(ReplicaId from, messages::PeerMessage message) {
   step(consensus::event::Peer{from, std::move(message)});
 }
 
-void Host::submit(messages::Item item) {
+void Host::deliver_client(std::uint32_t client, messages::ClientMessage message) {
   if (!up()) return;
-  if (setup_.interceptor && !setup_.interceptor->submitted(item)) return ask_interceptor();
-  step(consensus::event::Client{std::move(item), 0});
+  if (auto* submit = std::get_if<messages::Submit>(&message)) {
+    if (setup_.interceptor && !setup_.interceptor->submitted(submit->item))
+      return ask_interceptor();
+    if (asked_.size() < kMaxAsked) asked_[submit->item.digest()] = client;
+    step(consensus::event::Client{std::move(submit->item), client + 1});
+  } else if (const auto* query = std::get_if<messages::Read>(&message)) {
+    answer(client, read(client, *query));
+  } else if (auto* fresh = std::get_if<messages::Fresh>(&message)) {
+    step(consensus::event::Fresh{client + 1, std::move(*fresh)});
+  }
 }
 
 void Host::step(consensus::Event event) {
+  if (scheduler_.now() < busy_until_us_ || !inbox_.empty()) {
+    if (inbox_.empty())
+      scheduler_.at(busy_until_us_, [this, i = life_] {
+        if (i == life_) drain();
+      });
+    if (inbox_.size() < kMaxInbox) inbox_.push_back(std::move(event));
+    return;
+  }
   consensus::Actions actions;
   core_->step(std::move(event), now(), actions);
   perform(actions);
 }
 
+// What came while the replica was busy, as far as it gets.
+void Host::drain() {
+  const std::uint64_t life = life_;
+  std::deque<consensus::Event> events;
+  events.swap(inbox_);
+  while (!events.empty()) {
+    consensus::Event event = std::move(events.front());
+    events.pop_front();
+    step(std::move(event));
+    if (life != life_) return;
+    if (scheduler_.now() >= busy_until_us_) continue;
+    for (consensus::Event& rest : events) step(std::move(rest));  // waits again, in order
+    return;
+  }
+}
+
 void Host::perform(consensus::Actions& actions) {
+  const std::uint64_t life = life_;
   for (consensus::Action& action : actions) {
+    if (life != life_) return;  // an action ended the process
     if (auto* append = std::get_if<consensus::action::Append>(&action)) {
+      callbacks_.logged(id(), append->record, now().wall_us);
       setup_.log->append(append->record);
       ++appended_;
     } else if (auto* send = std::get_if<consensus::action::Send>(&action)) {
@@ -112,12 +198,21 @@ void Host::perform(consensus::Actions& actions) {
         waiting_.push_back(std::move(*send));
     } else if (auto* cert = std::get_if<consensus::action::Certified>(&action)) {
       certified(cert->cert);
+    } else if (auto* refuse = std::get_if<consensus::action::Refuse>(&action)) {
+      asked_.erase(refuse->digest);
+      answer(static_cast<std::uint32_t>(refuse->link - 1),
+             messages::Refusal{refuse->digest, refuse->reason, 0});
+    } else if (auto* done = std::get_if<consensus::action::AlreadyDone>(&action)) {
+      answer_again(static_cast<std::uint32_t>(done->link - 1), *done->item);
+    } else if (const auto* fresh = std::get_if<consensus::action::AnswerFresh>(&action)) {
+      answer_fresh(*fresh);
     } else if (auto* fenced = std::get_if<consensus::action::Fenced>(&action)) {
       callbacks_.fenced(id(), fenced->why);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       callbacks_.halted(id(), halt->error);
     }
   }
+  if (life != life_) return;
   begin_sync();
   arm_timer();
   ask_interceptor();
@@ -126,44 +221,47 @@ void Host::perform(consensus::Actions& actions) {
 // What a strategy says unasked, after each event and whenever it wants to.
 void Host::ask_interceptor() {
   if (!up() || !setup_.interceptor) return;
-  for (auto& [to, message] : setup_.interceptor->unasked(now()))
-    callbacks_.send(id(), to, std::move(message));
+  for (const auto& [to, message] : setup_.interceptor->unasked(now()))
+    callbacks_.send(id(), {to}, message);
   const std::uint64_t due = setup_.interceptor->deadline();
   if (due == consensus::Interceptor::kNever || (ask_at_ > scheduler_.now() && ask_at_ <= due))
     return;
   const std::uint64_t at = ask_at_ = std::max(due, scheduler_.now() + 1);
-  const std::uint64_t incarnation = incarnation_;
-  scheduler_.at(at, [this, incarnation, at] {
-    if (incarnation == incarnation_ && ask_at_ == at) ask_interceptor();
+  scheduler_.at(at, [this, life = life_, at] {
+    if (life == life_ && ask_at_ == at) ask_interceptor();
   });
 }
 
 void Host::release(const consensus::action::Send& send) {
-  for (ReplicaId to = 0; to < setup_.options.config.n(); ++to) {
-    if (to == id() || (send.to && *send.to != to)) continue;
+  std::vector<ReplicaId> to;
+  for (ReplicaId r = 0; r < setup_.options.config.n(); ++r)
+    if (r != id() && (!send.to || *send.to == r)) to.push_back(r);
+  if (!setup_.interceptor) return callbacks_.send(id(), to, send.message);
+  for (const ReplicaId r : to) {
     std::vector<messages::PeerMessage> out{send.message};
-    if (setup_.interceptor) setup_.interceptor->outgoing(to, out, now());
-    for (messages::PeerMessage& m : out) callbacks_.send(id(), to, std::move(m));
+    setup_.interceptor->outgoing(r, out, now());
+    for (const messages::PeerMessage& m : out) callbacks_.send(id(), {r}, m);
   }
 }
 
 // One group in flight; everything that is appended meanwhile shares the next sync.
 void Host::begin_sync() {
   // Only messages are worth a sync; what nobody waits for stays in memory and is lost with it.
-  if (syncing_ || waiting_.empty()) return;
+  if (syncing_ || !space_ || waiting_.empty()) return;
   syncing_ = true;
-  const std::uint64_t incarnation = incarnation_;
-  const std::size_t covered = appended_;
-  scheduler_.after(random_.between(100, 700),
-                   [this, incarnation, covered] { end_sync(incarnation, covered); });
+  std::uint64_t takes = random_.between(100, 700);
+  if (scheduler_.now() < slow_disk_until_us_) takes += slow_disk_us_;
+  scheduler_.after(takes, [this, i = life_, covered = appended_] { end_sync(i, covered); });
 }
 
-void Host::end_sync(std::uint64_t incarnation, std::size_t covered) {
-  if (incarnation != incarnation_ || !up()) return;
+void Host::end_sync(std::uint64_t life, std::size_t covered) {
+  if (life != life_ || !up()) return;
   // Records that came during the sync are not covered, but the device may keep them: syncing more
   // than was promised is allowed.
-  if (!setup_.log->sync()) return crash();
+  const Synced synced = setup_.log->sync();
+  if (synced == Synced::failed) return abort();
   syncing_ = false;
+  if (synced == Synced::no_space) return note_space(false);
   durable_ = covered;
   std::vector<consensus::action::Send> waiting;
   waiting.swap(waiting_);
@@ -174,38 +272,127 @@ void Host::end_sync(std::uint64_t incarnation, std::size_t covered) {
       waiting_.push_back(std::move(send));
   }
   step(consensus::event::Durable{durable_});
+  if (life == life_) note_space(true);
+}
+
+// Without room for records the replica stops voting and goes on serving reads; it looks again and
+// again, and goes on by itself.
+void Host::note_space(bool available) {
+  if (!available)
+    scheduler_.after(kSpaceRetryUs,
+                     [this, i = life_, covered = appended_] { end_sync(i, covered); });
+  if (space_ == available) return;
+  space_ = available;
+  step(consensus::event::Space{available});
 }
 
 void Host::arm_timer() {
   if (!up()) return;
-  const std::uint64_t due = std::max(core_->deadline(), scheduler_.now() + 1);
+  const std::uint64_t due = std::max({core_->deadline(), scheduler_.now() + 1, busy_until_us_});
   if (timer_at_ > scheduler_.now() && timer_at_ <= due) return;
   timer_at_ = due;
-  const std::uint64_t incarnation = incarnation_;
-  scheduler_.at(due, [this, incarnation, due] {
-    if (incarnation != incarnation_ || !up() || timer_at_ != due) return;
+  const std::uint64_t life = life_;
+  scheduler_.at(due, [this, life, due] {
+    if (life != life_ || !up() || timer_at_ != due) return;
     timer_at_ = 0;
     if (setup_.interceptor && !setup_.interceptor->tick(now())) return arm_timer();
     step(consensus::event::Tick{});
+    if (life == life_) arm_timer();  // also when the tick has to wait
   });
 }
 
 void Host::certified(const messages::RootCert& cert) {
   const Seq seq = cert.body.seq;
-  for (; answered_ < std::min(seq, machine_->executed_seq()); ++answered_)
-    for (const Outcome& o : machine_->outcomes(answered_ + 1))
-      callbacks_.certified(id(), o, answered_ + 1);
-  if (machine_->executed_seq() == seq && scheduler_.now() - last_flush_us_ >= kFlushEveryUs) {
-    last_flush_us_ = scheduler_.now();
-    if (!setup_.log->sync()) return crash();
-    flushed_machine_ = machine_->flush();
-    flushed_cert_ = cert;
-    setup_.log->flushed(seq);
-    const std::uint64_t incarnation = incarnation_;
-    scheduler_.after(1, [this, incarnation, seq] {
-      if (incarnation == incarnation_ && up()) step(consensus::event::Flushed{seq});
-    });
+  if (machine_->version(seq) != nullptr) readable_ = cert;
+  for (; answered_ < std::min(seq, machine_->executed_seq()); ++answered_) {
+    const auto outcomes = machine_->outcomes(answered_ + 1);
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      callbacks_.certified(id(), outcomes[i]);
+      const auto asked = asked_.find(outcomes[i].request_digest);
+      if (asked == asked_.end()) continue;
+      const std::uint32_t client = asked->second;
+      if (auto reply = machine_->reply(answered_ + 1, i, cert)) answer(client, std::move(*reply));
+      if (outcomes[i].final) asked_.erase(asked);
+    }
   }
+  const bool due = scheduler_.now() - last_flush_us_ >= kFlushEveryUs;
+  if (machine_->executed_seq() == seq && due && flushes_ && !flushing_) begin_flush(cert);
+}
+
+// The log comes first: what the page store holds must not be unknown to it after a power cut. Only
+// on a full disk it does not: the flush may be what lets segments go.
+void Host::begin_flush(const messages::RootCert& cert) {
+  last_flush_us_ = scheduler_.now();
+  if (space_ && setup_.log->sync() == Synced::failed) return abort();
+  flushing_ = true;
+  machine_->begin_flush();
+  scheduler_.after(random_.between(500, 20'000), [this, i = life_, cert] { end_flush(i, cert); });
+}
+
+void Host::end_flush(std::uint64_t life, const messages::RootCert& cert) {
+  if (life != life_ || !up()) return;
+  flushing_ = false;
+  flushed_machine_ = machine_->finish_flush();
+  flushed_cert_ = cert;
+  setup_.log->flushed(cert.body.seq);
+  step(consensus::event::Flushed{cert.body.seq});
+}
+
+// ---- clients
+
+void Host::answer(std::uint32_t client, messages::ReplicaMessage message) {
+  if (setup_.interceptor && !setup_.interceptor->answer(message)) return;
+  callbacks_.answer(id(), client, std::move(message));
+}
+
+// From memory as long as the batch is there; later the client asks the state (protocol §4.2).
+void Host::answer_again(std::uint32_t client, const messages::ParsedItem& item) {
+  const auto& cert = core_->certificate();
+  for (Seq seq = std::min(core_->certified_seq(), machine_->executed_seq()); cert && seq > 0;
+       --seq) {
+    const auto outcomes = machine_->outcomes(seq);
+    if (outcomes.empty() && seq + Machine::kKeptBatches < machine_->executed_seq()) break;
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      if (outcomes[i].request_digest != item.digest || !outcomes[i].first_time) continue;
+      if (auto reply = machine_->reply(seq, i, *cert)) return answer(client, std::move(*reply));
+    }
+  }
+  answer(client, messages::Refusal{item.digest, messages::RefusalReason::already_done, 0});
+}
+
+void Host::answer_fresh(const consensus::action::AnswerFresh& action) {
+  messages::FreshReply reply;
+  reply.epoch = setup_.options.config.epoch;
+  for (const consensus::HeldQuery& held : action.queries) {
+    reply.nonce = held.query.nonce;
+    reply.newest = messages::NothingCertified{};
+    if (action.cert && action.cert->body.seq == held.query.known_cert)
+      reply.newest = action.cert->body.digest();
+    else if (action.cert)
+      reply.newest = *action.cert;
+    answer(static_cast<std::uint32_t>(held.link - 1), reply);
+  }
+}
+
+messages::ReadReply Host::read(std::uint32_t client, const messages::Read& read) const {
+  messages::ReadReply reply;
+  reply.request_id = read.request_id;
+  reply.status = messages::ReadStatus::too_old;
+  const tree::Version* version = readable_ ? machine_->version(readable_->body.seq) : nullptr;
+  if (version == nullptr) return reply;
+  reply.seq = readable_->body.seq;
+  if (reply.seq != read.known_cert) reply.cert = readable_;
+  if (reply.seq < read.min_seq) return reply;
+  const tree::Recorder recorder(*version);
+  for (const schema::Query& query : read.queries)
+    ns::evaluate(recorder, query, setup_.clients.at(client));
+  if (auto proof = tree::prove(recorder)) {
+    reply.status = messages::ReadStatus::ok;
+    reply.proof = std::move(*proof);
+  } else {
+    reply.status = messages::ReadStatus::refused;
+  }
+  return reply;
 }
 
 }  // namespace bftmeta::sim

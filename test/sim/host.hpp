@@ -1,22 +1,29 @@
-// One simulated replica: the production core with a machine, a log device and timers in virtual
-// time. It does what bftmetad's main loop does: performs actions in order, syncs one group at a
-// time, lets a message go only when its records are durable, flushes the state at certified
-// sequence numbers.
+// One simulated replica: the production core with a machine, a log device, a clock and timers in
+// virtual time. It does what bftmetad's main loop does: performs actions in order, syncs one group
+// at a time, lets a message go only when its records are durable, flushes the state at certified
+// sequence numbers, answers clients and proves reads. A full disk is waited for; when the disk
+// fails the process ends, and a supervisor starts it again.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 
 #include "consensus/core.hpp"
 #include "consensus/interceptor.hpp"
+#include "sim/clock.hpp"
 #include "sim/log_device.hpp"
 #include "sim/machine.hpp"
 #include "sim/scheduler.hpp"
 
 namespace bftmeta::sim {
 
-// What a right clock shows when virtual time begins.
-constexpr std::uint64_t kWallStartUs = 1'700'000'000'000'000;
+// What the oracles may demand of a replica.
+enum class Standing : std::uint8_t {
+  correct,
+  damaged,    // its disk may lie: it may forget votes and stay down; what it executes is right
+  byzantine,  // anything
+};
 
 struct HostSetup {
   consensus::Options options;
@@ -24,17 +31,29 @@ struct HostSetup {
   const crypto::Verifier* verifier = nullptr;
   std::function<std::unique_ptr<Machine>()> fresh_machine;  // the genesis state
   std::unique_ptr<LogDevice> log;
-  std::unique_ptr<consensus::Interceptor> interceptor;  // nullptr: a correct replica
-  std::int64_t clock_offset_us = 0;                     // of the wall clock
+  Standing standing = Standing::correct;
+  std::unique_ptr<consensus::Interceptor> interceptor;  // of a Byzantine replica, or nullptr
+  std::vector<PublicKey> clients;                       // sign keys, by client number
+  Clock clock;
 };
 
 // What the cluster around a host gets to see.
 struct HostCallbacks {
-  std::function<void(messages::ReplicaId from, messages::ReplicaId to, messages::PeerMessage)> send;
-  std::function<void(messages::ReplicaId, const consensus::Outcome&)> executed;
-  std::function<void(messages::ReplicaId, const Outcome&, messages::Seq)> certified;
+  std::function<void(messages::ReplicaId from, const std::vector<messages::ReplicaId>& to,
+                     const messages::PeerMessage&)>
+      send;
+  std::function<void(messages::ReplicaId from, std::uint32_t client, messages::ReplicaMessage)>
+      answer;
+  std::function<void(messages::ReplicaId, const messages::ParsedBatch&, const consensus::Outcome&)>
+      executed;
+  // A record goes to the log; `wall_us` is what the replica's clock shows.
+  std::function<void(messages::ReplicaId, const consensus::Record&, std::uint64_t wall_us)> logged;
+  // Of a batch that a certificate covers now.
+  std::function<void(messages::ReplicaId, const Outcome&)> certified;
   std::function<void(messages::ReplicaId, const Error&)> halted;
   std::function<void(messages::ReplicaId, const std::string& why)> fenced;
+  // It refuses to start on what its disk holds, for good.
+  std::function<void(messages::ReplicaId, const Error&)> refused;
 };
 
 class Host {
@@ -43,29 +62,57 @@ class Host {
   ~Host();
 
   void start();
-  void crash();  // power loss
+  void crash(Survival survival);  // power loss; stays down
+  void kill();                    // the process ends; stays down
   bool up() const { return core_ != nullptr; }
-  bool correct() const { return setup_.interceptor == nullptr; }
-  bool halted() const { return core_ && core_->halted(); }
+  bool gone() const { return gone_; }  // it will never start again
+  Standing standing() const { return setup_.standing; }
+  bool correct() const { return setup_.standing == Standing::correct; }
   const consensus::Core& core() const { return *core_; }
   const Machine& machine() const { return *machine_; }
-  std::uint64_t next_timer() const { return timer_at_; }  // an adversary may know it
+  LogDevice& log() { return *setup_.log; }
+  // A new disk under the old key: another store, which has heard of nothing. Precondition: down.
+  void wipe();
+  Clock& clock() { return setup_.clock; }
   messages::ReplicaId id() const { return setup_.options.self; }
+  std::uint64_t inbox() const { return inbox_.size(); }
+  std::uint64_t next_timer() const { return timer_at_; }  // an adversary may know it
 
   void deliver(messages::ReplicaId from, messages::PeerMessage message);
-  void submit(messages::Item item);
+  void deliver_client(std::uint32_t client, messages::ClientMessage message);
+
+  // ---- what makes it slow or wrong
+  void slow_disk(std::uint64_t extra_us, std::uint64_t until_us);
+  void slow_execution(std::uint64_t per_batch_us) { execution_us_ = per_batch_us; }
+  void flush(bool on) { flushes_ = on; }
+  // From the next batch on, its state differs from what it should be.
+  void diverge() { diverged_ = true; }
 
  private:
   class RecordingMachine;
+  static constexpr std::uint64_t kRestartUs = 50'000;      // a supervisor's patience
+  static constexpr std::uint64_t kSpaceRetryUs = 100'000;  // between looks at a full disk
+  static constexpr std::size_t kMaxInbox = 20'000;         // events; a socket drops more
+  static constexpr std::size_t kMaxAsked = 10'000;         // requests whose client waits here
 
+  void down();
+  void abort();
   void step(consensus::Event event);
   void perform(consensus::Actions& actions);
+  void drain();
   void begin_sync();
-  void end_sync(std::uint64_t incarnation, std::size_t covered);
+  void end_sync(std::uint64_t life, std::size_t covered);
+  void note_space(bool available);
   void release(const consensus::action::Send& send);
   void arm_timer();
   void ask_interceptor();
   void certified(const messages::RootCert& cert);
+  void begin_flush(const messages::RootCert& cert);
+  void end_flush(std::uint64_t life, const messages::RootCert& cert);
+  void answer(std::uint32_t client, messages::ReplicaMessage message);
+  void answer_again(std::uint32_t client, const messages::ParsedItem& item);
+  void answer_fresh(const consensus::action::AnswerFresh& action);
+  messages::ReadReply read(std::uint32_t client, const messages::Read& read) const;
   consensus::Now now() const;
 
   HostSetup setup_;
@@ -74,19 +121,32 @@ class Host {
   HostCallbacks callbacks_;
   std::unique_ptr<Machine> flushed_machine_;  // survives a crash
   std::optional<messages::RootCert> flushed_cert_;
+  bool gone_ = false;
+  std::uint64_t slow_disk_us_ = 0;
+  std::uint64_t slow_disk_until_us_ = 0;
+  std::uint64_t execution_us_ = 0;
+  bool flushes_ = true;
+  bool diverged_ = false;
 
-  std::uint64_t incarnation_ = 0;
+  std::uint64_t life_ = 0;         // one more whenever it starts or ends
+  std::uint64_t incarnation_ = 0;  // starts of this store, as bftmetad counts them
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<RecordingMachine> recording_;
   std::unique_ptr<consensus::Archive> archive_;
   std::unique_ptr<consensus::Core> core_;
+  std::deque<consensus::Event> inbox_;  // while a batch is being executed
+  std::uint64_t busy_until_us_ = 0;
   std::vector<consensus::action::Send> waiting_;  // for their records
   consensus::Lsn appended_ = consensus::kRecoveredLsn;
   consensus::Lsn durable_ = consensus::kRecoveredLsn;
   bool syncing_ = false;
+  bool space_ = true;  // for the log
+  bool flushing_ = false;
   std::uint64_t timer_at_ = 0;
-  std::uint64_t ask_at_ = 0;
+  std::uint64_t ask_at_ = 0;  // when the interceptor wants to be asked
   messages::Seq answered_ = 0;
+  std::map<Hash, std::uint32_t> asked_;         // request -> client
+  std::optional<messages::RootCert> readable_;  // newest whose state is here
   std::uint64_t last_flush_us_ = 0;
 };
 

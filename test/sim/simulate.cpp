@@ -1,11 +1,9 @@
 // simulate: runs the swarm over many seeds and prints a table by strategy. Exit code 1 if an oracle
-// fired; the first failing seed is printed with what it found.
+// fired; then each failing seed is printed with what fired, the smallest run that still does it,
+// and its last messages as a Mermaid diagram.
 #include <chrono>
 #include <cstdio>
-#include <map>
 
-#include "adversary/clients.hpp"
-#include "adversary/strategies.hpp"
 #include "config/command_line.hpp"
 #include "sim/swarm.hpp"
 
@@ -14,71 +12,130 @@ using namespace bftmeta;
 namespace {
 
 struct Row {
-  std::uint64_t runs = 0, batches = 0, view_changes = 0, crashes = 0, dropped = 0, lies = 0,
-                violations = 0;
+  std::uint64_t runs = 0, batches = 0, view_changes = 0, restarts = 0, faults = 0, lies = 0,
+                violations = 0, stalls = 0;
+
+  void add(const sim::SwarmRun& run) {
+    ++runs;
+    batches += run.report.batches;
+    view_changes += run.report.view_changes;
+    restarts += run.report.restarts;
+    for (const auto& [kind, count] : run.report.faults) faults += count;
+    lies += run.lies;
+    // A run that does not get done (L1) is a stall; everything else is a violation.
+    for (const std::string& v : run.report.violations)
+      ++(v.starts_with("L1 ") ? stalls : violations);
+  }
 };
 
-void print_table(const std::map<std::string, Row>& rows) {
-  std::printf("%-22s %7s %9s %13s %8s %9s %8s %11s\n", "strategy", "runs", "batches",
-              "view changes", "crashes", "dropped", "lies", "violations");
-  for (const auto& [name, r] : rows)
-    std::printf("%-22s %7lu %9lu %13lu %8lu %9lu %8lu %11lu\n", name.c_str(), r.runs, r.batches,
-                r.view_changes, r.crashes, r.dropped, r.lies, r.violations);
+// By strategy; runs with a hostile client alone are its own.
+std::string row_of(const sim::SwarmRun& run) {
+  return run.attack.strategy != nullptr ? run.attack.strategy->name : run.name();
 }
 
-// Empty: any, by the seed.
-bool known_strategy(const std::string& name) {
-  return name.empty() || name == "none" || adversary::find_strategy(name) != nullptr ||
-         adversary::find_hostile_client(name) != nullptr;
+void print_row(const std::string& name, const Row& r) {
+  std::printf("%-26s %6lu %8lu %12lu %8lu %15lu %8lu %10lu %6lu\n", name.c_str(), r.runs, r.batches,
+              r.view_changes, r.restarts, r.faults, r.lies, r.violations, r.stalls);
+}
+
+void print_table(const std::map<std::string, Row>& rows, const Row& total) {
+  std::printf("%-26s %6s %8s %12s %8s %15s %8s %10s %6s\n", "strategy", "runs", "batches",
+              "view changes", "restarts", "faults injected", "lies", "violations", "stalls");
+  for (const auto& [name, row] : rows) print_row(name, row);
+  print_row("all", total);
+}
+
+// What the whole of it was good for, beside the table.
+struct Totals {
+  std::map<std::string, std::uint64_t> faults;
+  std::uint64_t acknowledged = 0, reads = 0, fresh_reads = 0, refuted = 0, modelled = 0,
+                longest_us = 0;
+
+  void add(const sim::Report& r) {
+    for (const auto& [kind, count] : r.faults) faults[kind] += count;
+    acknowledged += r.acknowledged;
+    reads += r.reads;
+    fresh_reads += r.fresh_reads;
+    refuted += r.refuted;
+    modelled += r.modelled;
+    longest_us = std::max(longest_us, r.healing_us);
+  }
+  void print() const {
+    std::printf(
+        "\n%lu bundles acknowledged, %lu verified reads (%lu after a FRESH round), %lu answers "
+        "refuted, %lu batches compared with the naive model, at most %lu ms from the last fault to "
+        "the end\n",
+        acknowledged, reads, fresh_reads, refuted, modelled, longest_us / 1000);
+    std::printf("faults:");
+    for (const auto& [kind, count] : faults) std::printf(" %s %lu", kind.c_str(), count);
+    std::printf("\n");
+  }
+};
+
+struct Arguments {
+  std::uint64_t seeds = 200;
+  std::uint64_t start = 1;
+  std::uint64_t minutes = 0;
+  sim::SwarmOptions options;
+
+  // What is wrong with them; empty: nothing.
+  std::string fault() const {
+    const std::string& name = options.strategy;
+    if (!name.empty() && name != "none" && adversary::find_strategy(name) == nullptr &&
+        adversary::find_hostile_client(name) == nullptr)
+      return "--strategy " + name + ": unknown; docs/testing.md lists them";
+    if (options.n != 0 && options.n != 4 && options.n != 7)
+      return "--replicas " + std::to_string(options.n) + ": 4 or 7";
+    return "";
+  }
+};
+
+int usage(const std::string& message) {
+  std::fprintf(stderr, "simulate: %s\n", message.c_str());
+  return static_cast<int>(ExitCode::usage);
+}
+
+// Whether every oracle held.
+bool run(const Arguments& arguments) {
+  std::map<std::string, Row> rows;
+  Row total;
+  Totals totals;
+  const auto begin = std::chrono::steady_clock::now();
+  const std::chrono::minutes limit(arguments.minutes);
+  for (std::uint64_t i = 0; i < arguments.seeds; ++i) {
+    if (arguments.minutes != 0 && std::chrono::steady_clock::now() - begin > limit) break;
+    const std::uint64_t seed = arguments.start + i;
+    const sim::SwarmRun run = sim::run_swarm(seed, arguments.options);
+    rows[row_of(run)].add(run);
+    total.add(run);
+    totals.add(run.report);
+    if (run.report.violations.empty()) continue;
+    // Before the search for a smaller run, which may take minutes.
+    std::printf("seed %lu (%s): %s\n", seed, run.name().c_str(),
+                run.report.violations.front().c_str());
+    std::fflush(stdout);
+    std::printf("%s\n", sim::explain(run).c_str());
+    std::fflush(stdout);
+  }
+  print_table(rows, total);
+  totals.print();
+  return total.violations + total.stalls == 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   config::CommandLine line("", "simulate: the swarm over many seeds");
-  std::uint64_t seeds = 200;
-  std::uint64_t start = 1;
-  std::uint64_t minutes = 0;
-  sim::SwarmOptions options;
-  line.option("--seeds", seeds, "how many");
-  line.option("--start", start, "the first one");
-  line.option("--minutes", minutes, "stop after this long; 0: no limit");
-  line.option("--strategy", options.strategy,
+  Arguments arguments;
+  line.option("--seeds", arguments.seeds, "how many");
+  line.option("--start", arguments.start, "the first one");
+  line.option("--minutes", arguments.minutes, "stop after this long; 0: no limit");
+  line.option("--strategy", arguments.options.strategy,
               "only this one, of replicas or of a client, or 'none'");
-  line.option("--replicas", options.n, "4 or 7; 0: by the seed");
+  line.option("--replicas", arguments.options.n, "4 or 7; 0: by the seed");
   const Result<config::Parsed> parsed = line.parse(argc, argv);
-  if (!parsed) {
-    std::fprintf(stderr, "simulate: %s\n", parsed.error().message.c_str());
-    return static_cast<int>(exit_code_of(parsed.error().code));
-  }
+  if (!parsed) return usage(parsed.error().message);
   if (*parsed == config::Parsed::answered) return 0;
-  if (!known_strategy(options.strategy)) {
-    std::fprintf(stderr, "simulate: --strategy %s: unknown; docs/testing.md lists them\n",
-                 options.strategy.c_str());
-    return static_cast<int>(ExitCode::usage);
-  }
-  std::map<std::string, Row> rows;
-  bool failed = false;
-  const auto begin = std::chrono::steady_clock::now();
-  for (std::uint64_t seed = start; seed < start + seeds; ++seed) {
-    if (minutes != 0 && std::chrono::steady_clock::now() - begin > std::chrono::minutes(minutes))
-      break;
-    const sim::SwarmRun run = sim::run_swarm(seed, options);
-    const std::string who = run.client.empty()       ? run.strategy
-                            : run.strategy == "none" ? run.client
-                                                     : run.strategy + "+" + run.client;
-    Row& row = rows[run.strategy == "none" && !run.client.empty() ? run.client : run.strategy];
-    ++row.runs;
-    row.batches += run.report.batches;
-    row.view_changes += run.report.view_changes;
-    row.crashes += run.report.crashes;
-    row.dropped += run.report.dropped;
-    row.lies += run.lies;
-    row.violations += run.report.violations.size();
-    if (run.report.violations.empty()) continue;
-    failed = true;
-    std::printf("seed %lu (%s): %s\n", seed, who.c_str(), run.report.violations[0].c_str());
-  }
-  print_table(rows);
-  return failed ? 1 : 0;
+  if (const std::string fault = arguments.fault(); !fault.empty()) return usage(fault);
+  return run(arguments) ? 0 : 1;
 }

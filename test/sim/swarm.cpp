@@ -1,9 +1,9 @@
 #include "sim/swarm.hpp"
 
 #include "base/assert.hpp"
-#include "sim/adversary.hpp"
 #include "sim/disk_log.hpp"
 #include "sim/engine_machine.hpp"
+#include "sim/minimize.hpp"
 
 namespace bftmeta::sim {
 
@@ -74,65 +74,138 @@ std::vector<schema::Operation> random_bundle(Random& random) {
   return ops;
 }
 
+// A few links that carry a message in 50 us and a few that take 40 ms; half of all runs lose some.
+NetworkFaults network_for(Random& random) {
+  NetworkFaults network;
+  if (random.chance(500)) network.loss = static_cast<std::uint32_t>(random.below(250));
+  if (random.chance(300)) network.duplicate = static_cast<std::uint32_t>(random.below(200));
+  if (random.chance(400)) network.delay_max_us = random.between(1'000, 40'000);
+  if (random.chance(200)) network.slow = static_cast<std::uint32_t>(random.below(50));
+  if (random.chance(100)) network.bytes_per_s = random.between(200'000, 4'000'000);
+  return network;
+}
+
+std::uint32_t up_to(Random& random, std::uint32_t per_mille, std::uint64_t most) {
+  return random.chance(per_mille) ? static_cast<std::uint32_t>(random.between(1, most)) : 0;
+}
+
+// L1: what a faulty primary may cost after the faults, a request's longest age and a view change
+// that fails, both with the patience that three seconds of faults can have made; and everything
+// else.
+constexpr std::uint64_t kPerFaultyPrimaryUs = 16'000'000;
+constexpr std::uint64_t kCatchUpUs = 24'000'000;
+
 Plan plan_for(std::uint64_t seed, const SwarmOptions& options, Random& random) {
   Plan plan;
   plan.seed = seed;
   plan.n = options.n != 0 ? options.n : (random.chance(250) ? 7 : 4);
+  plan.heal_us = (plan.n - 1) / 3 * kPerFaultyPrimaryUs + kCatchUpUs;
   plan.bundles_per_client = 25;
-  plan.fault_us = 3'000'000;
-  if (random.chance(500)) plan.network.loss = static_cast<std::uint32_t>(random.below(250));
-  if (random.chance(300)) plan.network.duplicate = static_cast<std::uint32_t>(random.below(200));
-  if (random.chance(400)) plan.network.delay_max_us = random.between(1'000, 40'000);
-  if (random.chance(200)) plan.network.slow = static_cast<std::uint32_t>(random.below(50));
-  if (random.chance(500)) plan.crashes = static_cast<std::uint32_t>(random.between(1, 6));
+  plan.window_us = 3'000'000;
+  plan.reads = 400;
+  plan.reference = random.chance(250);
+  plan.final_power_cut = random.chance(300);
+  plan.network = network_for(random);
+  plan.crashes = up_to(random, 400, 6);
   plan.crash_all = random.chance(500);
-  if (random.chance(300)) plan.partitions = static_cast<std::uint32_t>(random.between(1, 4));
+  plan.kills = up_to(random, 200, 4);
+  plan.partitions = up_to(random, 250, 4);
+  plan.one_ways = up_to(random, 200, 4);
+  plan.stalls = up_to(random, 200, 4);
+  plan.clocks = up_to(random, 200, 4);
+  plan.disks = up_to(random, 250, 4);
   return plan;
 }
-
-}  // namespace
-
-namespace {
 
 // At most f of the replicas, often the first primary among them.
 std::vector<messages::ReplicaId> pick_members(std::uint32_t n, Random& random) {
   const std::uint64_t count = random.between(1, (n - 1) / 3);
   std::set<messages::ReplicaId> members;
-  if (random.below(2) == 0) members.insert(0);
+  if (random.chance(500)) members.insert(0);
   while (members.size() < count) members.insert(static_cast<messages::ReplicaId>(random.below(n)));
   return {members.begin(), members.end()};
 }
 
-}  // namespace
-
-SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options) {
-  Random random(seed ^ 0x5eed'5eed'5eed'5eed);
-  Plan plan = plan_for(seed, options, random);
+Attack attack_for(const Plan& plan, const SwarmOptions& options, Random& random) {
   const auto& strategies = adversary::all_strategies();
   const auto& clients = adversary::all_hostile_clients();
-  const adversary::Named* strategy = nullptr;
-  const adversary::NamedClient* client = nullptr;
+  Attack attack;
   if (options.strategy.empty()) {
-    if (random.chance(600)) strategy = &strategies[random.below(strategies.size())];
-    if (random.chance(200)) client = &clients[random.below(clients.size())];
+    if (random.chance(600)) attack.strategy = &strategies[random.below(strategies.size())];
+    if (random.chance(200)) attack.client = &clients[random.below(clients.size())];
   } else if (options.strategy != "none") {
-    strategy = adversary::find_strategy(options.strategy);
-    client = adversary::find_hostile_client(options.strategy);
-    BFTMETA_ASSERT(strategy != nullptr || client != nullptr);
+    attack.strategy = adversary::find_strategy(options.strategy);
+    attack.client = adversary::find_hostile_client(options.strategy);
+    BFTMETA_ASSERT(attack.strategy != nullptr || attack.client != nullptr);
   }
-  SwarmRun run;
-  run.strategy = strategy != nullptr ? strategy->name : "none";
-  if (client != nullptr) run.client = client->name;
-  Adversary evil(plan, EngineMachine::genesis, strategy, pick_members(plan.n, random), client,
-                 random.next());
+  if (attack.strategy != nullptr) attack.members = pick_members(plan.n, random);
+  attack.seed = random.next();
+  return attack;
+}
+
+// If there may be one more faulty replica: its disk rots, or its frames are bent.
+void add_damage(Plan& plan, Random& random) {
+  if (plan.byzantine.size() == (plan.n - 1) / 3) return;
+  messages::ReplicaId one = 0;
+  do {
+    one = static_cast<messages::ReplicaId>(random.chance(400) ? 0 : random.below(plan.n));
+  } while (plan.byzantine.contains(one));
+  if (random.chance(200)) {
+    plan.rotten = 1U << one;
+    plan.rots = static_cast<std::uint32_t>(random.between(1, 4));
+  } else if (random.chance(150)) {
+    plan.corrupting = 1U << one;
+    plan.network.corrupt = static_cast<std::uint32_t>(random.between(10, 500));
+  }
+}
+
+struct PlanRun {
+  Report report;
+  std::uint64_t lies = 0;
+  std::string diagram;  // if an oracle fired
+};
+
+PlanRun run_plan(Plan plan, const Attack& attack) {
+  Adversary evil(plan, EngineMachine::genesis, attack);
   Cluster cluster(
       plan, EngineMachine::genesis, [](Random r) { return std::make_unique<DiskLog>(r); },
       random_bundle);
   evil.attach(cluster);
+  PlanRun run;
   run.report = cluster.run();
-  for (const std::string& v : evil.violations()) run.report.violations.push_back(v);
   run.lies = evil.lies() + evil.client_lies();
+  constexpr std::size_t kShown = 40;  // messages; more do not fit a screen
+  if (!run.report.violations.empty()) run.diagram = cluster.trace().mermaid(kShown);
   return run;
+}
+
+}  // namespace
+
+std::string SwarmRun::name() const {
+  const std::string who = attack.strategy == nullptr ? "" : attack.strategy->name;
+  if (attack.client == nullptr) return who.empty() ? "none" : who;
+  return (who.empty() ? "" : who + "+") + attack.client->name;
+}
+
+SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options) {
+  Random random(seed ^ 0x5eed'5eed'5eed'5eed);
+  SwarmRun run;
+  run.plan = plan_for(seed, options, random);
+  run.attack = attack_for(run.plan, options, random);
+  for (const messages::ReplicaId r : run.attack.members) run.plan.byzantine[r] = nullptr;
+  add_damage(run.plan, random);
+  PlanRun done = run_plan(run.plan, run.attack);
+  run.report = std::move(done.report);
+  run.lies = done.lies;
+  return run;
+}
+
+std::string explain(const SwarmRun& run) {
+  const Minimized smallest = minimize(
+      run.plan, run.report, [&](const Plan& plan) { return run_plan(plan, run.attack).report; });
+  std::string out = "seed " + std::to_string(run.plan.seed) + " (" + run.name() + "):\n";
+  for (const std::string& violation : run.report.violations) out += "  " + violation + "\n";
+  return out + describe(smallest) + run_plan(smallest.plan, run.attack).diagram;
 }
 
 }  // namespace bftmeta::sim

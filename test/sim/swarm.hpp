@@ -2,7 +2,7 @@
 // al., ISSTA'12), the production engine and log, file-system operations as load.
 #pragma once
 
-#include "sim/cluster.hpp"
+#include "sim/adversary.hpp"
 
 namespace bftmeta::sim {
 
@@ -12,12 +12,18 @@ struct SwarmOptions {
 };
 
 struct SwarmRun {
+  Plan plan;
+  Attack attack;
   Report report;
-  std::string strategy;  // "none" for a run without a Byzantine replica
-  std::string client;    // hostile; empty: none
   std::uint64_t lies = 0;
+
+  std::string name() const;  // of the strategy, the hostile client, or both; "none"
 };
 
 SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options = {});
+
+// Of a run that broke an oracle: what fired, the smallest run that still does it, and its last
+// messages. Runs the plan some dozens of times.
+std::string explain(const SwarmRun& run);
 
 }  // namespace bftmeta::sim

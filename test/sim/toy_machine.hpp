@@ -27,11 +27,8 @@ class ToyMachine final : public Machine {
     auto& outcomes = outcomes_[seq];
     consensus::Outcome out;
     for (const messages::ParsedItem& item : batch.items) {
-      const messages::Bundle* bundle = item.bundle();
-      out.first_time.push_back(bundle == nullptr
-                                   ? !opens_.contains(item.digest)
-                                   : bundle->bundle_no == last_bundle(bundle->session_id) + 1);
       outcomes.push_back(run(seq, item));
+      out.first_time.push_back(outcomes.back().first_time);
     }
     state_ = crypto::Hasher(tags::Domain::state_root).update(state_).update(batch.digest).finish();
     out.header = {seq,   batch.digest, time_us_, {}, static_cast<std::uint32_t>(batch.items.size()),
@@ -69,8 +66,28 @@ class ToyMachine final : public Machine {
     const auto it = outcomes_.find(seq);
     return it == outcomes_.end() ? std::vector<Outcome>{} : it->second;
   }
+  // Proves nothing: clients of a toy cluster believe correct replicas.
+  std::optional<messages::Reply> reply(messages::Seq seq, std::size_t index,
+                                       const messages::RootCert& cert) const override {
+    const auto it = outcomes_.find(seq);
+    if (it == outcomes_.end()) return std::nullopt;
+    const Outcome& outcome = it->second.at(index);
+    messages::Reply reply;
+    reply.request_digest = outcome.request_digest;
+    reply.session_id = outcome.session_id;
+    reply.bundle_no = outcome.bundle_no;
+    reply.results = encode(result_of(outcome));
+    reply.headers.emplace_back().seq = seq;
+    reply.cert = cert;
+    return reply;
+  }
+  const tree::Version* version(messages::Seq) const override { return nullptr; }
 
-  std::unique_ptr<Machine> flush() override { return reopen(); }
+  void begin_flush() override {
+    flushed_.reset();
+    flushed_ = std::make_shared<ToyMachine>(*this);
+  }
+  std::unique_ptr<Machine> finish_flush() override { return flushed_->reopen(); }
   std::unique_ptr<Machine> reopen() const override { return std::make_unique<ToyMachine>(*this); }
 
  private:
@@ -81,27 +98,38 @@ class ToyMachine final : public Machine {
   }
 
   Outcome run(messages::Seq seq, const messages::ParsedItem& item) {
-    Outcome out{item.digest, {}, 0, item.digest, true};
+    Outcome out;
+    out.request_digest = item.digest;
     if (const messages::Bundle* bundle = item.bundle()) {
       out.session_id = bundle->session_id;
       out.bundle_no = bundle->bundle_no;
       std::uint64_t& last = sessions_[bundle->session_id];
       out.final = bundle->bundle_no <= last + 1;
-      if (bundle->bundle_no == last + 1) {
+      out.first_time = bundle->bundle_no == last + 1;
+      if (out.first_time) {
         last = bundle->bundle_no;
         if (closes(*bundle)) sessions_.erase(bundle->session_id);
       }
     } else {
-      const auto [opened, first] = opens_.try_emplace(item.digest);
-      if (first) {
-        const Hash id =
-            crypto::Hasher(tags::Domain::session_id).update(item.digest).update_u64(seq).finish();
-        std::copy_n(id.begin(), opened->second.size(), opened->second.begin());
-      }
-      out.session_id = opened->second;
-      sessions_.try_emplace(out.session_id, 0);
+      const Hash id =
+          crypto::Hasher(tags::Domain::session_id).update(item.digest).update_u64(seq).finish();
+      std::copy_n(id.begin(), out.session_id.size(), out.session_id.begin());
+      const auto [known, first] = opened_.try_emplace(item.digest, out.session_id);
+      out.session_id = known->second;
+      out.first_time = first;
+      if (first) sessions_[out.session_id] = 0;
     }
+    out.results_digest = messages::results_digest(encode(result_of(out)));
     return out;
+  }
+
+  static schema::BundleResult result_of(const Outcome& outcome) {
+    schema::BundleResult result;
+    result.outcome = outcome.bundle_no == 0 ? schema::BundleOutcome::session_opened
+                                            : schema::BundleOutcome::done;
+    if (!outcome.final) result.outcome = schema::BundleOutcome::skipped;
+    result.session_id = outcome.bundle_no == 0 ? outcome.session_id : Id16{};
+    return result;
   }
 
   Hash cluster_id_;
@@ -111,9 +139,10 @@ class ToyMachine final : public Machine {
   std::uint64_t time_us_ = 0;
   Hash history_;
   Hash state_{};
-  std::map<Hash, Id16> opens_;  // ordered again, one opens no second session
   std::map<Id16, std::uint64_t> sessions_;
+  std::map<Hash, Id16> opened_;  // by request
   std::map<messages::Seq, std::vector<Outcome>> outcomes_;
+  std::shared_ptr<ToyMachine> flushed_;
 };
 
 }  // namespace bftmeta::sim

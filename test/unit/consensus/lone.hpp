@@ -62,7 +62,7 @@ struct Lone {
   }
   // A power cut: what was not synced is lost, the machine starts from genesis.
   std::vector<PeerMessage> restart() {
-    std::vector<Record> records = log->recover();
+    std::vector<Record> records = log->recover().value().records;
     records.resize(synced);
     return boot(std::move(records));
   }

@@ -1,16 +1,15 @@
 #include <doctest/doctest.h>
 
-#include "toy.hpp"
+#include "sim/toy_cluster.hpp"
 
 using namespace bftmeta;
-using namespace bftmeta::test;
 
 namespace {
 
 sim::Report run(sim::Plan plan) {
   const std::uint64_t seed = plan.seed;
   const std::uint32_t n = plan.n;
-  sim::Cluster cluster(std::move(plan), toy, memory_log, noop);
+  sim::Cluster cluster(std::move(plan), sim::toy_machine, sim::memory_log, sim::noop_bundle);
   const sim::Report report = cluster.run();
   INFO("seed " << seed);
   for (const std::string& v : report.violations) FAIL_CHECK(v);
@@ -28,7 +27,7 @@ TEST_CASE("fault-free: everything is done, nobody changes the view") {
     plan.n = n;
     const sim::Report report = run(plan);
     CHECK(report.view_changes == 0);
-    CHECK(report.acknowledged == 3 * 41);
+    CHECK(report.acknowledged == 3 * 40);
   }
 }
 
@@ -45,7 +44,12 @@ TEST_CASE("loss, duplication and reordering") {
     sim::Plan plan;
     plan.seed = seed;
     plan.n = seed % 4 == 0 ? 7 : 4;
-    plan.network = {200, 100, 50, 20'000, 50, 200'000};
+    plan.network = {.loss = 200,
+                    .duplicate = 100,
+                    .delay_min_us = 50,
+                    .delay_max_us = 20'000,
+                    .slow = 50,
+                    .slow_us = 200'000};
     run(plan);
   }
 }

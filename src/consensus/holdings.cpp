@@ -1,0 +1,35 @@
+// What a replica keeps for others, by kind, and how much of it there may be: memory is bounded
+// whatever peers send (protocol §8.4, "held state").
+#include "consensus/core.hpp"
+
+namespace bftmeta::consensus {
+
+std::vector<Core::Holding> Core::holdings() const {
+  const std::size_t n = config_.n();
+  // What is certified and was not executed here yet is kept until it is.
+  const std::size_t behind =
+      certified_seq() > executed_seq() ? certified_seq() - executed_seq() : 0;
+  const std::size_t unflushed = executed_seq() > flushed_ ? executed_seq() - flushed_ : 0;
+  constexpr std::size_t kStored = 2 * limits::kWindow;  // accepts_votes()
+  constexpr std::size_t kHistory = 128 + 1;             // prune()
+  std::size_t shares = 0;
+  for (const auto& [seq, of] : shares_) shares += of.size();
+  std::size_t deferred = 0;
+  for (const auto& [from, messages] : deferred_) deferred += messages.size();
+  return {
+      {"slots", slots_.size(), kStored + behind},
+      {"root shares", shares, n * (kStored + behind)},
+      {"own bodies", own_bodies_.size(), kStored + behind},
+      {"prepared certificates", prepared_.size(), kStored + behind + unflushed},
+      {"batches of history", history_.size(), kHistory},
+      {"certificates", recent_certs_.size(), kHistory + kStored + behind},
+      {"pending items", pending_.size(), Pending::kMaxItems + n * Pending::kMaxForwardItems},
+      {"VIEW-CHANGEs", view_change_of_.size(), n},
+      {"VIEW-CHANGEs of a candidate", fetched_view_changes_.size(), n},
+      {"answers about P-entries", rescue_answers_.size(), n},
+      {"deferred messages", deferred, n * limits::kDeferredMessages},
+      {"evidence", evidence_.size(), n * messages::kOffences},
+  };
+}
+
+}  // namespace bftmeta::consensus

@@ -1,0 +1,38 @@
+// Oracles about view changes and bounds (L3, L4, L5 and S12 of protocol §11.3; L1 is the
+// cluster's). Bounds that depend on faults hold from the moment at which the faults end ("GST");
+// the memory bounds always. Thread-safety: one thread.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "sim/host.hpp"
+
+namespace bftmeta::sim {
+
+class Liveness {
+ public:
+  using Violation = std::function<void(const char* oracle, const std::string& what)>;
+
+  Liveness(const config::Config& config, Violation violation)
+      : config_(config), violation_(std::move(violation)) {}
+
+  // Nothing is wrong in this run: no fault, no Byzantine replica, load that one primary can serve.
+  void expect_no_fault() { fault_free_ = true; }
+  // Of a correct replica, whenever convenient.
+  void sample(const Host& host);
+  // What a correct replica keeps for others.
+  void holds(messages::ReplicaId replica, const consensus::Core::Holding& holding);
+  // The faults are over. `highest` is the highest view that a correct replica is in or wants.
+  void healed(messages::View highest);
+  // In the end.
+  void check_views(messages::View highest);
+
+ private:
+  const config::Config& config_;
+  Violation violation_;
+  bool fault_free_ = false;
+  std::optional<messages::View> healed_at_;
+};
+
+}  // namespace bftmeta::sim

@@ -1,0 +1,98 @@
+// Oracles over frames: what correct replicas state, to whom and how often (S2, S4, S6, S13, S14 of
+// protocol §11.3). A statement is a signature, or a COMMIT, which only the link authenticates.
+// Thread-safety: one thread.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "messages/frame.hpp"
+#include "sim/host.hpp"
+
+namespace bftmeta::sim {
+
+// What all oracles know of the cluster, and of what the first correct executor of each sequence
+// number found.
+struct Known {
+  crypto::Context context;
+  config::Config config;
+  const crypto::Verifier* verifier = nullptr;
+  std::vector<Standing> standing;
+  struct Agreed {
+    messages::CertBody body;
+    Hash batch_digest{};
+  };
+  std::map<messages::Seq, Agreed> agreed;
+
+  bool correct(messages::ReplicaId r) const { return standing.at(r) == Standing::correct; }
+  std::uint32_t faulty() const {
+    return static_cast<std::uint32_t>(
+        std::ranges::count_if(standing, [](Standing s) { return s != Standing::correct; }));
+  }
+};
+
+class Statements {
+ public:
+  using Violation = std::function<void(const char* oracle, const std::string& what)>;
+
+  Statements(const Known& known, Violation violation)
+      : known_(known), violation_(std::move(violation)) {}
+
+  // A message leaves a replica, of whatever standing.
+  void sent(messages::ReplicaId from, const messages::PeerMessage& message);
+  // A vote of a correct replica goes to the log (S11: its clock judged the batch).
+  void voted(messages::ReplicaId replica, const messages::Proposal& proposal,
+             std::uint64_t wall_us);
+  // Enough correct replicas sent COMMITs of one view for a quorum to be possible (S14).
+  bool committed(messages::Seq seq, const Hash& digest) const;
+
+ private:
+  using ReplicaId = messages::ReplicaId;
+  using Seq = messages::Seq;
+  using View = messages::View;
+  enum class Kind : std::uint8_t { proposal, prepare, commit, view_change, new_view, share };
+
+  // Whoever sends it.
+  void witness(const messages::PeerMessage& message);
+  void witness_share(const messages::RootShare& share);
+  void witness_cert(const messages::RootCert& cert);
+  void witness_batch(const messages::Batch& batch);
+  // Sent by a correct replica.
+  void check(ReplicaId from, const messages::PrePrepare& m);
+  void check(ReplicaId from, const messages::Prepare& m);
+  void check(ReplicaId from, const messages::Commit& m);
+  void check(ReplicaId from, const messages::RootShare& m);
+  void check(ReplicaId from, const messages::RootCert& m);
+  void check(ReplicaId from, const messages::ViewChange& m);
+  void check(ReplicaId from, const messages::NewView& m);
+  void check(ReplicaId from, const messages::PreparedData& m);
+  void check(ReplicaId from, const messages::HistoryData& m);
+  void check(ReplicaId from, const messages::BatchData& m);
+  template <class Other>
+  void check(ReplicaId, const Other&) {}
+
+  void require(bool valid, ReplicaId from, const char* what);
+  void state_once(ReplicaId who, Kind kind, View view, Seq seq, const Hash& what);
+  void note_commit(ReplicaId from, const messages::Proposal& p);
+
+  const Known& known_;
+  Violation violation_;
+  std::map<std::tuple<ReplicaId, Kind, View, Seq>, Hash> stated_;
+  std::map<Seq, std::map<Hash, std::uint32_t>> shares_;  // valid ones: body -> bitmap
+  std::set<Hash> certified_;                             // bodies that a valid certificate names
+  std::map<Hash, messages::ViewChange> view_changes_;    // by digest, whoever sent them
+  // COMMITs of correct replicas.
+  std::map<Seq, std::map<std::pair<View, Hash>, std::uint32_t>> commits_;
+  struct Lock {
+    View view = 0;
+    Hash digest{};
+  };
+  std::map<Seq, Lock> locks_;  // W correct replicas are prepared: later views are bound to it
+  std::set<std::pair<Seq, Hash>> committed_;
+  std::map<Hash, messages::Batch> batches_;  // without items: time and flags, by digest
+  std::set<Hash> timed_;                     // some correct backup has judged them
+};
+
+}  // namespace bftmeta::sim
