@@ -31,7 +31,7 @@ enum class Mutant : std::uint8_t {
   certificate_quorum_small = 17,
   share_signature_unchecked = 18,
   certificate_unchecked = 19,
-  certificate_signers_repeat = 20,
+  shares_of_any_state_counted = 20,
   share_of_wrong_state = 21,
   // ---- view change
   lowest_view_chosen = 22,

@@ -1,0 +1,103 @@
+// mutants: runs the swarm against each defect of src/base/mutant.hpp until an oracle fires, a
+// client finds a lie, or an assertion ends the run. Exit code 1 if one survives. Every defect has a
+// process of its own: some end it.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "config/command_line.hpp"
+#include "mutants/mutants.hpp"
+#include "sim/swarm.hpp"
+
+using namespace bftmeta;
+
+namespace {
+
+struct Arguments {
+  std::uint64_t seeds = 500;
+  std::uint64_t start = 1;
+  std::vector<std::uint32_t> only;
+};
+
+// What the process of one defect tells: the seed that it is at, and the finding once there is one.
+struct Verdict {
+  std::uint64_t seed = 0;
+  char what[96] = "";
+};
+
+void hunt(const mutants::Entry& entry, const Arguments& a, int out) {
+  chosen_mutant = entry.mutant;
+  Verdict verdict;
+  for (std::uint64_t i = 0; i < a.seeds; ++i) {
+    verdict.seed = a.start + i;
+    if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
+    ::alarm(120);  // a defect may make a run endless
+    const sim::SwarmRun run = sim::run_swarm(verdict.seed, {4, entry.strategy});
+    ::alarm(0);
+    if (run.report.violations.empty()) continue;
+    std::snprintf(verdict.what, sizeof verdict.what, "%s", run.report.violations.front().c_str());
+    if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
+    std::_Exit(1);
+  }
+  std::_Exit(0);
+}
+
+// Its last word; an assertion is one, too.
+std::optional<Verdict> judge(const mutants::Entry& entry, const Arguments& a) {
+  int ends[2];
+  if (::pipe(ends) != 0) return std::nullopt;
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(ends[0]);
+    if (std::freopen("/dev/null", "w", stderr) == nullptr) std::_Exit(3);
+    hunt(entry, a, ends[1]);
+  }
+  ::close(ends[1]);
+  Verdict last;
+  for (Verdict v; ::read(ends[0], &v, sizeof v) == sizeof v;) last = v;
+  ::close(ends[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFSIGNALED(status))
+    std::snprintf(last.what, sizeof last.what, "the program ended by signal %d", WTERMSIG(status));
+  else if (WEXITSTATUS(status) != 1)
+    return std::nullopt;
+  return last;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  config::CommandLine line("", "mutants: the swarm against defects on purpose");
+  Arguments a;
+  line.option("--seeds", a.seeds, "for each at most");
+  line.option("--start", a.start, "the first one");
+  line.option("--only", a.only, "numbers of defects").separated_by(',');
+  const Result<config::Parsed> parsed = line.parse(argc, argv);
+  if (!parsed) {
+    std::fprintf(stderr, "mutants: %s\n", parsed.error().message.c_str());
+    return static_cast<int>(ExitCode::usage);
+  }
+  if (*parsed == config::Parsed::answered) return 0;
+  std::uint32_t killed = 0;
+  std::uint32_t survived = 0;
+  std::printf("%3s %-34s %-9s %6s %6s  %s\n", "no.", "defect", "", "seed", "s", "noticed by");
+  for (const mutants::Entry& entry : mutants::all()) {
+    const auto number = static_cast<std::uint32_t>(entry.mutant);
+    if (!a.only.empty() && std::ranges::find(a.only, number) == a.only.end()) continue;
+    const auto begin = std::chrono::steady_clock::now();
+    const auto verdict = judge(entry, a);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    ++(verdict ? killed : survived);
+    std::printf("%3u %-34s %-9s %6lu %6.1f  %s\n", number, entry.name,
+                verdict ? "killed" : "SURVIVED", verdict ? verdict->seed : a.seeds, took.count(),
+                verdict ? verdict->what : entry.rule);
+    std::fflush(stdout);
+  }
+  std::printf("%u killed, %u survived\n", killed, survived);
+  return survived == 0 ? 0 : 1;
+}
