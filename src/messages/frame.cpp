@@ -68,6 +68,12 @@ constexpr const char* kPeerNames[] = {
     "PREPARED",          "HELLO",          "HELLO-REPLY",   "EVIDENCE"};
 static_assert(std::size(kPeerNames) == std::variant_size_v<PeerMessage>);
 static_assert(std::variant_size_v<PeerMessage> <= kClientTypes);
+constexpr const char* kClientNames[] = {"SUBMIT",       "SUBSCRIBE", "READ",
+                                        "STATUS-QUERY", "FRESH",     "EVIDENCE-QUERY"};
+static_assert(std::size(kClientNames) == std::variant_size_v<ClientMessage>);
+constexpr const char* kReplicaNames[] = {"REPLY",        "READ-REPLY",  "REFUSAL",
+                                         "STATUS-REPLY", "FRESH-REPLY", "EVIDENCE-REPLY"};
+static_assert(std::size(kReplicaNames) == std::variant_size_v<ReplicaMessage>);
 
 }  // namespace
 
@@ -107,5 +113,7 @@ Result<BlockReply> decode_block_reply_frame(const crypto::Context& context, Byte
 }
 
 const char* message_name(const PeerMessage& message) { return kPeerNames[message.index()]; }
+const char* message_name(const ClientMessage& message) { return kClientNames[message.index()]; }
+const char* message_name(const ReplicaMessage& message) { return kReplicaNames[message.index()]; }
 
 }  // namespace bftmeta::messages

@@ -34,5 +34,7 @@ Result<ClientMessage> decode_client_frame(const crypto::Context& context, ByteVi
 Result<ReplicaMessage> decode_replica_frame(const crypto::Context& context, ByteView frame);
 
 const char* message_name(const PeerMessage& message);
+const char* message_name(const ClientMessage& message);
+const char* message_name(const ReplicaMessage& message);
 
 }  // namespace bftmeta::messages

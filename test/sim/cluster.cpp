@@ -106,6 +106,10 @@ HostCallbacks Cluster::host_callbacks() {
     trace_.note(scheduler_.now(), id, "fences");
     oracles_->fenced(id, why);
   };
+  callbacks.accused = [this](ReplicaId id, const messages::Accusation& accusation) {
+    trace_.note(scheduler_.now(), id, "holds evidence: " + messages::to_string(accusation));
+    oracles_->accused(id, accusation);
+  };
   callbacks.halted = [this](ReplicaId id, const Error& error) {
     trace_.note(scheduler_.now(), id, "halts: " + error.message);
     if (hosts_[id]->correct())

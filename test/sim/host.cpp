@@ -208,6 +208,8 @@ void Host::perform(consensus::Actions& actions) {
       answer_fresh(*fresh);
     } else if (auto* fenced = std::get_if<consensus::action::Fenced>(&action)) {
       callbacks_.fenced(id(), fenced->why);
+    } else if (const auto* against = std::get_if<consensus::action::Accused>(&action)) {
+      callbacks_.accused(id(), against->accusation);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       callbacks_.halted(id(), halt->error);
     }

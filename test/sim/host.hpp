@@ -52,6 +52,8 @@ struct HostCallbacks {
   std::function<void(messages::ReplicaId, const Outcome&)> certified;
   std::function<void(messages::ReplicaId, const Error&)> halted;
   std::function<void(messages::ReplicaId, const std::string& why)> fenced;
+  // It holds proof of what a member signed.
+  std::function<void(messages::ReplicaId, const messages::Accusation&)> accused;
   // It refuses to start on what its disk holds, for good.
   std::function<void(messages::ReplicaId, const Error&)> refused;
 };

@@ -102,6 +102,12 @@ void Oracles::fenced(ReplicaId replica, const std::string& why) {
     violation("S13", "replica " + std::to_string(replica) + " lost nothing and is fenced: " + why);
 }
 
+void Oracles::accused(ReplicaId holder, const messages::Accusation& accusation) {
+  if (known_.standing.at(holder) == Standing::byzantine || !known_.correct(accusation.replica))
+    return;
+  violation("S13", "a correct replica is accused: " + messages::to_string(accusation));
+}
+
 // ---- execution
 
 void Oracles::executed(ReplicaId replica, const messages::ParsedBatch& batch,

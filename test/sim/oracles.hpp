@@ -31,6 +31,7 @@ class Oracles {
   // `record` goes to its log; `wall_us` is what its clock shows.
   void logged(messages::ReplicaId replica, const consensus::Record& record, std::uint64_t wall_us);
   void fenced(messages::ReplicaId replica, const std::string& why);
+  void accused(messages::ReplicaId holder, const messages::Accusation& accusation);
   void wiped(messages::ReplicaId replica) { fenced_.erase(replica); }
   // `state`: after the batch; nullptr: the state machine has no tree.
   void executed(messages::ReplicaId replica, const messages::ParsedBatch& batch,

@@ -247,6 +247,15 @@ TEST_CASE("S13 fires when a replica that lost nothing is fenced") {
   CHECK(w.fired() == "S13");
 }
 
+TEST_CASE("S13 fires when there is evidence against a correct replica") {
+  Watched w(sim::Standing::byzantine);
+  w.oracles().accused(1, {3, messages::Offence::two_prepares, 0, 1});
+  w.oracles().accused(3, {1, messages::Offence::two_prepares, 0, 1});
+  CHECK(w.fired().empty());
+  w.oracles().accused(1, {2, messages::Offence::two_prepares, 0, 1});
+  CHECK(w.fired() == "S13");
+}
+
 TEST_CASE("S13 fires when a replica votes after it was fenced") {
   sim::Plan plan;
   plan.clients = 1;

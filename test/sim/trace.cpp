@@ -65,30 +65,18 @@ struct Summary {
   }
 };
 
-constexpr const char* kClientNames[] = {"SUBMIT", "SUBSCRIBE", "READ", "STATUS-QUERY", "FRESH"};
-constexpr const char* kReplicaNames[] = {"REPLY", "READ-REPLY", "REFUSAL", "STATUS-REPLY",
-                                         "FRESH-REPLY"};
-static_assert(std::size(kClientNames) == std::variant_size_v<messages::ClientMessage>);
-static_assert(std::size(kReplicaNames) == std::variant_size_v<messages::ReplicaMessage>);
-
 template <class Message>
-MessageSummary named(const char* type, const Message& message) {
+MessageSummary named(const Message& message) {
   MessageSummary s = std::visit(Summary{}, message);
-  s.type = type;
+  s.type = messages::message_name(message);
   return s;
 }
 
 }  // namespace
 
-MessageSummary summarize(const messages::PeerMessage& m) {
-  return named(messages::message_name(m), m);
-}
-MessageSummary summarize(const messages::ClientMessage& m) {
-  return named(kClientNames[m.index()], m);
-}
-MessageSummary summarize(const messages::ReplicaMessage& m) {
-  return named(kReplicaNames[m.index()], m);
-}
+MessageSummary summarize(const messages::PeerMessage& m) { return named(m); }
+MessageSummary summarize(const messages::ClientMessage& m) { return named(m); }
+MessageSummary summarize(const messages::ReplicaMessage& m) { return named(m); }
 
 void Trace::add(Event event) {
   events_.push_back(std::move(event));

@@ -131,18 +131,13 @@ Vectors record_vectors() {
 }
 
 void add_frames(Vectors& v, const Cluster& c) {
-  for (const PeerMessage& m : peer_samples(c))
-    v.emplace_back(std::string("frame.") + message_name(m), encode_frame(c.context, m));
-  const char* const client[] = {"SUBMIT",       "SUBSCRIBE", "READ",
-                                "STATUS-QUERY", "FRESH",     "EVIDENCE-QUERY"};
-  for (const ClientMessage& m : client_samples(c))
-    v.emplace_back(std::string("frame.") + client[m.index()], encode_frame(c.context, m));
-  const char* const replica[] = {"REPLY",        "READ-REPLY",  "REFUSAL",
-                                 "STATUS-REPLY", "FRESH-REPLY", "EVIDENCE-REPLY"};
-  static_assert(std::size(client) == std::variant_size_v<ClientMessage>);
-  static_assert(std::size(replica) == std::variant_size_v<ReplicaMessage>);
-  for (const ReplicaMessage& m : replica_samples(c))
-    v.emplace_back(std::string("frame.") + replica[m.index()], encode_frame(c.context, m));
+  const auto add = [&](const auto& samples) {
+    for (const auto& m : samples)
+      v.emplace_back(std::string("frame.") + message_name(m), encode_frame(c.context, m));
+  };
+  add(peer_samples(c));
+  add(client_samples(c));
+  add(replica_samples(c));
 }
 
 Vectors message_vectors() {
