@@ -134,11 +134,11 @@ void Core::on(ReplicaId from, Prepare m) {
 }
 
 // Who prepares another batch than was proposed here was sent another proposal, or lies. Shown this
-// one (the batch is of no use to it), a correct peer holds both signatures and thereby evidence.
+// one, once, a correct peer holds both signatures and thereby evidence.
 void Core::show_proposal(ReplicaId to, Slot& s) {
-  if ((s.shown_to >> to & 1) != 0) return;
+  if ((s.shown_to >> to & 1) != 0 || !s.batch || !s.voted) return;
   s.shown_to |= 1U << to;
-  send(to, PrePrepare{*s.proposal, s.primary_signature, {}});
+  answer(to, PrePrepare{*s.proposal, s.primary_signature, s.batch->batch}, s.vote_lsn);
 }
 
 // Prepared: the PRE-PREPARE and 2f PREPAREs of distinct backups for the same digest. The

@@ -25,30 +25,41 @@ struct Arguments {
 // What the process of one defect tells: the seed that it is at, and the finding once there is one.
 struct Verdict {
   std::uint64_t seed = 0;
-  char what[96] = "";
+  bool killed = false;
+  char what[120] = "";
 };
 
+// Empty: all oracles hold.
+std::string finding(const mutants::Entry& entry, Mutant chosen, std::uint64_t seed) {
+  chosen_mutant = chosen;
+  ::alarm(120);  // a defect may make a run endless
+  const sim::SwarmRun run = sim::run_swarm(seed, {4, entry.strategy});
+  ::alarm(0);
+  return run.report.violations.empty() ? "" : run.report.violations.front();
+}
+
 void hunt(const mutants::Entry& entry, const Arguments& a, int out) {
-  chosen_mutant = entry.mutant;
   Verdict verdict;
   for (std::uint64_t i = 0; i < a.seeds; ++i) {
     verdict.seed = a.start + i;
     if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
-    ::alarm(120);  // a defect may make a run endless
-    const sim::SwarmRun run = sim::run_swarm(verdict.seed, {4, entry.strategy});
-    ::alarm(0);
-    if (run.report.violations.empty()) continue;
-    std::snprintf(verdict.what, sizeof verdict.what, "%s", run.report.violations.front().c_str());
+    const std::string found = finding(entry, entry.mutant, verdict.seed);
+    if (found.empty()) continue;
+    // Noticed means: by this defect, and by nothing else.
+    const std::string without = finding(entry, Mutant::none, verdict.seed);
+    std::snprintf(verdict.what, sizeof verdict.what, "%s%s",
+                  without.empty() ? "" : "WITHOUT IT, TOO: ", found.c_str());
     if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
-    std::_Exit(1);
+    std::_Exit(without.empty() ? 1 : 3);
   }
   std::_Exit(0);
 }
 
 // Its last word; an assertion is one, too.
-std::optional<Verdict> judge(const mutants::Entry& entry, const Arguments& a) {
+Verdict judge(const mutants::Entry& entry, const Arguments& a) {
   int ends[2];
-  if (::pipe(ends) != 0) return std::nullopt;
+  Verdict last;
+  if (::pipe(ends) != 0) return last;
   std::fflush(stdout);
   const pid_t child = ::fork();
   if (child == 0) {
@@ -57,15 +68,13 @@ std::optional<Verdict> judge(const mutants::Entry& entry, const Arguments& a) {
     hunt(entry, a, ends[1]);
   }
   ::close(ends[1]);
-  Verdict last;
   for (Verdict v; ::read(ends[0], &v, sizeof v) == sizeof v;) last = v;
   ::close(ends[0]);
   int status = 0;
   ::waitpid(child, &status, 0);
   if (WIFSIGNALED(status))
     std::snprintf(last.what, sizeof last.what, "the program ended by signal %d", WTERMSIG(status));
-  else if (WEXITSTATUS(status) != 1)
-    return std::nullopt;
+  last.killed = WIFSIGNALED(status) || WEXITSTATUS(status) == 1;
   return last;
 }
 
@@ -90,12 +99,12 @@ int main(int argc, char** argv) {
     const auto number = static_cast<std::uint32_t>(entry.mutant);
     if (!a.only.empty() && std::ranges::find(a.only, number) == a.only.end()) continue;
     const auto begin = std::chrono::steady_clock::now();
-    const auto verdict = judge(entry, a);
+    const Verdict verdict = judge(entry, a);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    ++(verdict ? killed : survived);
+    ++(verdict.killed ? killed : survived);
     std::printf("%3u %-34s %-9s %6lu %6.1f  %s\n", number, entry.name,
-                verdict ? "killed" : "SURVIVED", verdict ? verdict->seed : a.seeds, took.count(),
-                verdict ? verdict->what : entry.rule);
+                verdict.killed ? "killed" : "SURVIVED", verdict.seed, took.count(),
+                verdict.what[0] != '\0' ? verdict.what : entry.rule);
     std::fflush(stdout);
   }
   std::printf("%u killed, %u survived\n", killed, survived);

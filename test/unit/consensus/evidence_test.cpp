@@ -84,6 +84,7 @@ TEST_CASE("halves that were sent different proposals find out by each other's PR
   Lone one(1);
   Lone other(3);
   one.from(0, one.proposal(0, 1, kWall));
+  one.sync();
   other.from(0, other.proposal(0, 1, kWall + 1));
   const Prepare vote = other.prepare(3, other.proposal(0, 1, kWall + 1).proposal);
   const auto shown = all<messages::PrePrepare>(one.from(3, vote));

@@ -142,7 +142,7 @@ class Hand {
 
   // Power loss with all records synced; and a start from them.
   void crash(ReplicaId r) { nodes_.at(r).core.reset(); }
-  void restart(ReplicaId r) { boot(r, nodes_.at(r).log->recover()); }
+  void restart(ReplicaId r) { boot(r, nodes_.at(r).log->recover().value().records); }
   // Records of this replica stay in memory, and messages that need them are held, until sync().
   void hold_disk(ReplicaId r) { nodes_.at(r).disk_held = true; }
   void sync(ReplicaId r) {
