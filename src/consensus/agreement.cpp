@@ -172,10 +172,18 @@ void Core::try_prepared(Seq seq) {
 
 void Core::on(ReplicaId from, Commit m) {
   const Proposal& p = m.proposal;
-  if (!active_ || p.view != view_ || !accepts_votes(p.seq)) return;
+  if (!active_ || p.view != view_) return;
+  // The shares of the others may have made a certificate first. Their COMMITs still count for what
+  // is not executed here: else the batch would wait for catch-up, and at the primary all that
+  // follows it.
+  const bool certified = p.seq <= certified_seq();
+  if (certified ? find(p.seq) == nullptr : !accepts_votes(p.seq)) return;
   slot(p.seq).commits[from] = p;
   signed_by_peers_.note_commit(from, p);
-  advance(p.seq);
+  if (certified)
+    try_committed(p.seq);
+  else
+    advance(p.seq);
 }
 
 void Core::try_committed(Seq seq) {

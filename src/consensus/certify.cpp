@@ -98,6 +98,9 @@ void Core::adopt_cert(RootCert cert) {
     return;
   out_->push_back(action::Certified{*cert_});
   if (next_seq_ <= seq && active_) next_seq_ = seq + 1;
+  // Behind after all that was quiet: what is missing is asked for at the busy rate.
+  if (seq > executed_seq())
+    next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
   prune();
   for (auto it = slots_.upper_bound(seq); it != slots_.end(); ++it) advance(it->first);
 }

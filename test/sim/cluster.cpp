@@ -347,6 +347,7 @@ Report Cluster::run() {
 
 // Nobody syncs for a client's sake: what was acknowledged must be there all the same.
 void Cluster::cut_all_power() {
+  oracles_->liveness().expect_no_fault(false);
   for (auto& host : hosts_) host->crash(Survival::none);
   run_for(1'000);
   for (ReplicaId r = 0; r < plan_.n; ++r) start(r);

@@ -215,6 +215,8 @@ void Host::perform(consensus::Actions& actions) {
     }
   }
   if (life != life_) return;
+  maybe_flush();
+  if (life != life_) return;
   begin_sync();
   arm_timer();
   ask_interceptor();
@@ -317,8 +319,17 @@ void Host::certified(const messages::RootCert& cert) {
       if (outcomes[i].final) asked_.erase(asked);
     }
   }
-  const bool due = scheduler_.now() - last_flush_us_ >= kFlushEveryUs;
-  if (machine_->executed_seq() == seq && due && flushes_ && !flushing_) begin_flush(cert);
+}
+
+// Not while actions are performed: records of what the machine has executed may still be among
+// them.
+void Host::maybe_flush() {
+  const auto& cert = core_->certificate();
+  if (!flushes_ || flushing_ || !cert || machine_->executed_seq() != cert->body.seq ||
+      (flushed_cert_ && flushed_cert_->body.seq == cert->body.seq) ||
+      scheduler_.now() - last_flush_us_ < kFlushEveryUs)
+    return;
+  begin_flush(*cert);
 }
 
 // The log comes first: what the page store holds must not be unknown to it after a power cut. Only

@@ -109,6 +109,7 @@ class Host {
   void arm_timer();
   void ask_interceptor();
   void certified(const messages::RootCert& cert);
+  void maybe_flush();
   void begin_flush(const messages::RootCert& cert);
   void end_flush(std::uint64_t life, const messages::RootCert& cert);
   void answer(std::uint32_t client, messages::ReplicaMessage message);

@@ -18,7 +18,7 @@ class Liveness {
       : config_(config), violation_(std::move(violation)) {}
 
   // Nothing is wrong in this run: no fault, no Byzantine replica, load that one primary can serve.
-  void expect_no_fault() { fault_free_ = true; }
+  void expect_no_fault(bool none = true) { fault_free_ = none; }
   // Of a correct replica, whenever convenient.
   void sample(const Host& host);
   // What a correct replica keeps for others.

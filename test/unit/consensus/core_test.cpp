@@ -10,6 +10,20 @@ using messages::NewView;
 using messages::PrePrepare;
 using messages::ViewChange;
 
+namespace {
+
+// What the other replicas make of the first batch.
+messages::CertBody body_of(const Lone& r, const PrePrepare& m) {
+  sim::ToyMachine others(r.cluster_id, r.config);
+  const auto batch = messages::parse_batch(r.context(), m.batch);
+  REQUIRE(batch.has_value());
+  const auto outcome = others.execute(*batch);
+  REQUIRE(outcome.has_value());
+  return outcome->body;
+}
+
+}  // namespace
+
 TEST_CASE("a proposal is voted for once") {
   Lone r(1);
   const PrePrepare m = r.proposal(0, 1, kWall);
@@ -32,18 +46,11 @@ TEST_CASE("the own COMMIT counts only when its prepared certificate is durable")
 TEST_CASE("a certificate that comes before the own execution is announced when that is done") {
   Lone r(1);
   const PrePrepare m = r.proposal(0, 1, kWall);
-  // What the three others made of the batch.
-  sim::ToyMachine others(r.cluster_id, r.config);
-  const auto batch = messages::parse_batch(r.context(), m.batch);
-  REQUIRE(batch.has_value());
-  const auto outcome = others.execute(*batch);
-  REQUIRE(outcome.has_value());
-
   r.from(0, m);
   r.from(2, r.prepare(2, m.proposal));
   r.from(2, messages::Commit{m.proposal});
   r.from(3, messages::Commit{m.proposal});
-  r.from(0, r.certificate(outcome->body));
+  r.from(0, r.certificate(body_of(r, m)));
   REQUIRE(r.machine->executed_seq() == 0);
   // Only a driver that has executed the batch can answer from it, and nothing else may come for
   // long: the last operation of all clients is certified as this one is.
@@ -51,6 +58,33 @@ TEST_CASE("a certificate that comes before the own execution is announced when t
   r.feed(event::Durable{kRecoveredLsn + 100});
   CHECK(r.machine->executed_seq() == 1);
   CHECK(r.announced == std::vector<Seq>{1});
+}
+
+TEST_CASE("COMMITs that come after the certificate still count") {
+  Lone r(1);
+  const PrePrepare m = r.proposal(0, 1, kWall);
+  r.from(0, m);
+  r.sync();
+  r.from(2, r.prepare(2, m.proposal));
+  r.sync();
+  r.from(0, r.certificate(body_of(r, m)));
+  REQUIRE(r.core->certified_seq() == 1);
+  r.from(2, messages::Commit{m.proposal});
+  CHECK(r.machine->executed_seq() == 0);
+  r.from(3, messages::Commit{m.proposal});
+  CHECK(r.machine->executed_seq() == 1);
+  // Of what was never proposed here, nothing is kept.
+  r.from(0, r.certificate(9));
+  r.from(2, messages::Commit{{0, 5, {}}});
+  CHECK(r.core->holdings().front().count == 0);
+}
+
+TEST_CASE("who learns after a quiet time that it is behind asks at the busy rate") {
+  Lone r(1);
+  for (int rounds = 0; rounds < 3; ++rounds) r.tick_after(Timing{}.status_idle);
+  REQUIRE(r.core->deadline() == r.now_us + Timing{}.status_idle);
+  r.from(0, r.certificate(1));
+  CHECK(r.core->deadline() == r.now_us + Timing{}.status_busy);
 }
 
 TEST_CASE("a PRE-PREPARE with another batch than was signed is not blamed on the primary") {
