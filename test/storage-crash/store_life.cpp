@@ -105,8 +105,10 @@ std::string difference(const Result<StoreState>& found, const StoreState& expect
 
 std::uint64_t StoreLife::oldest_allowed(std::size_t count) const {
   std::uint64_t oldest = 0;
-  for (std::uint64_t g = 0; g < synced.size(); ++g)
+  for (std::uint64_t g = 1; g < synced.size(); ++g) {
+    if (committed[g] <= count) oldest = g - 1;
     if (synced[g] <= count) oldest = g;
+  }
   return oldest;
 }
 
@@ -130,6 +132,7 @@ StoreLife record_life(std::uint64_t seed, std::uint64_t generations) {
     const Status written =
         write_generation(**store, state, random_changes(random), to_bytes(view("m")));
     REQUIRE_MESSAGE(written.has_value(), written.error().message);
+    life.committed.push_back(recording.events().size());
     life.states.push_back(std::move(state));
     life.synced.push_back(SIZE_MAX);
     if (random() % 2 == 0) continue;

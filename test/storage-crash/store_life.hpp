@@ -42,10 +42,13 @@ std::string difference(const Result<StoreState>& found, const StoreState& expect
 struct StoreLife {
   FileHistory file;
   std::vector<StoreState> states{{}};  // by generation
-  // Events before the generation's commit began, and before sync() returned behind it.
+  // Events before the generation's commit began, before it returned, and before sync() returned
+  // behind it.
   std::vector<std::size_t> begun{0};
+  std::vector<std::size_t> committed{0};
   std::vector<std::size_t> synced{0};  // SIZE_MAX: it was not synced by itself
-  // Which generations a power cut behind `count` events may leave.
+  // Which generations a power cut behind `count` events may leave: none older than one that was
+  // synced, or than the one before the newest commit that returned.
   std::uint64_t oldest_allowed(std::size_t count) const;
   std::uint64_t newest_allowed(std::size_t count) const;
 };
