@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "base/codec.hpp"
+#include "storage/file.hpp"
 
 namespace bftmeta::storage {
 
@@ -15,6 +16,7 @@ namespace {
 constexpr std::uint32_t kStoreFormat = 1;
 // Snapshots alive at once: those of the versions that are served, and of the requests on them.
 constexpr unsigned kMaxReaders = 512;
+const std::string kDataFile = "/data.mdb";  // in the store's directory; LMDB's choice
 
 // The one record of table "meta".
 struct GenerationRecord {
@@ -121,6 +123,8 @@ class LmdbPageStore::Environment {
     }
   }
 
+  Status make(const LmdbOptions& options) const;
+  Status open_file(const LmdbOptions& options);
   int open_tables();
 
   const std::string directory_;
@@ -132,6 +136,36 @@ class LmdbPageStore::Environment {
 
 Status LmdbPageStore::Environment::open(const LmdbOptions& options) {
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return error("make", errno);
+  BFTMETA_ASSIGN(const bool made, posix_file_system().exists(directory_ + kDataFile));
+  if (!made) BFTMETA_TRY(make(options));
+  return open_file(options);
+}
+
+// LMDB writes its first pages without a sync, and refuses what a power cut leaves of them. So they
+// are made beside, and get their name once they are durable; the name is durable when this returns.
+Status LmdbPageStore::Environment::make(const LmdbOptions& options) const {
+  FileSystem& fs = posix_file_system();
+  const std::string beside = directory_ + ".new";
+  const auto clear = [&]() -> Status {
+    BFTMETA_ASSIGN(const auto names, fs.list(beside));
+    for (const std::string& name : names) BFTMETA_TRY(fs.unlink(beside + "/" + name));
+    return fs.remove_directory(beside);
+  };
+  BFTMETA_ASSIGN(const bool left_over, fs.exists(beside));
+  if (left_over) BFTMETA_TRY(clear());
+  BFTMETA_TRY(fs.make_directory(beside));
+  {
+    Environment fresh(beside);
+    BFTMETA_TRY(fresh.open_file(options));
+    if (const int rc = mdb_env_sync(fresh.env_, 1); rc != MDB_SUCCESS) return error("make", rc);
+  }
+  BFTMETA_TRY(fs.rename(beside + kDataFile, directory_ + kDataFile));
+  BFTMETA_TRY(fs.sync_directory(directory_));
+  BFTMETA_TRY(fs.sync_directory(parent_of(directory_)));
+  return clear();
+}
+
+Status LmdbPageStore::Environment::open_file(const LmdbOptions& options) {
   if (const int rc = mdb_env_create(&env_); rc != MDB_SUCCESS) return error("open", rc);
   int rc = mdb_env_set_maxdbs(env_, 3);
   if (rc == MDB_SUCCESS) rc = mdb_env_set_maxreaders(env_, kMaxReaders);

@@ -24,8 +24,9 @@ constexpr std::size_t kMaxStoredValue = 1U << 20;
 
 class LmdbPageStore final : public tree::PageStore {
  public:
-  // Makes the directory and an empty store if there is none. Errors: corrupt, config (the map does
-  // not fit the address space), disk_full, permission, io; each message names the directory.
+  // Makes the directory and an empty store if there is none; a power cut leaves that whole or not
+  // there. Errors: corrupt, config (the map does not fit the address space), disk_full, permission,
+  // io; each message names the directory.
   static Result<std::unique_ptr<LmdbPageStore>> open(const std::string& directory,
                                                      const LmdbOptions& options);
   ~LmdbPageStore() override;

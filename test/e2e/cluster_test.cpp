@@ -1,13 +1,13 @@
-// Real processes that are killed, stopped and started again under load.
+// Real processes: what they do when nothing bad happens, and without one of them. More in
+// chaos_test.cpp.
 #include <doctest/doctest.h>
-
-#include <random>
 
 #include "support/create_load.hpp"
 #include "support/process_cluster.hpp"
 
 using namespace bftmeta;
 using namespace std::chrono_literals;
+using test::catches_up;
 using test::CreateLoad;
 using test::ProcessCluster;
 
@@ -15,17 +15,6 @@ namespace {
 
 void check_no_failure(const CreateLoad& load) {
   for (const std::string& failure : load.failures()) FAIL_CHECK(failure);
-}
-
-// The replica has executed what `goal` says, within `timeout`.
-bool catches_up(client::Client& client, std::uint32_t replica, messages::Seq goal,
-                std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  while (std::chrono::steady_clock::now() < deadline) {
-    const auto status = client.status(replica, 500ms);
-    if (status && status->executed_seq >= goal) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -93,50 +82,4 @@ TEST_CASE("kill -9 of a backup under load: no error; it catches up when it is ba
   const auto end = client->root();
   REQUIRE(end.has_value());
   CHECK(catches_up(*client, 2, end->body.seq, 20s));
-}
-
-TEST_CASE("kill -9 of the primary under load: another view, no error") {
-  ProcessCluster cluster(BFTMETAD);
-  cluster.start_all();
-  const auto client = cluster.open();
-  CreateLoad load(*client, "f");
-  REQUIRE(load.wait_acknowledged(200, 20s));
-  cluster.kill(0);
-  CHECK(load.wait_acknowledged(64, 25s));  // through a view change
-  load.run_for(1s);
-  CHECK(load.wait_acknowledged(200, 20s));
-  load.stop();
-  check_no_failure(load);
-  CHECK(test::missing(*client, load.acknowledged()).empty());
-  const auto status = client->status(1, 5s);
-  REQUIRE(status.has_value());
-  CHECK(status->view > 0);
-
-  cluster.start(0);
-  CHECK(catches_up(*client, 0, status->executed_seq, 20s));
-}
-
-TEST_CASE("kill -9 of all replicas at a random moment: nothing acknowledged is lost") {
-  const auto seed = std::random_device()();
-  CAPTURE(seed);
-  std::mt19937 random(seed);
-  ProcessCluster cluster(BFTMETAD);
-  cluster.start_all();
-  const auto client = cluster.open();
-  std::vector<std::string> acknowledged;
-  for (int round = 0; round < 2; ++round) {
-    CAPTURE(round);
-    CreateLoad load(*client, "round" + std::to_string(round));
-    REQUIRE(load.wait_acknowledged(100, 25s));
-    load.run_for(std::chrono::milliseconds(random() % 700));
-    for (std::uint32_t r = 0; r < cluster.n(); ++r) cluster.kill(r);
-    cluster.start_all();
-    CHECK(load.wait_acknowledged(100, 25s));
-    load.stop();
-    check_no_failure(load);
-    for (std::string& name : load.acknowledged()) acknowledged.push_back(std::move(name));
-  }
-  const auto fresh = cluster.open(1);
-  CHECK(fresh->root(client::ReadMode::linearizable).has_value());
-  CHECK(test::missing(*fresh, acknowledged).empty());
 }

@@ -41,8 +41,12 @@ void CreateLoad::done(const std::string& name, const Result<schema::OpResult>& r
     failures_.push_back(name + ": " + result.error().message);
   else if (result->code != schema::Code::ok)
     failures_.push_back(name + ": " + std::string(schema::code_name(result->code)));
-  else
+  else {
     acknowledged_.push_back(name);
+    const auto now = Clock::now();
+    longest_gap_ = std::max(longest_gap_, now - last_acknowledged_);
+    last_acknowledged_ = now;
+  }
   if (!stopping_ && result) submit_one();
   changed_.notify_all();
 }
@@ -56,6 +60,17 @@ bool CreateLoad::wait_acknowledged(std::size_t more, std::chrono::milliseconds t
 void CreateLoad::run_for(std::chrono::milliseconds time) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, time, [] { return false; });
+}
+
+void CreateLoad::watch_gaps() {
+  const std::lock_guard lock(mutex_);
+  longest_gap_ = {};
+}
+
+std::chrono::milliseconds CreateLoad::longest_gap() const {
+  const std::lock_guard lock(mutex_);
+  const auto longest = std::max(longest_gap_, Clock::now() - last_acknowledged_);
+  return std::chrono::duration_cast<std::chrono::milliseconds>(longest);
 }
 
 void CreateLoad::stop() {

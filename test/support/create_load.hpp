@@ -27,10 +27,16 @@ class CreateLoad {
   // Starts no more and waits for what is outstanding: bounded by the client's own timeout.
   void stop();
 
+  // The longest time without an acknowledgement that ended, or goes on, since watch_gaps().
+  void watch_gaps();
+  std::chrono::milliseconds longest_gap() const;
+
   std::vector<std::string> acknowledged() const;
   std::vector<std::string> failures() const;
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void submit_one();  // with the lock held
   void done(const std::string& name, const Result<schema::OpResult>& result);
 
@@ -43,6 +49,8 @@ class CreateLoad {
   bool stopping_ = false;
   std::vector<std::string> acknowledged_;
   std::vector<std::string> failures_;
+  Clock::time_point last_acknowledged_ = Clock::now();
+  Clock::duration longest_gap_{};
 };
 
 // Those that a verified read does not find.

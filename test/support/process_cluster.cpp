@@ -177,4 +177,14 @@ std::optional<messages::RootCert> certificate_of(const client::Options& client,
   return cert;
 }
 
+bool catches_up(client::Client& client, std::uint32_t replica, messages::Seq goal,
+                std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const auto status = client.status(replica, std::chrono::milliseconds(500));
+    if (status && status->executed_seq >= goal) return true;
+  }
+  return false;
+}
+
 }  // namespace bftmeta::test

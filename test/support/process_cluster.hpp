@@ -74,4 +74,8 @@ std::optional<messages::RootCert> certificate_of(const client::Options& client,
                                                  std::uint32_t replica,
                                                  std::chrono::milliseconds timeout);
 
+// Until the replica says that it has executed `goal`; false: not within `timeout`.
+bool catches_up(client::Client& client, std::uint32_t replica, messages::Seq goal,
+                std::chrono::milliseconds timeout);
+
 }  // namespace bftmeta::test
