@@ -2,6 +2,7 @@
 
 #include <lmdb.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <mutex>
@@ -63,7 +64,8 @@ class LmdbPageStore::Environment {
   MDB_dbi leaves() const { return leaves_; }
   MDB_dbi nodes() const { return nodes_; }
 
-  tl::unexpected<Error> error(const char* action, int rc) const {
+  tl::unexpected<Error> error(const char* action, int failed) const {
+    const int rc = cause_of(failed);
     return fail(code_of(rc), std::string("cannot ") + action + " the state store in " + directory_ +
                                  ": " + mdb_strerror(rc) + advice(rc));
   }
@@ -91,6 +93,14 @@ class LmdbPageStore::Environment {
   }
 
  private:
+  // A write that comes out short, which is what a full disk does first, is EIO to LMDB.
+  int cause_of(int rc) const {
+    constexpr std::uint64_t kFull = 1 << 20;
+    struct statvfs fs {};
+    if (rc != EIO || ::statvfs(directory_.c_str(), &fs) != 0) return rc;
+    return fs.f_bavail * fs.f_frsize < kFull ? ENOSPC : rc;
+  }
+
   static Errc code_of(int rc) {
     switch (rc) {
       case MDB_MAP_FULL:

@@ -246,7 +246,9 @@ TEST_CASE("SIGTERM at any moment of the start ends it") {
 
 TEST_CASE("a full disk stops one replica's vote, not its reads; nothing acknowledged is lost") {
   ProcessCluster cluster(BFTMETAD);
-  const LoopMount disk(cluster.dir(), "24");
+  // Room for the log's five segments of 4 MiB and, once the filler is gone, for the state store of
+  // as many creates as a slow machine gets done meanwhile.
+  const LoopMount disk(cluster.dir(), "48");
   if (!disk.mounted()) {
     MESSAGE("skipped, no loop mount here: " << disk.why_not());
     return;

@@ -131,8 +131,9 @@ TEST_CASE("attack: a multi-part message without end is cut off before it fills t
   auto options = client_port_options();
   options.outbox.max_frame = 64 * 1024;  // cut off at 1 MiB
   Scene scene(options);
-  test::Proxy slow_line(scene.loop.server->port(), {.bytes_per_ms = 16 * 1024});
-  RawDealer dealer(scene.mallory, scene.loop.server_key.public_key, slow_line.port());
+  std::optional<test::Proxy> slow_line(std::in_place, scene.loop.server->port(),
+                                       test::ProxyRules{.bytes_per_ms = 16 * 1024});
+  RawDealer dealer(scene.mallory, scene.loop.server_key.public_key, slow_line->port());
   constexpr std::size_t kPart = 16 * 1024;
   constexpr std::size_t kTotal = 256 * 1024 * 1024;
   // libzmq hands a message on when it is complete: the length is as good as endless for the line.
@@ -141,9 +142,13 @@ TEST_CASE("attack: a multi-part message without end is cut off before it fills t
   dealer.send(Bytes(1, 1));
   REQUIRE(scene.loop.run_until(
       [&] { return scene.loop.server->connection_counters().shut_endless_message > 0; }));
-  CHECK(slow_line.forwarded() < kTotal / 4);
+  CHECK(slow_line->forwarded() < kTotal / 4);
   CHECK(scene.from_mallory() == 0);
   scene.check_good_peer();
+  // libzmq aborts the process of a socket that is closed without lingering in the very moment in
+  // which its connection breaks within a message: the attacker loses the line first, then closes.
+  slow_line.reset();
+  dealer.socket().set(ZMQ_LINGER, 1000);
 }
 
 TEST_CASE("attack: a flood is dropped at the bucket, then banned; a good peer still gets through") {
