@@ -40,7 +40,7 @@ void Flusher::run() {
     constexpr std::chrono::milliseconds kPrepareEvery{200};
     if (!changed_.wait_for(lock, kPrepareEvery, [this] { return stopping_ || job_.has_value(); })) {
       lock.unlock();
-      prepare_log();
+      if (!starved_) prepare_log();
       lock.lock();
       continue;
     }
@@ -49,6 +49,7 @@ void Flusher::run() {
     job_.reset();
     lock.unlock();
     auto result = flush(std::move(job));
+    starved_ = !result && result.error().code == Errc::disk_full;
     lock.lock();
     done_ = std::move(result);
     waker_->wake();

@@ -55,6 +55,8 @@ class Flusher {
   std::optional<FlushJob> job_;
   std::optional<Result<FlushDone>> done_;
   bool stopping_ = false;
+  // Of the thread: the store found no room, so no spare log segment takes what becomes free.
+  bool starved_ = false;
   std::thread thread_;
 };
 

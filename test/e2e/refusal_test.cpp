@@ -246,9 +246,9 @@ TEST_CASE("SIGTERM at any moment of the start ends it") {
 
 TEST_CASE("a full disk stops one replica's vote, not its reads; nothing acknowledged is lost") {
   ProcessCluster cluster(BFTMETAD);
-  // Room for the log's five segments of 4 MiB and, once the filler is gone, for the state store of
-  // as many creates as a slow machine gets done meanwhile.
-  const LoopMount disk(cluster.dir(), "48");
+  // What the filler gives back later is room for the segments that wait for a flush, for a spare
+  // one, and for the store that is flushed: the log may take its part first.
+  const LoopMount disk(cluster.dir(), "64");
   if (!disk.mounted()) {
     MESSAGE("skipped, no loop mount here: " << disk.why_not());
     return;
