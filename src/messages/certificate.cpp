@@ -66,8 +66,7 @@ Status verify_cert(const crypto::Verifier& verifier, const Hash& cluster_id,
   if (body.seq == 0) return refuse("genesis has no certificate");
   if (cert.signers >> config.n() != 0) return refuse("a signer is not a member");
   const auto signers = static_cast<std::uint32_t>(std::popcount(cert.signers));
-  if ((signers != config.quorum() && !mutant(Mutant::certificate_quorum_small)) ||
-      cert.signatures.size() != signers)
+  if (signers != config.quorum() || cert.signatures.size() != signers)
     return refuse("it needs exactly " + std::to_string(config.quorum()) + " signatures");
   const Bytes preimage = crypto::preimage(tags::kRootShare, context_of(body), encode(body));
   std::size_t next = 0;

@@ -28,9 +28,13 @@ struct Row {
   }
 };
 
-// By strategy; runs with a hostile client alone are its own.
-std::string row_of(const sim::SwarmRun& run) {
-  return run.attack.strategy != nullptr ? run.attack.strategy->name : run.name();
+// A run with a lying replica and a hostile client counts for both.
+std::vector<std::string> rows_of(const sim::SwarmRun& run) {
+  std::vector<std::string> rows;
+  if (run.attack.strategy != nullptr) rows.push_back(run.attack.strategy->name);
+  if (run.attack.client != nullptr) rows.push_back(run.attack.client->name);
+  if (rows.empty()) rows.push_back("none");
+  return rows;
 }
 
 void print_row(const std::string& name, const Row& r) {
@@ -106,7 +110,7 @@ bool run(const Arguments& arguments) {
     if (arguments.minutes != 0 && std::chrono::steady_clock::now() - begin > limit) break;
     const std::uint64_t seed = arguments.start + i;
     const sim::SwarmRun run = sim::run_swarm(seed, arguments.options);
-    rows[row_of(run)].add(run);
+    for (const std::string& row : rows_of(run)) rows[row].add(run);
     total.add(run);
     totals.add(run.report);
     if (run.report.violations.empty()) continue;

@@ -126,13 +126,19 @@ std::vector<messages::ReplicaId> pick_members(std::uint32_t n, Random& random) {
   return {members.begin(), members.end()};
 }
 
+// Each strategy has its turn, so that 2000 seeds have seen every one at least 30 times; the other
+// runs have no lying replica, or one with a bad disk.
 Attack attack_for(const Plan& plan, const SwarmOptions& options, Random& random) {
+  constexpr std::size_t kTurnsWithout = 9;
+  constexpr std::size_t kTurnsPerClient = 5;
   const auto& strategies = adversary::all_strategies();
   const auto& clients = adversary::all_hostile_clients();
   Attack attack;
   if (options.strategy.empty()) {
-    if (random.chance(600)) attack.strategy = &strategies[random.below(strategies.size())];
-    if (random.chance(200)) attack.client = &clients[random.below(clients.size())];
+    const std::size_t turn = plan.seed % (strategies.size() + kTurnsWithout);
+    if (turn < strategies.size()) attack.strategy = &strategies[turn];
+    const std::size_t client_turn = plan.seed % (clients.size() * kTurnsPerClient);
+    if (client_turn < clients.size()) attack.client = &clients[client_turn];
   } else if (options.strategy != "none") {
     attack.strategy = adversary::find_strategy(options.strategy);
     attack.client = adversary::find_hostile_client(options.strategy);

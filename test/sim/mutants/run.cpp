@@ -7,9 +7,13 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "config/command_line.hpp"
 #include "mutants/mutants.hpp"
+#include "sim/scenario.hpp"
 #include "sim/swarm.hpp"
 
 using namespace bftmeta;
@@ -24,7 +28,7 @@ struct Arguments {
 
 // What the process of one defect tells: the seed that it is at, and the finding once there is one.
 struct Verdict {
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  // 0: a scenario
   bool killed = false;
   char what[120] = "";
 };
@@ -38,19 +42,51 @@ std::string finding(const mutants::Entry& entry, Mutant chosen, std::uint64_t se
   return run.report.violations.empty() ? "" : run.report.violations.front();
 }
 
+void tell(int out, Verdict& verdict, const std::string& what) {
+  std::snprintf(verdict.what, sizeof verdict.what, "%s", what.c_str());
+  if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
+}
+
+std::vector<std::filesystem::path> scenario_files() {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(SOURCE_ROOT "/test/sim/scenarios"))
+    if (entry.path().extension() == ".scenario") files.push_back(entry.path());
+  std::ranges::sort(files);
+  return files;
+}
+
+// The schedules that are known come first. Ends the process when one notices.
+void try_scenarios(const mutants::Entry& entry, Verdict& verdict, int out) {
+  chosen_mutant = entry.mutant;
+  for (const auto& path : scenario_files()) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    const auto scenarios = sim::parse_scenario(text.str());
+    if (!scenarios) std::_Exit(3);
+    const std::string name = "scenario " + path.stem().string();
+    tell(out, verdict, name);
+    ::alarm(120);  // a defect may make a run endless
+    for (const sim::Scenario& scenario : *scenarios)
+      if (const Status done = sim::run_scenario(scenario); !done) {
+        tell(out, verdict, name + ": " + done.error().message);
+        std::_Exit(1);
+      }
+  }
+  tell(out, verdict, "");
+}
+
 void hunt(const mutants::Entry& entry, const Arguments& a, int out) {
   Verdict verdict;
+  try_scenarios(entry, verdict, out);
   for (std::uint64_t i = 0; i < a.seeds; ++i) {
     verdict.seed = a.start + i;
-    if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
+    tell(out, verdict, "");
     const std::string found = finding(entry, entry.mutant, verdict.seed);
     if (found.empty()) continue;
     // Noticed means: by this defect, and by nothing else.
-    const std::string without = finding(entry, Mutant::none, verdict.seed);
-    std::snprintf(verdict.what, sizeof verdict.what, "%s%s",
-                  without.empty() ? "" : "WITHOUT IT, TOO: ", found.c_str());
-    if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
-    std::_Exit(without.empty() ? 1 : 3);
+    const bool also_without = !finding(entry, Mutant::none, verdict.seed).empty();
+    tell(out, verdict, (also_without ? "WITHOUT IT, TOO: " : "") + found);
+    std::_Exit(also_without ? 3 : 1);
   }
   std::_Exit(0);
 }
@@ -72,8 +108,11 @@ Verdict judge(const mutants::Entry& entry, const Arguments& a) {
   ::close(ends[0]);
   int status = 0;
   ::waitpid(child, &status, 0);
-  if (WIFSIGNALED(status))
-    std::snprintf(last.what, sizeof last.what, "the program ended by signal %d", WTERMSIG(status));
+  if (WIFSIGNALED(status)) {
+    const std::string where = last.what;
+    std::snprintf(last.what, sizeof last.what, "%s: the program ended by signal %d", where.c_str(),
+                  WTERMSIG(status));
+  }
   last.killed = WIFSIGNALED(status) || WEXITSTATUS(status) == 1;
   return last;
 }
