@@ -147,10 +147,12 @@ void Pending::executed(const ParsedBatch& batch, const StateMachine& machine,
     if (numbers == of_client->second.end()) continue;
     const std::uint64_t last = machine.last_bundle(session);
     std::vector<Hash> gone;
-    for (const auto& [number, digest] : numbers->second) {
+    for (const auto& [number, digest] : numbers->second)
       if (number <= last) gone.push_back(digest);
-      if (number == last + 1) items_.at(digest).since_us = now_us;
-    }
+    // Once: a primary could order what comes behind it, which is skipped, again and again.
+    if (const auto next = numbers->second.find(last + 1); next != numbers->second.end())
+      if (PendingItem& item = items_.at(next->second); !std::exchange(item.first_in_line, true))
+        item.since_us = now_us;
     for (const Hash& digest : gone) erase(digest);
   }
 }

@@ -15,6 +15,7 @@ struct PendingItem {
   std::shared_ptr<const messages::ParsedItem> parsed;
   std::uint64_t since_us = 0;     // age timer starts
   messages::Seq proposed_at = 0;  // 0: waits for a proposal
+  bool first_in_line = false;     // of its session, and timed since it was found to be
 };
 
 class Pending {

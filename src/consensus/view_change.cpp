@@ -288,7 +288,9 @@ void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
     for (const messages::Item& item : batch->batch.items) admit(item, 0, false);
   }
   for (const Reproposal& p : nv.proposals) {
-    if (Slot* s = find(p.seq); s != nullptr && s->batch) pending_.mark_proposed(*s->batch);
+    // What it skipped in a batch that is executed here already waits for another one.
+    if (Slot* s = find(p.seq); s != nullptr && s->batch && p.seq > executed_seq())
+      pending_.mark_proposed(*s->batch);
     if (p.seq > certified_seq()) advance(p.seq);
   }
 }
