@@ -126,7 +126,7 @@ void Oracles::executed(ReplicaId replica, const messages::ParsedBatch& batch,
   }
   if (seq > 1 && !known_.agreed.contains(seq - 1))
     violation("S1", who + " executes " + number(seq) + " before anybody executed the one before");
-  if (!statements_.committed(seq, batch.digest))
+  if (!statements_.committed(seq, batch.digest, replica))
     violation("S14", who + " executes " + number(seq) + ", which no quorum can have committed");
   check_time(batch, outcome);
   check_items(batch, items);

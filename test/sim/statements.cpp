@@ -202,7 +202,6 @@ void Statements::note_commit(ReplicaId from, const Proposal& p) {
   std::uint32_t& who = commits_[p.seq][{p.view, p.digest}];
   who |= 1U << from;
   const auto count = static_cast<std::uint32_t>(std::popcount(who));
-  if (count + known_.faulty() >= known_.config.quorum()) committed_.insert({p.seq, p.digest});
   // Any quorum of VIEW-CHANGEs contains one of W correct replicas that are prepared.
   const auto lock = locks_.find(p.seq);
   if (count >= known_.config.weak_quorum() && (lock == locks_.end() || p.view < lock->second.view))
@@ -216,8 +215,14 @@ void Statements::note_commit(ReplicaId from, const Proposal& p) {
                                   std::to_string(bound->second.view));
 }
 
-bool Statements::committed(Seq seq, const Hash& digest) const {
-  return committed_.contains({seq, digest});
+bool Statements::committed(Seq seq, const Hash& digest, ReplicaId executor) const {
+  const auto votes = commits_.find(seq);
+  if (votes == commits_.end()) return false;
+  const std::uint32_t own = known_.correct(executor) ? 1U << executor : 0;
+  return std::ranges::any_of(votes->second, [&](const auto& vote) {
+    const auto count = static_cast<std::uint32_t>(std::popcount(vote.second | own));
+    return vote.first.second == digest && count + known_.faulty() >= known_.config.quorum();
+  });
 }
 
 }  // namespace bftmeta::sim

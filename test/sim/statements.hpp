@@ -45,8 +45,9 @@ class Statements {
   // A vote of a correct replica goes to the log (S11: its clock judged the batch).
   void voted(messages::ReplicaId replica, const messages::Proposal& proposal,
              std::uint64_t wall_us);
-  // Enough correct replicas sent COMMITs of one view for a quorum to be possible (S14).
-  bool committed(messages::Seq seq, const Hash& digest) const;
+  // Enough correct replicas sent COMMITs of one view for a quorum to be possible (S14). The
+  // executor may count its own by the record alone: it was cut off before the message left.
+  bool committed(messages::Seq seq, const Hash& digest, messages::ReplicaId executor) const;
 
  private:
   using ReplicaId = messages::ReplicaId;
@@ -90,7 +91,6 @@ class Statements {
     Hash digest{};
   };
   std::map<Seq, Lock> locks_;  // W correct replicas are prepared: later views are bound to it
-  std::set<std::pair<Seq, Hash>> committed_;
   std::map<Hash, messages::Batch> batches_;  // without items: time and flags, by digest
   std::set<Hash> timed_;                     // some correct backup has judged them
 };

@@ -22,7 +22,93 @@ messages::CertBody body_of(const Lone& r, const PrePrepare& m) {
   return outcome->body;
 }
 
+// A proposal of the primary of view 0 with these items.
+PrePrepare proposal_of(const Lone& r, Seq seq, std::vector<messages::Item> items) {
+  PrePrepare m = r.proposal(0, seq, kWall + seq);
+  m.batch.items = std::move(items);
+  m.proposal.digest = messages::batch_digest(r.context(), m.batch);
+  m.signature = messages::sign_pre_prepare(*r.signers[0], r.context(), m.proposal);
+  return m;
+}
+
+// Replica 1 executes it by agreement. What it signs then.
+messages::CertBody commit(Lone& r, const PrePrepare& m) {
+  r.from(0, m);
+  r.sync();
+  r.from(2, r.prepare(2, m.proposal));
+  r.sync();
+  r.from(2, messages::Commit{m.proposal});
+  const auto shares = all<messages::RootShare>(r.from(3, messages::Commit{m.proposal}));
+  REQUIRE(r.machine->executed_seq() == m.proposal.seq);
+  REQUIRE(shares.size() == 1);
+  return shares.front().body;
+}
+
+struct OneClient {
+  messages::Item open() const {
+    return messages::sign_session_open(signer, cluster_id, {signer.public_key(), {}, kWall * 2});
+  }
+  messages::Item bundle(const Id16& session, std::uint64_t number) const {
+    messages::Bundle b;
+    b.session_id = session;
+    b.client = signer.public_key();
+    b.bundle_no = number;
+    b.valid_until_us = kWall * 2;
+    b.operations.emplace_back();
+    return messages::sign_bundle(signer, cluster_id, b);
+  }
+
+  const Hash cluster_id;
+  const sim::IdealSigner signer = sim::IdealSigner(key(50));
+};
+
 }  // namespace
+
+TEST_CASE("T5.11 what an executed batch skipped is proposed again after the view change") {
+  Lone r(1);
+  const OneClient client{r.cluster_id};
+  r.from(0, r.certificate(commit(r, proposal_of(r, 1, {client.open()}))));
+  const Id16 session = r.machine->outcomes(1).front().session_id;
+  REQUIRE(r.core->certified_seq() == 1);
+  const std::vector<messages::Item> backwards = {client.bundle(session, 2),
+                                                 client.bundle(session, 1)};
+  for (const messages::Item& item : backwards) r.feed(event::Client{item, 1});
+  commit(r, proposal_of(r, 2, backwards));
+  REQUIRE(r.machine->last_bundle(session) == 1);
+
+  // View 1 begins with that batch, and this replica is its primary.
+  r.from(2, r.view_change(2, 1, *r.core->certificate()));
+  const auto said = r.from(3, r.view_change(3, 1, *r.core->certificate()));
+  REQUIRE(r.core->is_primary());
+  REQUIRE(all<NewView>(said).size() == 1);
+  REQUIRE(all<NewView>(said).front().max_seq() == 2);
+  const auto proposals = all<PrePrepare>(said);
+  REQUIRE(proposals.size() == 1);
+  CHECK(proposals.front().batch.seq == 3);
+  CHECK(proposals.front().batch.items == std::vector{backwards.front()});
+}
+
+TEST_CASE("what is first in line is timed once, however often its successors are ordered") {
+  Lone r(1);
+  const OneClient client{r.cluster_id};
+  const Id16 session{7};
+  Pending pending;
+  const auto add = [&](std::uint64_t number, std::uint64_t now_us) {
+    const messages::Item item = client.bundle(session, number);
+    auto parsed = messages::parse_item(item);
+    REQUIRE(parsed.has_value());
+    pending.add(item, std::make_shared<const messages::ParsedItem>(std::move(*parsed)), now_us);
+  };
+  add(1, 10);
+  CHECK(pending.oldest_since(*r.machine) == 10);
+  const auto successor =
+      messages::parse_batch(r.context(), proposal_of(r, 1, {client.bundle(session, 2)}).batch);
+  REQUIRE(successor.has_value());
+  pending.executed(*successor, *r.machine, 20);
+  CHECK(pending.oldest_since(*r.machine) == 20);
+  pending.executed(*successor, *r.machine, 30);
+  CHECK(pending.oldest_since(*r.machine) == 20);
+}
 
 TEST_CASE("a proposal is voted for once") {
   Lone r(1);
@@ -84,7 +170,7 @@ TEST_CASE("who learns after a quiet time that it is behind asks at the busy rate
   for (int rounds = 0; rounds < 3; ++rounds) r.tick_after(Timing{}.status_idle);
   REQUIRE(r.core->deadline() == r.now_us + Timing{}.status_idle);
   r.from(0, r.certificate(1));
-  CHECK(r.core->deadline() == r.now_us + Timing{}.status_busy);
+  CHECK(all<messages::PeerStatus>(r.tick_after(Timing{}.status_busy)).size() == 1);
 }
 
 TEST_CASE("a PRE-PREPARE with another batch than was signed is not blamed on the primary") {
