@@ -97,17 +97,23 @@ TEST_CASE("what is first in line is timed once, however often its successors are
     const messages::Item item = client.bundle(session, number);
     auto parsed = messages::parse_item(item);
     REQUIRE(parsed.has_value());
-    pending.add(item, std::make_shared<const messages::ParsedItem>(std::move(*parsed)), now_us);
+    pending.add(item, std::make_shared<const messages::ParsedItem>(std::move(*parsed)), *r.machine,
+                now_us);
+  };
+  const auto timed_since = [&] {
+    std::vector<std::uint64_t> since;
+    pending.for_each_timed([&](const Hash&, const PendingItem& i) { since.push_back(i.since_us); });
+    return since;
   };
   add(1, 10);
-  CHECK(pending.oldest_since(*r.machine) == 10);
+  CHECK(timed_since() == std::vector<std::uint64_t>{10});
   const auto successor =
       messages::parse_batch(r.context(), proposal_of(r, 1, {client.bundle(session, 2)}).batch);
   REQUIRE(successor.has_value());
   pending.executed(*successor, *r.machine, 20);
-  CHECK(pending.oldest_since(*r.machine) == 20);
+  CHECK(timed_since() == std::vector<std::uint64_t>{10});
   pending.executed(*successor, *r.machine, 30);
-  CHECK(pending.oldest_since(*r.machine) == 20);
+  CHECK(timed_since() == std::vector<std::uint64_t>{10});
 }
 
 TEST_CASE("a proposal is voted for once") {
