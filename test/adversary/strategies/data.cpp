@@ -187,6 +187,61 @@ class HelloLies final : public Strategy {
   }
 };
 
+// 48: accuses correct replicas with what they never signed, itself with what it really signed, and
+// shows each proof that it is sent to everybody, again and again.
+class EvidenceForgery final : public Strategy {
+ public:
+  explicit EvidenceForgery(Identity identity) : Strategy(std::move(identity)) {
+    period_us_ = 50'000;
+  }
+
+ private:
+  void act() override {
+    for (const ReplicaId to : victims()) say(to, forged(to));
+  }
+  bool receive(ReplicaId, const PeerMessage& message) override {
+    if (const auto* evidence = std::get_if<messages::Evidence>(&message)) seen_ = *evidence;
+    return true;
+  }
+  messages::Evidence forged(ReplicaId accused) {
+    const View view = witness().view();
+    const Seq seq = witness().certified() + 1 + random_.below(4);
+    const auto other = [&] { return Proposal{view, seq, forge::random_hash(random_)}; };
+    const auto prepare = [&](const crypto::Signer& signer, ReplicaId replica) {
+      return messages::sign_prepare(signer, context(), other(), replica);
+    };
+    switch (random_.below(6)) {
+      case 0:  // of the accused, by this replica's signature
+        return {prepare(*id_.signer, accused), prepare(*id_.signer, accused)};
+      case 1: {  // a proposal of the primary that it did sign, and one that it did not
+        const PrePrepare* real = witness().newest_proposal();
+        if (real == nullptr) break;
+        Proposal bent = real->proposal;
+        bent.digest = forge::random_hash(random_);
+        return {messages::SignedProposal{real->proposal, real->signature},
+                messages::SignedProposal{bent, real->signature}};
+      }
+      case 2: {  // a VIEW-CHANGE that is in order
+        const messages::ViewChange own = forge::view_change(id_, view + 1);
+        return {own, std::nullopt};
+      }
+      case 3:  // twice the same
+        return twice(prepare(*id_.signer, self()));
+      case 4:  // true: it condemns itself, and nobody else
+        if (self() != config().primary(view))
+          return {prepare(*id_.signer, self()), prepare(*id_.signer, self())};
+        break;
+      default:
+        if (seen_) return *seen_;
+    }
+    return {forge::view_change(id_, view + 2), messages::RootCert{}};
+  }
+
+  static messages::Evidence twice(const messages::Prepare& same) { return {same, same}; }
+
+  std::optional<messages::Evidence> seen_;
+};
+
 // 61, and T4.6: it alone can make the certificate, and then all others lose power.
 class HoardedCertificate final : public Proposing {
  public:
@@ -247,6 +302,8 @@ std::vector<Named> data_strategies() {
       {45, "fetch-flood", "asks for everything all the time", make_strategy<FetchFlood>},
       {46, "hello-lies", "shows a starting replica votes that it never gave, and hides real ones",
        make_strategy<HelloLies>},
+      {48, "evidence-forgery", "accuses correct replicas with what they never signed",
+       make_strategy<EvidenceForgery>},
       {61, "hoarded-certificate",
        "keeps a certificate to itself and shows it when all others have lost power",
        make_strategy<HoardedCertificate>},
