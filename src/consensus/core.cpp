@@ -58,6 +58,7 @@ void Core::turn() {
   try_certify();
   follow_primary();
   try_join();
+  leave_proven_view();
   count_suspects();
   arm_new_view_timer();
   try_new_view();

@@ -260,10 +260,9 @@ class Core {
   // evidence.cpp
   void on(ReplicaId from, messages::Evidence m);
   void accuse(ReplicaId from, messages::Evidence evidence);
-  bool ends_view(const messages::Accusation& a) const;
-  bool is_news(const messages::Accusation& a) const;
   void file(const messages::Accusation& accusation, messages::Evidence evidence);
-  void offer_evidence(ReplicaId to, std::uint32_t known_accused);
+  void leave_proven_view();
+  void offer_evidence(ReplicaId to, const messages::PeerStatus& s);
   void recall_evidence(std::vector<messages::Evidence> evidence);
 
   // admission.cpp

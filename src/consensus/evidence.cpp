@@ -22,20 +22,13 @@ void Core::recall_evidence(std::vector<Evidence> evidence) {
       evidence_.add(*a, std::move(e));
 }
 
-// A primary proven to equivocate in the view that is active here.
-bool Core::ends_view(const Accusation& a) const {
-  return a.offence == Offence::two_proposals && active_ && a.view == view_;
-}
-
-// Whether there is anything to gain from proving it.
-bool Core::is_news(const Accusation& a) const { return !evidence_.knows(a) || ends_view(a); }
-
 // Found here, among what others sent. What is known already is not proven again.
 void Core::accuse(ReplicaId from, Evidence evidence) {
   const auto claim = messages::claim_of(config_, evidence);
-  if (!claim || !is_news(*claim)) return;
+  if (!claim || evidence_.knows(*claim)) return;
   if (!may_check(from, messages::signatures_in(config_, evidence))) return;
-  if (messages::judge(verifier_, context(), config_, evidence)) file(*claim, std::move(evidence));
+  if (checked(from, messages::judge(verifier_, context(), config_, evidence).has_value()))
+    file(*claim, std::move(evidence));
 }
 
 // A correct peer sends only what it has proven: one that sends anything else is distrusted
@@ -44,7 +37,7 @@ void Core::on(ReplicaId from, Evidence m) {
   Peer& peer = peers_[from];
   if (peer.forged_evidence) return;
   const auto claim = messages::claim_of(config_, m);
-  if (claim && !is_news(*claim)) return;
+  if (claim && evidence_.knows(*claim)) return;
   if (claim && !may_check(from, messages::signatures_in(config_, m))) return;
   if (!checked(from, claim && messages::judge(verifier_, context(), config_, m))) {
     peer.forged_evidence = true;
@@ -54,23 +47,31 @@ void Core::on(ReplicaId from, Evidence m) {
 }
 
 void Core::file(const Accusation& accusation, Evidence evidence) {
+  if (!evidence_.add(accusation, evidence)) return;
   broadcast(evidence);
-  if (evidence_.add(accusation, evidence))
-    out_->push_back(action::Accused{accusation, std::move(evidence)});
-  if (!ends_view(accusation)) return;
+  out_->push_back(action::Accused{accusation, std::move(evidence)});
+}
+
+// A level, like everything in turn(): the proof may have come before this replica was in the view,
+// or while the view is pending.
+void Core::leave_proven_view() {
+  if (halted_ || !may_vote() || evidence_.of_view(primary(view_), view_) == nullptr) return;
   view_fault_ = Reason::equivocation;
   start_view_change(view_ + 1, Reason::equivocation);
 }
 
-// Level-triggered: whatever was lost, a peer that does not know of an accused member is told again.
-void Core::offer_evidence(ReplicaId to, std::uint32_t known_accused) {
+// Whatever was lost, a peer is told again: what ends the view that it is in, else one proof against
+// a member of which it knows nothing.
+void Core::offer_evidence(ReplicaId to, const messages::PeerStatus& s) {
   Peer& peer = peers_.at(to);
-  const std::uint32_t lacks = evidence_.accused() & ~known_accused & ~(1U << to);
-  if (lacks == 0 || (peer.evidence_us != 0 && now_.mono_us - peer.evidence_us < kEvidenceEvery))
-    return;
+  if (peer.evidence_us != 0 && now_.mono_us - peer.evidence_us < kEvidenceEvery) return;
+  const Evidence* offer = evidence_.of_view(primary(s.view), s.view);
+  const std::uint32_t lacks = evidence_.accused() & ~s.accused & ~(1U << to);
+  for (ReplicaId accused = 0; accused < config_.n() && offer == nullptr; ++accused)
+    if ((lacks >> accused & 1) != 0) offer = evidence_.against(accused);
+  if (offer == nullptr) return;
   peer.evidence_us = now_.mono_us;
-  for (ReplicaId accused = 0; accused < config_.n(); ++accused)
-    if ((lacks >> accused & 1) != 0) return send(to, *evidence_.against(accused));
+  send(to, *offer);
 }
 
 }  // namespace bftmeta::consensus

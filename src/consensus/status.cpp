@@ -77,7 +77,7 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
     if (lacks && mine_to_give && replica != to && vc.new_view > s.entered)
       answer(to, vc, last_lsn_);
   }
-  offer_evidence(to, s.accused);
+  offer_evidence(to, s);
   std::map<Seq, const SlotStatus*> theirs;
   for (const SlotStatus& row : s.slots) theirs[row.seq] = &row;
   const SlotStatus nothing;

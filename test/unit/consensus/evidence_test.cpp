@@ -77,7 +77,49 @@ TEST_CASE("who equivocates again as primary of a later view loses that one, too"
   const auto sent = r.from(0, r.proposal(4, 1, kWall + 1));
   CHECK(r.core->view() == 5);
   CHECK(all<Evidence>(sent).size() == 1);
-  CHECK(r.accused.size() == 1);  // one of this offence is enough to keep
+  CHECK(r.accused.size() == 2);
+  CHECK(r.core->evidence().size() == 1);  // the newest of this offence is enough to keep
+}
+
+TEST_CASE("proof that comes before its view, or while it is pending, ends it all the same") {
+  const auto proof = [](const Lone& r, View view) {
+    const auto one = r.proposal(view, 1, kWall);
+    const auto two = r.proposal(view, 1, kWall + 1);
+    return Evidence{SignedProposal{one.proposal, one.signature},
+                    SignedProposal{two.proposal, two.signature}};
+  };
+  Lone early(3);
+  early.from(0, proof(early, 1));
+  CHECK(early.core->view() == 0);  // it says nothing about the primary of view 0
+  std::vector<ViewChange> votes;
+  for (const ReplicaId v : {0U, 1U, 2U}) {
+    votes.push_back(early.view_change(v, 1));
+    early.from(v, votes.back());
+  }
+  CHECK(early.core->view() == 2);
+
+  Lone pending(3);
+  for (const ReplicaId v : {0U, 1U}) pending.from(v, pending.view_change(v, 1));
+  REQUIRE(pending.core->view() == 1);
+  REQUIRE_FALSE(pending.core->active());
+  pending.from(0, proof(pending, 1));
+  CHECK(pending.core->view() == 2);
+}
+
+TEST_CASE("two NEW-VIEWs of the present primary end its view, too; who is still in it is told") {
+  Lone r(3);
+  std::vector<ViewChange> votes;
+  for (const ReplicaId v : {0U, 1U, 2U}) votes.push_back(r.view_change(v, 1));
+  for (const ViewChange& vc : votes) r.from(vc.replica, vc);
+  r.from(1, r.new_view(1, votes, 0));
+  REQUIRE(r.core->active());
+  r.from(1, r.new_view(1, votes, 3));
+  CHECK(r.core->view() == 2);
+  PeerStatus still;
+  still.view = 1;
+  still.accused = 1U << 1;  // it knows of something, but is still there
+  r.now_us += 100'000;
+  CHECK(all<Evidence>(r.from(2, still)).size() == 1);
 }
 
 TEST_CASE("halves that were sent different proposals find out by each other's PREPAREs") {
