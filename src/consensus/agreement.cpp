@@ -234,8 +234,9 @@ void Core::try_execute() {
 
 // By commit or by catch-up. EXECUTED rides along unsynced: losing it only costs a catch-up.
 // nullopt: this replica halts.
-std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batch) {
-  const auto work = apply(batch);
+std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batch,
+                                  const std::optional<KnownResult>& known) {
+  const auto work = apply(batch, known);
   if (!work) return std::nullopt;
   const Seq seq = executed_seq();
   log_body(*batch);
@@ -263,8 +264,10 @@ Work work_of(const ParsedBatch& batch, const std::vector<bool>& first_time) {
 
 }  // namespace
 
-// The batch is the next of the agreed history: executes it and makes the own share.
-std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch) {
+// The batch is the next of the agreed history: executes it and makes the own share, unless the
+// result contradicts what is known of it.
+std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch,
+                                const std::optional<KnownResult>& known) {
   const Seq seq = executed_seq() + 1;
   BFTMETA_ASSERT(batch->batch.seq == seq);
   auto outcome = machine_.execute(*batch);
@@ -278,7 +281,7 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch)
   const std::uint64_t waited = pending_.executed(*batch, machine_, now_.mono_us);
   if (waited != 0) request_latency_.add(waited);
   if (mutant(Mutant::share_of_wrong_state) && seq % 7 == self_) outcome->body.state_root[0] ^= 1;
-  if (!body_agrees(outcome->body)) return std::nullopt;
+  if (!body_agrees(outcome->body) || !header_agrees(outcome->body, known)) return std::nullopt;
   if (seq > certified_seq()) {
     shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));
     verified_shares_[seq] |= 1U << self_;

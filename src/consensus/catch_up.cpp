@@ -124,11 +124,11 @@ void Core::on(ReplicaId from, HistoryData m) {
   for (std::size_t i = 0; i < m.batches.size() && !halted_; ++i) {
     auto parsed = messages::parse_batch(context(), std::move(m.batches[i]));
     if (!parsed || parsed->digest != m.headers[i].batch_digest) return;
-    if (!execute(std::make_shared<ParsedBatch>(std::move(*parsed)))) return;
-    if (history_[m.first + i].header != m.headers[i])
-      return halt({Errc::corrupt, "sequence number " + std::to_string(m.first + i) +
-                                      ": executing the agreed batch gave another result than at "
-                                      "the other replicas; this replica's state is damaged"});
+    const KnownResult known{
+        m.headers[i],
+        "executing the agreed batch gave another result than at the other replicas; this "
+        "replica's state is damaged"};
+    if (!execute(std::make_shared<ParsedBatch>(std::move(*parsed)), known)) return;
   }
   if (m.cert && m.batches.size() == m.headers.size()) adopt_cert(std::move(*m.cert));
   stuck_at_ = executed_seq();  // go on at once while there is more to get

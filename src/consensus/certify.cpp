@@ -124,10 +124,34 @@ Lsn Core::watermark_lsn(Seq seq) const {
 bool Core::body_agrees(const CertBody& body) {
   const auto it = recent_certs_.find(body.seq);
   if (it == recent_certs_.end() || it->second.body == body) return true;
+  out_->push_back(divergence(body));
   halt({Errc::corrupt, "sequence number " + std::to_string(body.seq) +
                            ": this replica's root differs from the certified one; its state is "
                            "damaged and must be replaced"});
   return false;
+}
+
+// The same where no certificate of this very seq is at hand, but one of a later one, or W shares,
+// or the own log.
+bool Core::header_agrees(const CertBody& body, const std::optional<KnownResult>& known) {
+  if (!known || history_.at(body.seq).header == known->header) return true;
+  action::Diverged diverged = divergence(body);
+  diverged.agreed_header = known->header;
+  out_->push_back(std::move(diverged));
+  halt(
+      {Errc::corrupt, "sequence number " + std::to_string(body.seq) + ": " + known->contradiction});
+  return false;
+}
+
+// Precondition: executed here, and still in history_.
+action::Diverged Core::divergence(const CertBody& own) const {
+  const History& executed = history_.at(own.seq);
+  action::Diverged d{own, executed.header, executed.batch, std::nullopt, std::nullopt, flushed_};
+  for (const auto& [seq, cert] : recent_certs_) {
+    if (seq < own.seq) d.agreed_upto = std::max(d.agreed_upto, seq);
+    if (seq == own.seq) d.cert = cert;
+  }
+  return d;
 }
 
 }  // namespace bftmeta::consensus

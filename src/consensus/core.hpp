@@ -137,13 +137,26 @@ struct Accused {  // evidence against a member is new here: to be kept
   messages::Accusation accusation;
   messages::Evidence evidence;
 };
+// The own result of an agreed batch is not the agreed one (protocol §4.5): what whoever looks for
+// the cause will want. Right before the Halt.
+struct Diverged {
+  messages::CertBody own;
+  messages::BatchHeader header;  // the own one
+  std::shared_ptr<const messages::ParsedBatch> batch;
+  // What it contradicts: a certificate of this seq, or the header that a certified history or the
+  // own log gives to it. At least one is there.
+  std::optional<messages::RootCert> cert;
+  std::optional<messages::BatchHeader> agreed_header;
+  // Up to here the own history is the certified one: the first wrong batch lies above.
+  Seq agreed_upto = 0;
+};
 struct Halt {  // this replica must stop: a broken invariant or divergence (protocol §4.5)
   Error error;
 };
 }  // namespace action
 using Action = std::variant<action::Append, action::Send, action::Certified, action::Refuse,
                             action::AlreadyDone, action::AnswerFresh, action::Fenced,
-                            action::Accused, action::Halt>;
+                            action::Accused, action::Diverged, action::Halt>;
 using Actions = std::vector<Action>;
 
 class Core {
@@ -242,8 +255,15 @@ class Core {
   void try_committed(Seq seq);
   void advance(Seq seq);
   void try_execute();
-  std::optional<Work> execute(const std::shared_ptr<const messages::ParsedBatch>& batch);
-  std::optional<Work> apply(const std::shared_ptr<const messages::ParsedBatch>& batch);
+  // A result of this batch that is known before it is executed here, and whose it is.
+  struct KnownResult {
+    messages::BatchHeader header;
+    const char* contradiction = "";  // for the operator: what it means that the own one differs
+  };
+  std::optional<Work> execute(const std::shared_ptr<const messages::ParsedBatch>& batch,
+                              const std::optional<KnownResult>& known = std::nullopt);
+  std::optional<Work> apply(const std::shared_ptr<const messages::ParsedBatch>& batch,
+                            const std::optional<KnownResult>& known = std::nullopt);
   void on_durable(Lsn lsn);
 
   // certify.cpp
@@ -255,6 +275,8 @@ class Core {
   void adopt_cert(messages::RootCert cert);
   Lsn watermark_lsn(Seq seq) const;
   bool body_agrees(const messages::CertBody& body);
+  bool header_agrees(const messages::CertBody& body, const std::optional<KnownResult>& known);
+  action::Diverged divergence(const messages::CertBody& own) const;
   void accuse_wrong_shares(const messages::RootCert& cert);
 
   // evidence.cpp

@@ -121,13 +121,10 @@ bool Core::re_execute(Replay& r) {
                                " was executed and does not parse: " + parsed.error().message});
       return false;
     }
-    if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)))) return false;
-    if (history_.at(header->first).header != header->second) {
-      halt({Errc::corrupt, "sequence number " + std::to_string(header->first) +
-                               ": executing the logged batch again gave another result; this "
-                               "replica's state is damaged"});
-      return false;
-    }
+    const KnownResult known{
+        header->second,
+        "executing the logged batch again gave another result; this replica's state is damaged"};
+    if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)), known)) return false;
   }
 }
 

@@ -172,7 +172,10 @@ Result<Executed> Engine::execute_on(const tree::CachedVersion& base, tree::Overl
   if (state.fault() || frontier.count + 1 != out.header.seq || !messages::valid_frontier(frontier))
     return tl::make_unexpected(store_error(out.header.seq));
 
-  BFTMETA_ASSIGN(tree::Version next, base.apply(overlay.take_updates()));
+  const std::vector<tree::Update> updates = overlay.take_updates();
+  out.touched.reserve(updates.size());
+  for (const tree::Update& update : updates) out.touched.push_back(update.key);
+  BFTMETA_ASSIGN(tree::Version next, base.apply(updates));
   out.header.reply_root = messages::merkle_root(out.leaves, messages::reply_node);
   out.header.reply_count = static_cast<std::uint32_t>(out.leaves.size());
   out.header.state_root = next.state_root(cluster_id_, config_.sm_version);

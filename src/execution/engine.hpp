@@ -32,6 +32,9 @@ struct Executed {
   Hash history_before{};            // history_hash(seq - 1)
   std::vector<ItemResult> results;  // in the order of the batch
   std::vector<Hash> leaves;         // of the reply tree, parallel to results
+  // Of the leaves of the state that it wrote or removed, sorted. Only the keys: the values are in
+  // the version after the batch, so that keeping this costs a copy of 43 bytes for each leaf.
+  std::vector<Key> touched;
 };
 
 // Path of result `index` to header.reply_root. Precondition: index < results.size().

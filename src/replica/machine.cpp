@@ -53,6 +53,7 @@ std::optional<tree::Version> Machine::take_version(Seq seq) {
     if (!it->second.version) break;
     if (it->first == seq) version = std::move(it->second.version);
     it->second.version.reset();
+    it->second.executed.touched = {};
   }
   forget_old();
   return version;

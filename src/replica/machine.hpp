@@ -21,7 +21,8 @@ class Machine final : public consensus::StateMachine {
 
   struct Entry {
     execution::Executed executed;
-    std::optional<tree::Version> version;  // until certified: it holds on to replaced nodes
+    // Until certified: it holds on to replaced nodes. `executed.touched` goes with it.
+    std::optional<tree::Version> version;
     std::size_t bytes = 0;
   };
 

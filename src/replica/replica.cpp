@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "replica/divergence.hpp"
 #include "replica/log.hpp"
 
 namespace bftmeta::replica {
@@ -111,11 +112,20 @@ Status Replica::perform(Actions& actions) {
                "replica " + std::to_string(setup_.settings.id) + ": " + fenced->why);
     } else if (const auto* accused = std::get_if<consensus::action::Accused>(&action)) {
       evidence_files_->keep(*accused);
+    } else if (const auto* diverged = std::get_if<consensus::action::Diverged>(&action)) {
+      keep_bundle(*diverged);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       return tl::make_unexpected(std::move(halt->error));
     }
   }
   return {};
+}
+
+void Replica::keep_bundle(const consensus::action::Diverged& diverged) {
+  const Machine::Entry* entry = machine_->entry(diverged.own.seq);
+  TouchedLeaves leaves;
+  if (entry != nullptr && entry->version) leaves = {&entry->executed.touched, &*entry->version};
+  keep_divergence(storage::posix_file_system(), directory_->path(), diverged, leaves);
 }
 
 void Replica::release(const consensus::action::Send& send) {

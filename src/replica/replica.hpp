@@ -72,6 +72,7 @@ class Replica {
   Status sync_log();
   Status note_space(const Result<storage::Lsn>& committed);
   std::string condition() const;
+  void keep_bundle(const consensus::action::Diverged& diverged);
   void certified(const messages::RootCert& cert);
   Status maybe_flush();
   Status drop_dead_links();

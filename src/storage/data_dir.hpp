@@ -1,7 +1,8 @@
-// The data directory of one replica: identity, log/, state/ (LMDB), blocks/, evidence/, lock.
-// Opening it locks it, checks that it belongs to this key, cluster and replica, binds it at the
-// first start, and makes a new incarnation durable. A key whose log is missing may have voted: it
-// is refused (protocol §3.6), there is no way to force it. Thread-safety: one thread.
+// The data directory of one replica: identity, log/, state/ (LMDB), blocks/, evidence/, lock; after
+// a divergence its bundles (replica/divergence.hpp). Opening it locks it, checks that it belongs to
+// this key, cluster and replica, binds it at the first start, and makes a new incarnation durable.
+// A key whose log is missing may have voted: it is refused (protocol §3.6), there is no way to
+// force it. Thread-safety: one thread.
 #pragma once
 
 #include "config/identity.hpp"
@@ -19,6 +20,7 @@ class DataDirectory {
 
   // With this start's incarnation, 1 at the first.
   const config::StoreIdentity& identity() const { return identity_; }
+  const std::string& path() const { return path_; }
   std::string log_path() const { return path_ + "/log"; }
   std::string state_path() const { return path_ + "/state"; }
   std::string evidence_path() const { return path_ + "/evidence"; }

@@ -83,6 +83,9 @@ class ToyMachine final : public Machine {
   }
   const tree::Version* version(messages::Seq) const override { return nullptr; }
 
+  // A bit flip in its memory: every state from the next batch on is another one.
+  void damage(std::uint8_t bits) { state_[0] ^= bits; }
+
   void begin_flush() override {
     flushed_.reset();
     flushed_ = std::make_shared<ToyMachine>(*this);

@@ -307,6 +307,8 @@ class Hand {
   std::vector<Mail> outside;
   std::function<bool(Mail&)> pass;  // false: lost; it may change the message
   std::map<ReplicaId, Error> halted;
+  std::map<ReplicaId, action::Diverged> diverged;                  // each before its halt
+  std::map<ReplicaId, std::vector<messages::RootCert>> announced;  // what replies may leave under
   std::map<ReplicaId, std::uint64_t> sent_new_views;
 
  private:
@@ -355,6 +357,11 @@ class Hand {
         node.log->append(append->record);
         ++node.appended;
         wrote = true;
+      } else if (const auto* cert = std::get_if<action::Certified>(&a)) {
+        announced[from].push_back(cert->cert);
+      } else if (auto* wrong = std::get_if<action::Diverged>(&a)) {
+        CHECK_FALSE(halted.contains(from));
+        CHECK(diverged.emplace(from, std::move(*wrong)).second);
       } else if (auto* halt = std::get_if<action::Halt>(&a)) {
         halted.emplace(from, std::move(halt->error));
       }

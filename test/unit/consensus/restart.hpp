@@ -333,6 +333,7 @@ class Restarted {
   std::vector<Said> all_said;
   std::vector<std::string> fence_lines;  // what it says of its fence, per life
   std::vector<std::string> halts;
+  std::vector<action::Diverged> diverged;  // each before its halt
   std::uint64_t now_us = 1'000'000;
 
  private:
@@ -351,6 +352,9 @@ class Restarted {
         waiting_.push_back(std::move(*send));
       } else if (const auto* fenced = std::get_if<action::Fenced>(&a)) {
         fence_lines.push_back(fenced->why);
+      } else if (auto* wrong = std::get_if<action::Diverged>(&a)) {
+        CHECK(halts.empty());
+        diverged.push_back(std::move(*wrong));
       } else if (const auto* halt = std::get_if<action::Halt>(&a)) {
         halts.push_back(halt->error.message);
       }
