@@ -55,22 +55,33 @@ std::vector<std::filesystem::path> scenario_files() {
   return files;
 }
 
+// Empty: it passes.
+std::string failure(Mutant chosen, const sim::Scenario& scenario) {
+  chosen_mutant = chosen;
+  ::alarm(120);  // a defect may make a run endless
+  const Status done = sim::run_scenario(scenario);
+  ::alarm(0);
+  return done ? "" : done.error().message;
+}
+
+// Ends the process of the defect. Noticed means: by this defect, and by nothing else.
+[[noreturn]] void conclude(int out, Verdict& verdict, const std::string& found, bool also_without) {
+  tell(out, verdict, (also_without ? "WITHOUT IT, TOO: " : "") + found);
+  std::_Exit(also_without ? 3 : 1);
+}
+
 // The schedules that are known come first. Ends the process when one notices.
 void try_scenarios(const mutants::Entry& entry, Verdict& verdict, int out) {
-  chosen_mutant = entry.mutant;
   for (const auto& path : scenario_files()) {
     std::ostringstream text;
     text << std::ifstream(path).rdbuf();
-    const auto scenarios = sim::parse_scenario(text.str());
-    if (!scenarios) std::_Exit(3);
     const std::string name = "scenario " + path.stem().string();
     tell(out, verdict, name);
-    ::alarm(120);  // a defect may make a run endless
+    const auto scenarios = sim::parse_scenario(text.str());
+    if (!scenarios) conclude(out, verdict, name + ": " + scenarios.error().message, true);
     for (const sim::Scenario& scenario : *scenarios)
-      if (const Status done = sim::run_scenario(scenario); !done) {
-        tell(out, verdict, name + ": " + done.error().message);
-        std::_Exit(1);
-      }
+      if (const std::string found = failure(entry.mutant, scenario); !found.empty())
+        conclude(out, verdict, name + ": " + found, !failure(Mutant::none, scenario).empty());
   }
   tell(out, verdict, "");
 }
@@ -83,10 +94,7 @@ void hunt(const mutants::Entry& entry, const Arguments& a, int out) {
     tell(out, verdict, "");
     const std::string found = finding(entry, entry.mutant, verdict.seed);
     if (found.empty()) continue;
-    // Noticed means: by this defect, and by nothing else.
-    const bool also_without = !finding(entry, Mutant::none, verdict.seed).empty();
-    tell(out, verdict, (also_without ? "WITHOUT IT, TOO: " : "") + found);
-    std::_Exit(also_without ? 3 : 1);
+    conclude(out, verdict, found, !finding(entry, Mutant::none, verdict.seed).empty());
   }
   std::_Exit(0);
 }
