@@ -24,6 +24,7 @@ struct Arguments {
   std::uint64_t seeds = 500;
   std::uint64_t start = 1;
   std::vector<std::uint32_t> only;
+  std::string scenario;
 };
 
 // What the process of one defect tells: the seed that it is at, and the finding once there is one.
@@ -47,10 +48,11 @@ void tell(int out, Verdict& verdict, const std::string& what) {
   if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
 }
 
-std::vector<std::filesystem::path> scenario_files() {
+std::vector<std::filesystem::path> scenario_files(const std::string& only) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(SOURCE_ROOT "/test/sim/scenarios"))
-    if (entry.path().extension() == ".scenario") files.push_back(entry.path());
+    if (entry.path().extension() == ".scenario" && (only.empty() || entry.path().stem() == only))
+      files.push_back(entry.path());
   std::ranges::sort(files);
   return files;
 }
@@ -71,8 +73,8 @@ std::string failure(Mutant chosen, const sim::Scenario& scenario) {
 }
 
 // The schedules that are known come first. Ends the process when one notices.
-void try_scenarios(const mutants::Entry& entry, Verdict& verdict, int out) {
-  for (const auto& path : scenario_files()) {
+void try_scenarios(const mutants::Entry& entry, const Arguments& a, Verdict& verdict, int out) {
+  for (const auto& path : scenario_files(a.scenario)) {
     std::ostringstream text;
     text << std::ifstream(path).rdbuf();
     const std::string name = "scenario " + path.stem().string();
@@ -88,7 +90,7 @@ void try_scenarios(const mutants::Entry& entry, Verdict& verdict, int out) {
 
 void hunt(const mutants::Entry& entry, const Arguments& a, int out) {
   Verdict verdict;
-  try_scenarios(entry, verdict, out);
+  try_scenarios(entry, a, verdict, out);
   for (std::uint64_t i = 0; i < a.seeds; ++i) {
     verdict.seed = a.start + i;
     tell(out, verdict, "");
@@ -132,6 +134,7 @@ int main(int argc, char** argv) {
   Arguments a;
   line.option("--seeds", a.seeds, "for each at most");
   line.option("--start", a.start, "the first one");
+  line.option("--scenario", a.scenario, "of all scenarios this one only");
   line.option("--only", a.only, "numbers of defects").separated_by(',');
   const Result<config::Parsed> parsed = line.parse(argc, argv);
   if (!parsed) {
