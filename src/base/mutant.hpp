@@ -17,7 +17,7 @@ enum class Mutant : std::uint8_t {
   prepare_signature_unchecked = 4,
   pre_prepare_signature_unchecked = 5,
   prepares_of_any_digest_counted = 6,
-  commits_of_any_digest_counted = 7,
+  commits_of_any_view_counted = 7,
   second_proposal_voted = 8,
   batch_digest_unchecked = 9,
   client_signatures_unchecked = 10,
