@@ -33,6 +33,7 @@ Result<Messages> proposal(const Cluster& c, const Forgery& f) {
   m.batch = empty_batch(c, f.seq, f.salt);
   m.proposal = {f.view, f.seq, messages::batch_digest(context_of(c), m.batch)};
   m.signature = messages::sign_pre_prepare(c.signer(f.from), context_of(c), m.proposal);
+  m.batch.time_us += f.body;
   return Messages{m};
 }
 

@@ -11,6 +11,7 @@ struct Forgery {
   messages::View view = 0;
   messages::Seq seq = 0;
   std::uint64_t salt = 0;  // tells several apart
+  std::uint64_t body = 0;  // of a proposal: beside the digest lies the batch of another salt
 };
 
 bool forgeable(const std::string& type);

@@ -288,7 +288,7 @@ Result<Run> client(const Words& w, const Sizes& sizes) {
 // ---- what a Byzantine replica makes up
 
 Result<Run> inject(const Words& w, const Sizes& sizes) {
-  BFTMETA_ASSIGN(const Options more, options(w, 3, {"view", "seq", "salt"}));
+  BFTMETA_ASSIGN(const Options more, options(w, 3, {"view", "seq", "salt", "body"}));
   BFTMETA_ASSIGN(const Links which, links(w[1], sizes.n, 0));
   BFTMETA_ASSIGN(const std::string type, message_type(w[2]));
   const auto value = [&](const char* key) -> Result<std::uint64_t> {
@@ -298,13 +298,14 @@ Result<Run> inject(const Words& w, const Sizes& sizes) {
   BFTMETA_ASSIGN(const std::uint64_t view, value("view"));
   BFTMETA_ASSIGN(const std::uint64_t seq, value("seq"));
   BFTMETA_ASSIGN(const std::uint64_t salt, value("salt"));
+  BFTMETA_ASSIGN(const std::uint64_t body, value("body"));
   if (which.from.size() != 1) return fail(Errc::malformed, "one replica makes a message up");
   const ReplicaId from = which.from.front();
   if (!forgeable(type)) return fail(Errc::malformed, "inject: nobody makes up a " + type);
   return Run([=](Cluster& c) -> Status {
     if (c.oracles().known().standing.at(from) != Standing::byzantine)
       return fail(Errc::malformed, "replica " + std::to_string(from) + " is not Byzantine");
-    BFTMETA_ASSIGN(const auto messages, forge(c, {type, from, view, seq, salt}));
+    BFTMETA_ASSIGN(const auto messages, forge(c, {type, from, view, seq, salt, body}));
     for (const messages::PeerMessage& message : messages)
       for (const Endpoint to : which.to)
         if (to != from) c.inject(from, to, message);
