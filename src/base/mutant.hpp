@@ -1,5 +1,5 @@
-// Defects on purpose, to test the tests: in a build with -Dmutants=true one of them can be chosen by
-// number at run time, and the simulator has to notice it (scripts/mutants; what each breaks and
+// Defects on purpose, to test the tests: in a build with -Dmutants=true one of them can be chosen
+// by number at run time, and the simulator has to notice it (scripts/mutants; what each breaks and
 // where the rule stands: test/sim/mutants/). In every other build mutant() is false at compile time
 // and nothing of it is left. Thread-safety: chosen before any other thread starts.
 #pragma once
