@@ -1,5 +1,5 @@
-// Defects on purpose, to test the tests: in a build with -Dmutants=true one of them can be chosen by
-// number at run time, and the simulator has to notice it (scripts/mutants; what each breaks and
+// Defects on purpose, to test the tests: in a build with -Dmutants=true one of them can be chosen
+// by number at run time, and the simulator has to notice it (scripts/mutants; what each breaks and
 // where the rule stands: test/sim/mutants/). In every other build mutant() is false at compile time
 // and nothing of it is left. Thread-safety: chosen before any other thread starts.
 #pragma once
@@ -17,7 +17,7 @@ enum class Mutant : std::uint8_t {
   prepare_signature_unchecked = 4,
   pre_prepare_signature_unchecked = 5,
   prepares_of_any_digest_counted = 6,
-  commits_of_any_digest_counted = 7,
+  commits_of_any_view_counted = 7,
   second_proposal_voted = 8,
   batch_digest_unchecked = 9,
   client_signatures_unchecked = 10,

@@ -194,7 +194,7 @@ void Core::try_committed(Seq seq) {
   std::uint32_t count = s.commit_durable ? 1 : 0;  // own
   if (mutant(Mutant::own_commit_counted_twice)) count *= 2;
   for (const auto& [replica, proposal] : s.commits)
-    if (proposal == *s.proposal || mutant(Mutant::commits_of_any_digest_counted)) ++count;
+    if (proposal == *s.proposal || mutant(Mutant::commits_of_any_view_counted)) ++count;
   if (count >= quorum() - (mutant(Mutant::commit_quorum_small) ? 1 : 0))
     s.committed = s.proposal->digest;
 }

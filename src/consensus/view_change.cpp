@@ -259,6 +259,7 @@ Core::Bodies Core::reset_slots() {
     if (s.batch) bodies[seq] = s.batch;
     Slot kept;
     kept.committed = s.committed;
+    if (mutant(Mutant::commits_of_any_view_counted)) kept.commits = s.commits;
     if (s.batch && s.committed == s.batch->digest) kept.batch = s.batch;
     s = std::move(kept);
   }

@@ -50,6 +50,7 @@ class Oracles {
 
   Known& known() { return known_; }
   const Known& known() const { return known_; }
+  const Statements& statements() const { return statements_; }
   Liveness& liveness() { return liveness_; }
   messages::Seq last_acknowledged() const { return last_acknowledged_; }
   std::uint64_t reads_checked() const { return reads_checked_; }

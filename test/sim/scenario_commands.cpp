@@ -1,5 +1,7 @@
 #include "sim/scenario_commands.hpp"
 
+#include "sim/forged.hpp"
+
 namespace bftmeta::sim::scenario {
 
 namespace {
@@ -285,29 +287,8 @@ Result<Run> client(const Words& w, const Sizes& sizes) {
 
 // ---- what a Byzantine replica makes up
 
-// An empty batch, dated now; `salt` tells several apart.
-messages::PrePrepare forged_proposal(const Cluster& c, ReplicaId from, messages::View view,
-                                     messages::Seq seq, std::uint64_t salt) {
-  messages::PrePrepare m;
-  m.batch.seq = seq;
-  m.batch.time_us = kWallEpochUs + c.now_us() + salt;
-  const crypto::Context& context = c.oracles().known().context;
-  m.proposal = {view, seq, messages::batch_digest(context, m.batch)};
-  m.signature = messages::sign_pre_prepare(c.signer(from), context, m.proposal);
-  return m;
-}
-
-// Nothing prepared, nothing certified.
-messages::ViewChange forged_view_change(const Cluster& c, ReplicaId from, messages::View view) {
-  messages::ViewChange m;
-  m.new_view = view;
-  m.replica = from;
-  messages::sign_view_change(c.signer(from), c.oracles().known().context, m);
-  return m;
-}
-
 Result<Run> inject(const Words& w, const Sizes& sizes) {
-  BFTMETA_ASSIGN(const Options more, options(w, 3, {"view", "seq", "salt"}));
+  BFTMETA_ASSIGN(const Options more, options(w, 3, {"view", "seq", "salt", "body"}));
   BFTMETA_ASSIGN(const Links which, links(w[1], sizes.n, 0));
   BFTMETA_ASSIGN(const std::string type, message_type(w[2]));
   const auto value = [&](const char* key) -> Result<std::uint64_t> {
@@ -317,21 +298,17 @@ Result<Run> inject(const Words& w, const Sizes& sizes) {
   BFTMETA_ASSIGN(const std::uint64_t view, value("view"));
   BFTMETA_ASSIGN(const std::uint64_t seq, value("seq"));
   BFTMETA_ASSIGN(const std::uint64_t salt, value("salt"));
+  BFTMETA_ASSIGN(const std::uint64_t body, value("body"));
   if (which.from.size() != 1) return fail(Errc::malformed, "one replica makes a message up");
   const ReplicaId from = which.from.front();
-  std::function<messages::PeerMessage(const Cluster&)> make;
-  if (type == "PRE-PREPARE")
-    make = [=](const Cluster& c) { return forged_proposal(c, from, view, seq, salt); };
-  else if (type == "VIEW-CHANGE")
-    make = [=](const Cluster& c) { return forged_view_change(c, from, view); };
-  else
-    return fail(Errc::malformed, "inject: PRE-PREPARE or VIEW-CHANGE");
+  if (!forgeable(type)) return fail(Errc::malformed, "inject: nobody makes up a " + type);
   return Run([=](Cluster& c) -> Status {
     if (c.oracles().known().standing.at(from) != Standing::byzantine)
       return fail(Errc::malformed, "replica " + std::to_string(from) + " is not Byzantine");
-    const messages::PeerMessage message = make(c);
-    for (const Endpoint to : which.to)
-      if (to != from) c.inject(from, to, message);
+    BFTMETA_ASSIGN(const auto messages, forge(c, {type, from, view, seq, salt, body}));
+    for (const messages::PeerMessage& message : messages)
+      for (const Endpoint to : which.to)
+        if (to != from) c.inject(from, to, message);
     return {};
   });
 }

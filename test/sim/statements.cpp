@@ -225,4 +225,12 @@ bool Statements::committed(Seq seq, const Hash& digest, ReplicaId executor) cons
   });
 }
 
+std::map<messages::ReplicaId, const messages::ViewChange*> Statements::view_changes(
+    View view) const {
+  std::map<ReplicaId, const messages::ViewChange*> found;
+  for (const auto& [digest, vc] : view_changes_)
+    if (vc.new_view == view) found.emplace(vc.replica, &vc);
+  return found;
+}
+
 }  // namespace bftmeta::sim

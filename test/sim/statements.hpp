@@ -48,6 +48,9 @@ class Statements {
   // Enough correct replicas sent COMMITs of one view for a quorum to be possible (S14). The
   // executor may count its own by the record alone: it was cut off before the message left.
   bool committed(messages::Seq seq, const Hash& digest, messages::ReplicaId executor) const;
+  // For `view`, by whom; of several by one replica some.
+  std::map<messages::ReplicaId, const messages::ViewChange*> view_changes(
+      messages::View view) const;
 
  private:
   using ReplicaId = messages::ReplicaId;

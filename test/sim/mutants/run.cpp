@@ -24,6 +24,7 @@ struct Arguments {
   std::uint64_t seeds = 500;
   std::uint64_t start = 1;
   std::vector<std::uint32_t> only;
+  std::string scenario;
 };
 
 // What the process of one defect tells: the seed that it is at, and the finding once there is one.
@@ -47,46 +48,55 @@ void tell(int out, Verdict& verdict, const std::string& what) {
   if (::write(out, &verdict, sizeof verdict) != sizeof verdict) std::_Exit(3);
 }
 
-std::vector<std::filesystem::path> scenario_files() {
+std::vector<std::filesystem::path> scenario_files(const std::string& only) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(SOURCE_ROOT "/test/sim/scenarios"))
-    if (entry.path().extension() == ".scenario") files.push_back(entry.path());
+    if (entry.path().extension() == ".scenario" && (only.empty() || entry.path().stem() == only))
+      files.push_back(entry.path());
   std::ranges::sort(files);
   return files;
 }
 
+// Empty: it passes.
+std::string failure(Mutant chosen, const sim::Scenario& scenario) {
+  chosen_mutant = chosen;
+  ::alarm(120);  // a defect may make a run endless
+  const Status done = sim::run_scenario(scenario);
+  ::alarm(0);
+  return done ? "" : done.error().message;
+}
+
+// Ends the process of the defect. Noticed means: by this defect, and by nothing else.
+[[noreturn]] void conclude(int out, Verdict& verdict, const std::string& found, bool also_without) {
+  tell(out, verdict, (also_without ? "WITHOUT IT, TOO: " : "") + found);
+  std::_Exit(also_without ? 3 : 1);
+}
+
 // The schedules that are known come first. Ends the process when one notices.
-void try_scenarios(const mutants::Entry& entry, Verdict& verdict, int out) {
-  chosen_mutant = entry.mutant;
-  for (const auto& path : scenario_files()) {
+void try_scenarios(const mutants::Entry& entry, const Arguments& a, Verdict& verdict, int out) {
+  for (const auto& path : scenario_files(a.scenario)) {
     std::ostringstream text;
     text << std::ifstream(path).rdbuf();
-    const auto scenarios = sim::parse_scenario(text.str());
-    if (!scenarios) std::_Exit(3);
     const std::string name = "scenario " + path.stem().string();
     tell(out, verdict, name);
-    ::alarm(120);  // a defect may make a run endless
+    const auto scenarios = sim::parse_scenario(text.str());
+    if (!scenarios) conclude(out, verdict, name + ": " + scenarios.error().message, true);
     for (const sim::Scenario& scenario : *scenarios)
-      if (const Status done = sim::run_scenario(scenario); !done) {
-        tell(out, verdict, name + ": " + done.error().message);
-        std::_Exit(1);
-      }
+      if (const std::string found = failure(entry.mutant, scenario); !found.empty())
+        conclude(out, verdict, name + ": " + found, !failure(Mutant::none, scenario).empty());
   }
   tell(out, verdict, "");
 }
 
 void hunt(const mutants::Entry& entry, const Arguments& a, int out) {
   Verdict verdict;
-  try_scenarios(entry, verdict, out);
+  try_scenarios(entry, a, verdict, out);
   for (std::uint64_t i = 0; i < a.seeds; ++i) {
     verdict.seed = a.start + i;
     tell(out, verdict, "");
     const std::string found = finding(entry, entry.mutant, verdict.seed);
     if (found.empty()) continue;
-    // Noticed means: by this defect, and by nothing else.
-    const bool also_without = !finding(entry, Mutant::none, verdict.seed).empty();
-    tell(out, verdict, (also_without ? "WITHOUT IT, TOO: " : "") + found);
-    std::_Exit(also_without ? 3 : 1);
+    conclude(out, verdict, found, !finding(entry, Mutant::none, verdict.seed).empty());
   }
   std::_Exit(0);
 }
@@ -124,6 +134,7 @@ int main(int argc, char** argv) {
   Arguments a;
   line.option("--seeds", a.seeds, "for each at most");
   line.option("--start", a.start, "the first one");
+  line.option("--scenario", a.scenario, "of all scenarios this one only");
   line.option("--only", a.only, "numbers of defects").separated_by(',');
   const Result<config::Parsed> parsed = line.parse(argc, argv);
   if (!parsed) {
