@@ -9,9 +9,9 @@ namespace bftmeta::sim {
 namespace {
 constexpr const char* kDirectory = "log";
 const storage::LogSecret kSecret{7};
-// Small segments, so that a run fills some. Every start takes a new one, so what is kept must outlast
-// the restarts of a run: who is behind what all others have let go needs a state transfer, which
-// there is none of yet.
+// Small segments, so that a run fills some. Every start takes a new one, so what is kept must
+// outlast the restarts of a run: who is behind what all others have let go needs a state transfer,
+// which there is none of yet.
 constexpr storage::LogOptions kOptions{.segment_bytes = 1U << 20, .retain_bytes = 16U << 20};
 constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 }  // namespace
