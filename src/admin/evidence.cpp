@@ -85,10 +85,10 @@ Result<ExitCode> list(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
   Report report;
   BFTMETA_ASSIGN(const Collection all, collect(*client, o, report));
-  report.fields.insert(report.fields.begin(), {"evidence", std::uint64_t{all.size()}});
+  report.fields.insert(report.fields.begin(), {"total", std::uint64_t{all.size()}});
   Table table{"evidence", {"replica", "offence", "view", "seq", "kept_by"}, {}};
   for (const auto& [key, known] : all) add_row(table, known);
-  if (!all.empty()) report.tables.push_back(std::move(table));
+  report.tables.push_back(std::move(table));
   print(globals.output, report);
   return ExitCode::ok;
 }
@@ -116,7 +116,7 @@ Result<ExitCode> export_all(const Options& o, const Globals& globals) {
                           std::string(messages::offence_name(known.accusation.offence))});
   }
   report.fields.insert(report.fields.begin(), {"exported", std::uint64_t{all.size()}});
-  if (!all.empty()) report.tables.push_back(std::move(table));
+  report.tables.push_back(std::move(table));
   print(globals.output, report);
   return ExitCode::ok;
 }

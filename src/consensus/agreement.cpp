@@ -114,11 +114,9 @@ void Core::on(ReplicaId from, Prepare m) {
   if (!active_ || p.view != view_ || !accepts_votes(p.seq) || m.replica == self_) return;
   Slot& s = slot(p.seq);
   // Relayed PREPAREs are welcome (they are signed); a known one costs nothing.
-  if (const auto it = s.prepares.find(m.replica);
-      it != s.prepares.end() && (it->second.proposal.digest == p.digest || from != m.replica))
-    return;
   const auto other = s.prepares.find(m.replica);
   const bool two_digests = other != s.prepares.end();
+  if (two_digests && (other->second.proposal.digest == p.digest || from != m.replica)) return;
   const bool disputed = s.proposal && s.proposal->digest != p.digest;
   if (disputed && from == m.replica) show_proposal(from, s);
   if (!two_digests && (disputed || s.prepared_lsn != 0)) return;

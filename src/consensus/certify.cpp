@@ -20,7 +20,7 @@ void Core::on(ReplicaId from, RootShare m) {
     return;
   }
   // A sender's second share of one seq is evidence at most; only the first can become verified.
-  const auto [first, fresh] = shares_[seq].try_emplace(from, m);
+  const auto [first, fresh] = shares_[seq].try_emplace(from, std::move(m));  // else m stays whole
   if (!fresh && first->second.body != m.body) accuse(from, {first->second, m});
 }
 

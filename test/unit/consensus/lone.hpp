@@ -9,6 +9,7 @@
 #include "sim/toy_machine.hpp"
 
 #include "consensus/core.hpp"
+#include "statements.hpp"
 
 namespace bftmeta::consensus::testing {
 
@@ -80,12 +81,7 @@ struct Lone {
   }
   messages::ViewChange view_change(ReplicaId who, View view,
                                    std::optional<messages::RootCert> base = std::nullopt) const {
-    messages::ViewChange vc;
-    vc.new_view = view;
-    vc.replica = who;
-    vc.base = std::move(base);
-    messages::sign_view_change(*signers[who], context(), vc);
-    return vc;
+    return signed_view_change(*signers[who], context(), who, view, std::move(base), {});
   }
   messages::NewView new_view(View view, const std::vector<messages::ViewChange>& votes,
                              Seq base) const {

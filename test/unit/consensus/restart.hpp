@@ -13,6 +13,7 @@
 #include "sim/toy_machine.hpp"
 
 #include "consensus/core.hpp"
+#include "statements.hpp"
 
 namespace bftmeta::consensus::testing {
 
@@ -212,32 +213,12 @@ class Restarted {
   }
   ViewChange view_change(ReplicaId who, View view, std::vector<PreparedCert> entries = {},
                          std::optional<RootCert> base = std::nullopt) const {
-    ViewChange vc;
-    vc.new_view = view;
-    vc.replica = who;
-    vc.base = std::move(base);
-    vc.prepared = std::move(entries);
-    messages::sign_view_change(*signers[who], context(), vc);
-    return vc;
+    return signed_view_change(*signers[who], context(), who, view, std::move(base),
+                              std::move(entries));
   }
   // The one that follows from these votes.
   NewView new_view(View view, const std::vector<ViewChange>& votes) const {
-    NewView nv;
-    nv.view = view;
-    std::vector<const ViewChange*> pointers;
-    for (const ViewChange& vc : votes) {
-      nv.votes.push_back({vc.replica, vc.digest()});
-      pointers.push_back(&vc);
-    }
-    const auto plan = plan_reproposals(context(), pointers);
-    REQUIRE(plan.has_value());
-    nv.base_seq = plan->base_seq;
-    for (const auto& [seq, digest] : plan->digests)
-      nv.proposals.push_back(
-          {seq, digest,
-           messages::sign_pre_prepare(primary_key(view), context(), {view, seq, digest})});
-    messages::sign_new_view(primary_key(view), context(), nv);
-    return nv;
+    return signed_new_view(primary_key(view), context(), view, votes);
   }
   RootCert certificate(const messages::CertBody& body) const {
     RootCert cert;
