@@ -17,9 +17,22 @@ Hash entry_of(const PublicKey& key, ByteView preimage, const Signature& signatur
 }
 }  // namespace
 
+CachingVerifier::SecretBucket::SecretBucket() {
+  std::array<std::uint8_t, 16> random{};
+  random_bytes(random);
+  mask = load_be64(random.data());
+  factor = load_be64(random.data() + 8) | 1;
+}
+
+// The entry is a hash already.
+std::size_t CachingVerifier::SecretBucket::operator()(const Hash& entry) const {
+  return (load_be64(entry.data()) ^ mask) * factor >> 20;
+}
+
 CachingVerifier::CachingVerifier(const Verifier& verifier, std::size_t capacity)
     : verifier_(verifier), capacity_(capacity) {
   BFTMETA_ASSERT(capacity > 0);
+  young_.reserve(capacity);
 }
 
 bool CachingVerifier::verify(const PublicKey& key, ByteView preimage,

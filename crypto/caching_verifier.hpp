@@ -7,7 +7,7 @@
 #pragma once
 
 #include <mutex>
-#include <set>
+#include <unordered_set>
 
 #include "crypto/signer.hpp"
 
@@ -25,6 +25,15 @@ class CachingVerifier final : public Verifier {
   std::size_t size() const;  // entries held, at most 2 * capacity
 
  private:
+  // Whoever makes signatures chooses entries, but cannot know in which bucket they land.
+  struct SecretBucket {
+    SecretBucket();
+    std::uint64_t mask = 0;
+    std::uint64_t factor = 0;
+    std::size_t operator()(const Hash& entry) const;
+  };
+  using Entries = std::unordered_set<Hash, SecretBucket>;
+
   bool remembered(const Hash& entry) const;
   void remember(const Hash& entry) const;
   void insert(const Hash& entry) const;  // with the mutex held
@@ -32,8 +41,8 @@ class CachingVerifier final : public Verifier {
   const Verifier& verifier_;
   const std::size_t capacity_;
   mutable std::mutex mutex_;  // never held while a signature is verified
-  mutable std::set<Hash> young_;
-  mutable std::set<Hash> old_;
+  mutable Entries young_;
+  mutable Entries old_;
 };
 
 }  // namespace bftmeta::crypto

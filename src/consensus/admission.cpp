@@ -33,7 +33,9 @@ void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<Repl
   switch (machine_.admit(*shared)) {
     case Admission::accept: break;
     case Admission::done:
-      if (link != 0) out_->push_back(action::AlreadyDone{link, shared});
+      if (link == 0) return;
+      want(executed_seq());
+      out_->push_back(action::AlreadyDone{link, shared});
       return;
     case Admission::no_session: return refuse(shared->digest, RefusalReason::no_session);
     case Admission::out_of_window: return refuse(shared->digest, RefusalReason::out_of_window);

@@ -284,6 +284,7 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch,
     shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));
     verified_shares_[seq] |= 1U << self_;
     own_bodies_[seq] = std::move(outcome->body);
+    if (outcome->awaited) want(seq);
   }
   return work_of(*batch, outcome->first_time);
 }

@@ -1,4 +1,6 @@
 // Root shares, certificates and divergence (protocol §4.1, §4.5).
+#include <limits>
+
 #include "consensus/core.hpp"
 
 namespace bftmeta::consensus {
@@ -29,12 +31,33 @@ std::uint32_t Core::certificate_quorum() const {
   return quorum() - (mutant(Mutant::certificate_quorum_small) ? 1 : 0);
 }
 
-// Verified lazily, newest first: a certificate covers everything below it by the history hash, so
-// the older shares need not be looked at (protocol §4.1).
+// Two signatures for each batch are most of what a replica computes at low load, so they are
+// verified newest first (a certificate covers everything below it by the history hash) and, where
+// nobody waits for the result, for several batches at once (protocol §4.1).
 void Core::try_certify() {
   if (halted_ || shares_.empty()) return;
+  if (!certificate_urgent() && now_.mono_us < certificate_due()) return;
+  shares_tried_us_ = now_.mono_us;
   for (auto it = shares_.rbegin(); it != shares_.rend(); ++it)
     if (it->second.size() >= certificate_quorum() && certify_from_shares(it->first)) return;
+}
+
+bool Core::certificate_urgent() const {
+  return wanted_ > certified_seq() || executed_seq() >= certified_seq() + kLazyBatches ||
+         !held_queries_.empty();
+}
+
+// When the shares are looked at without an event: never while there are not enough of them.
+std::uint64_t Core::certificate_due() const {
+  const bool enough = std::ranges::any_of(
+      shares_, [this](const auto& s) { return s.second.size() >= certificate_quorum(); });
+  return enough ? shares_tried_us_ + timing_.lazy_certificate
+                : std::numeric_limits<std::uint64_t>::max();
+}
+
+// Numbers out of reach are a client's invention and would end all laziness here.
+void Core::want(Seq seq) {
+  if (seq <= executed_seq() + limits::kWindow) wanted_ = std::max(wanted_, seq);
 }
 
 bool Core::certify_from_shares(Seq seq) {

@@ -39,6 +39,8 @@ void Core::step(Event event, Now now, Actions& out) {
   } else if (auto* flushed = std::get_if<event::Flushed>(&event)) {
     flushed_ = std::max(flushed_, flushed->seq);
     prune();
+  } else if (const auto* wanted = std::get_if<event::Wanted>(&event)) {
+    want(wanted->seq);
   } else if (const auto* space = std::get_if<event::Space>(&event)) {
     on_space(space->available);
   } else {
@@ -86,7 +88,7 @@ void Core::tick() {
 }
 
 std::uint64_t Core::deadline() const {
-  std::uint64_t due = next_status_;
+  std::uint64_t due = std::min(next_status_, certificate_due());
   if (frozen()) return due;
   if (outstanding() || !deferred_.empty()) due = std::min(due, now_.mono_us + timing_.status_busy);
   if (new_view_deadline_ != 0) due = std::min(due, new_view_deadline_);

@@ -40,6 +40,7 @@ struct Timing {
   std::uint64_t backoff_cap = 60'000'000;
   std::uint64_t status_busy = 50'000;
   std::uint64_t status_idle = 1'000'000;
+  std::uint64_t lazy_certificate = 10'000;  // where nobody waits for it (certify.cpp)
 };
 
 struct Options {
@@ -97,13 +98,17 @@ struct Durable {  // every record up to lsn survives a power cut
 struct Flushed {  // the page store holds the state after seq, durably
   Seq seq = 0;
 };
+struct Wanted {  // somebody here waits for a certificate at or above seq
+  Seq seq = 0;
+};
 struct Space {  // the log has no room for more; or has it again
   bool available = true;
 };
 struct Tick {};
 }  // namespace event
-using Event = std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed,
-                           event::Durable, event::Flushed, event::Space, event::Tick>;
+using Event =
+    std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed, event::Durable,
+                 event::Flushed, event::Wanted, event::Space, event::Tick>;
 
 namespace action {
 struct Append {
@@ -202,6 +207,9 @@ class Core {
   std::vector<Holding> holdings() const;  // holdings.cpp
 
  private:
+  // Executed batches that a certificate may be behind where nobody waits for it.
+  static constexpr Seq kLazyBatches = 8;
+
   // One sequence number of the window. Votes are of the current view; what is committed stays.
   struct Slot {
     std::optional<messages::Proposal> proposal;  // accepted PRE-PREPARE of the current view
@@ -270,6 +278,9 @@ class Core {
   void on(ReplicaId from, messages::RootShare m);
   void on(ReplicaId from, messages::RootCert m);
   void try_certify();
+  bool certificate_urgent() const;
+  std::uint64_t certificate_due() const;
+  void want(Seq seq);
   std::uint32_t certificate_quorum() const;
   bool certify_from_shares(Seq seq);
   void adopt_cert(messages::RootCert cert);
@@ -477,6 +488,8 @@ class Core {
   std::size_t history_bytes_ = 0;
   std::map<Seq, messages::RootCert> recent_certs_;
   Lsn cert_lsn_ = 0;                             // record of cert_
+  Seq wanted_ = 0;                               // somebody waits for a certificate at or above
+  std::uint64_t shares_tried_us_ = 0;            // last look at their signatures
   Seq durable_cert_ = 0;                         // a certificate at or above is durable
   std::pair<Lsn, Seq> next_durable_cert_{0, 0};  // first record behind it; lsn 0: none
   Seq flushed_ = 0;

@@ -15,6 +15,8 @@ struct Outcome {
   messages::CertBody body;
   // Parallel to the batch's items: this batch decided the item, as opposed to a replay of it.
   std::vector<bool> first_time;
+  // Somebody waits at this replica for what comes of the batch: its certificate is urgent.
+  bool awaited = false;
 };
 
 class StateMachine {

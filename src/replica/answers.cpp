@@ -32,6 +32,19 @@ void Answers::expect_open(const Hash& request, const net::Route& route) {
   open_order_.pop_front();
 }
 
+const Answers::Routes* Answers::routes_of(const execution::ItemResult& result) const {
+  if (result.bundle_no == 0) {
+    const auto it = opens_.find(result.request_digest);
+    return it == opens_.end() ? nullptr : &it->second;
+  }
+  const auto it = subscribers_.find(result.session_id);
+  return it == subscribers_.end() ? nullptr : &it->second;
+}
+
+bool Answers::awaited(const std::vector<execution::ItemResult>& results) const {
+  return std::ranges::any_of(results, [this](const auto& r) { return routes_of(r) != nullptr; });
+}
+
 void Answers::certified(const RootCert& cert, const Sink& sink) {
   if (cert_ && cert.body.seq < cert_->body.seq) return;
   cert_ = cert;
@@ -41,23 +54,17 @@ void Answers::certified(const RootCert& cert, const Sink& sink) {
     if (entry == nullptr) continue;
     const auto& results = entry->executed.results;
     for (std::size_t i = 0; i < results.size(); ++i) {
-      const Routes* routes = nullptr;
-      if (results[i].bundle_no == 0) {
-        if (const auto it = opens_.find(results[i].request_digest); it != opens_.end())
-          routes = &it->second;
-      } else if (const auto it = subscribers_.find(results[i].session_id);
-                 it != subscribers_.end()) {
-        routes = &it->second;
-      }
+      const Routes* routes = routes_of(results[i]);
       if (routes == nullptr) continue;
-      const auto reply = build(answered_ + 1, i);
+      const auto reply = build({answered_ + 1, i});
       if (!reply) continue;
       for (const net::Route& route : *routes) sink(route, *reply);
     }
   }
 }
 
-std::optional<Reply> Answers::build(Seq seq, std::size_t index) const {
+std::optional<Reply> Answers::build(const Place& place) const {
+  const auto& [seq, index] = place;
   const Machine::Entry* entry = machine_.entry(seq);
   if (entry == nullptr || !cert_ || cert_->body.seq < seq ||
       cert_->body.seq - seq >= limits::kMaxHeaderChain)
@@ -80,15 +87,13 @@ std::optional<Reply> Answers::build(Seq seq, std::size_t index) const {
   return reply;
 }
 
-std::optional<Reply> Answers::again(const Id16& session, std::uint64_t bundle_no) const {
-  if (!cert_) return std::nullopt;
-  Seq seq = std::min(cert_->body.seq, machine_.executed_seq());
-  for (; machine_.entry(seq) != nullptr; --seq) {
+std::optional<Answers::Place> Answers::find(const Id16& session, std::uint64_t bundle_no) const {
+  for (Seq seq = machine_.executed_seq(); machine_.entry(seq) != nullptr; --seq) {
     const auto& results = machine_.entry(seq)->executed.results;
     for (std::size_t i = 0; i < results.size(); ++i)
       if (results[i].first_time && results[i].session_id == session &&
           results[i].bundle_no == bundle_no)
-        return build(seq, i);
+        return Place{seq, i};
   }
   return std::nullopt;
 }

@@ -23,18 +23,28 @@ class Answers {
 
   void subscribe(const Id16& session, const net::Route& route);
   void expect_open(const Hash& request, const net::Route& route);
+  // Whether one of these results will be answered from here.
+  bool awaited(const std::vector<execution::ItemResult>& results) const;
 
   // Answers of all batches in (answered, cert seq] that were executed. Called for each certificate.
   void certified(const messages::RootCert& cert, const Sink& sink);
-  // The answer of one executed bundle again, if its batch is still known and certified.
-  std::optional<messages::Reply> again(const Id16& session, std::uint64_t bundle_no) const;
+  // Of an executed bundle whose batch is still known.
+  struct Place {
+    Seq seq = 0;
+    std::size_t index = 0;
+  };
+  std::optional<Place> find(const Id16& session, std::uint64_t bundle_no) const;
+  // Its certificate has not come: certified() will answer it.
+  bool to_come(const Place& place) const { return !cert_ || place.seq > cert_->body.seq; }
+  // nullopt: the certificate is too far ahead, or to come.
+  std::optional<messages::Reply> build(const Place& place) const;
   // After a restart: nobody waits for what is below.
   void skip_to(Seq seq) { answered_ = seq; }
 
  private:
   using Routes = std::vector<net::Route>;  // the newest last, at most kMaxLinksPerSession
   static void add(Routes& routes, const net::Route& route);
-  std::optional<messages::Reply> build(Seq seq, std::size_t index) const;
+  const Routes* routes_of(const execution::ItemResult& result) const;
 
   const Machine& machine_;
   std::optional<messages::RootCert> cert_;

@@ -42,6 +42,7 @@ void Replica::on(const net::Route& from, messages::Read m) {
   messages::ReadReply refusal;
   refusal.request_id = m.request_id;
   refusal.status = messages::ReadStatus::refused;
+  if (m.min_seq > core_->certified_seq()) keep(step(consensus::event::Wanted{m.min_seq}));
   if (member == members_.end() || !reads_->ask(from, std::move(m), member->second))
     answer(from, std::move(refusal));
 }
@@ -128,8 +129,10 @@ void Replica::answer_again(const net::Route& to, const messages::ParsedItem& ite
   const messages::Bundle* bundle = item.bundle();
   if (bundle == nullptr) return;
   answers_->subscribe(bundle->session_id, to);
-  if (auto reply = answers_->again(bundle->session_id, bundle->bundle_no))
-    return answer(to, std::move(*reply));
+  if (const auto place = answers_->find(bundle->session_id, bundle->bundle_no)) {
+    if (answers_->to_come(*place)) return;
+    if (auto reply = answers_->build(*place)) return answer(to, std::move(*reply));
+  }
   answer(to, messages::Refusal{item.digest, messages::RefusalReason::already_done, 0});
 }
 

@@ -27,7 +27,8 @@ Result<consensus::Outcome> Machine::execute(const messages::ParsedBatch& batch) 
   BFTMETA_ASSIGN(execution::Executed executed, engine_.execute(batch));
   principals_changed_ = principals_changed_ || registers_clients(batch);
   const Seq seq = executed.header.seq;
-  consensus::Outcome outcome{executed.header, executed.body, {}};
+  consensus::Outcome outcome{executed.header, executed.body, {}, false};
+  outcome.awaited = audience_ && audience_(executed.results);
   for (const execution::ItemResult& item : executed.results)
     outcome.first_time.push_back(item.first_time);
   const std::size_t bytes = bytes_of(executed);

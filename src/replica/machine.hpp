@@ -3,6 +3,7 @@
 // who ask again. Thread-safety: one thread; the versions that it hands out may be read on any.
 #pragma once
 
+#include <functional>
 #include <map>
 
 #include "consensus/state_machine.hpp"
@@ -26,7 +27,11 @@ class Machine final : public consensus::StateMachine {
     std::size_t bytes = 0;
   };
 
+  // Whether somebody waits at this replica for one of these results.
+  using Audience = std::function<bool(const std::vector<execution::ItemResult>&)>;
+
   explicit Machine(execution::Engine engine) : engine_(std::move(engine)) {}
+  void set_audience(Audience audience) { audience_ = std::move(audience); }
 
   Seq executed_seq() const override { return engine_.executed_seq(); }
   Hash history_hash() const override { return engine_.checkpoint().history_hash; }
@@ -49,6 +54,7 @@ class Machine final : public consensus::StateMachine {
   void forget_old();
 
   execution::Engine engine_;
+  Audience audience_;
   std::map<Seq, Entry> entries_;
   std::size_t bytes_ = 0;  // of all entries
   bool principals_changed_ = true;

@@ -142,6 +142,7 @@ void Replica::recover() {
   core_ = std::make_unique<consensus::Core>(std::move(options), *setup_.signer, *verifier_,
                                             *machine_, *archive_);
   answers_ = std::make_unique<Answers>(*machine_);
+  machine_->set_audience([this](const auto& results) { return answers_->awaited(results); });
   log_->set_state_provider([this] { return storage::to_state_group(core_->control_state()); });
   refresh_members();
   consensus::Actions actions;

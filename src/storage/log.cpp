@@ -214,9 +214,10 @@ bool Log::can_recycle(std::uint64_t retain_bytes) const {
 std::string Log::drop_oldest() {
   const std::uint64_t id = segments_.front().id;
   if (const auto owned = bodies_of_segment_.find(id); owned != bodies_of_segment_.end()) {
-    for (const BodyKey& key : owned->second) {
-      auto [it, end] = bodies_.equal_range(key);
-      while (it != end) it = it->second.segment == id ? bodies_.erase(it) : std::next(it);
+    for (const auto& [kind, seq] : owned->second) {
+      auto& of_kind = bodies_[kind];
+      auto [it, end] = of_kind.equal_range(seq);
+      while (it != end) it = it->second.segment == id ? of_kind.erase(it) : std::next(it);
     }
     bodies_of_segment_.erase(owned);
   }
@@ -225,14 +226,16 @@ std::string Log::drop_oldest() {
 }
 
 void Log::add_to_index(const BodyLocation& body) {
-  const BodyKey key{body.kind, body.seq};
-  bodies_.emplace(key, body);  // behind its equals: the newest comes last
-  bodies_of_segment_[body.segment].push_back(key);
+  auto& of_kind = bodies_[body.kind];
+  of_kind.emplace_hint(of_kind.end(), body.seq, body);  // behind its equals
+  bodies_of_segment_[body.segment].emplace_back(body.kind, body.seq);
 }
 
 Result<std::optional<Bytes>> Log::read(std::uint8_t kind, std::uint64_t seq,
                                        const std::optional<Hash>& digest) const {
-  const auto [first, last] = bodies_.equal_range({kind, seq});
+  const auto of_kind = bodies_.find(kind);
+  if (of_kind == bodies_.end()) return std::nullopt;
+  const auto [first, last] = of_kind->second.equal_range(seq);
   for (auto it = last; it != first;) {
     const BodyLocation& at = (--it)->second;
     if (digest && at.digest != digest) continue;
@@ -251,9 +254,9 @@ Result<std::optional<Bytes>> Log::read(std::uint8_t kind, std::uint64_t seq,
 }
 
 std::optional<std::uint64_t> Log::oldest_body(std::uint8_t kind) const {
-  const auto it = bodies_.lower_bound({kind, 0});
-  if (it == bodies_.end() || it->first.first != kind) return std::nullopt;
-  return it->first.second;
+  const auto it = bodies_.find(kind);
+  if (it == bodies_.end() || it->second.empty()) return std::nullopt;
+  return it->second.begin()->first;
 }
 
 std::uint64_t Log::bytes_on_disk() const {

@@ -124,7 +124,8 @@ class Log {
 
   std::uint64_t flushed_seq_ = 0;
   std::vector<SegmentInfo> segments_;
-  std::multimap<BodyKey, BodyLocation> bodies_;
+  // By kind and seq; equals in the order of writing. New ones nearly always come last.
+  std::map<std::uint8_t, std::multimap<std::uint64_t, BodyLocation>> bodies_;
   std::map<std::uint64_t, std::vector<BodyKey>> bodies_of_segment_;
 };
 

@@ -25,6 +25,7 @@ class Host::RecordingMachine final : public consensus::StateMachine {
     if (!outcome) return outcome;
     if (host_.diverged_) outcome->body.state_root[0] ^= static_cast<std::uint8_t>(host_.id() + 1);
     host_.callbacks_.executed(host_.id(), batch, *outcome);
+    outcome->awaited = host_.awaited(outcome->body.seq);
     host_.busy_until_us_ =
         std::max(host_.busy_until_us_, host_.scheduler_.now()) + host_.execution_us_;
     return outcome;
@@ -147,7 +148,8 @@ void Host::deliver_client(std::uint32_t client, messages::ClientMessage message)
     if (asked_.size() < kMaxAsked) asked_[submit->item.digest()] = client;
     step(consensus::event::Client{std::move(submit->item), client + 1});
   } else if (const auto* query = std::get_if<messages::Read>(&message)) {
-    answer(client, read(client, *query));
+    if (query->min_seq > core_->certified_seq()) step(consensus::event::Wanted{query->min_seq});
+    if (up()) answer(client, read(client, *query));
   } else if (auto* fresh = std::get_if<messages::Fresh>(&message)) {
     step(consensus::event::Fresh{client + 1, std::move(*fresh)});
   }
@@ -358,15 +360,21 @@ void Host::answer(std::uint32_t client, messages::ReplicaMessage message) {
   callbacks_.answer(id(), client, std::move(message));
 }
 
+bool Host::awaited(Seq seq) const {
+  return std::ranges::any_of(machine_->outcomes(seq), [this](const Outcome& outcome) {
+    return asked_.contains(outcome.request_digest);
+  });
+}
+
 // From memory as long as the batch is there; later the client asks the state (protocol §4.2).
 void Host::answer_again(std::uint32_t client, const messages::ParsedItem& item) {
   const auto& cert = core_->certificate();
-  for (Seq seq = std::min(core_->certified_seq(), machine_->executed_seq()); cert && seq > 0;
-       --seq) {
+  for (Seq seq = machine_->executed_seq(); seq > 0; --seq) {
     const auto outcomes = machine_->outcomes(seq);
     if (outcomes.empty() && seq + Machine::kKeptBatches < machine_->executed_seq()) break;
     for (std::size_t i = 0; i < outcomes.size(); ++i) {
       if (outcomes[i].request_digest != item.digest || !outcomes[i].first_time) continue;
+      if (seq > core_->certified_seq()) return;  // certified() will answer it
       if (auto reply = machine_->reply(seq, i, *cert)) return answer(client, std::move(*reply));
     }
   }

@@ -113,6 +113,7 @@ class Host {
   void begin_flush(const messages::RootCert& cert);
   void end_flush(std::uint64_t life, const messages::RootCert& cert);
   void answer(std::uint32_t client, messages::ReplicaMessage message);
+  bool awaited(messages::Seq seq) const;
   void answer_again(std::uint32_t client, const messages::ParsedItem& item);
   void answer_fresh(const consensus::action::AnswerFresh& action);
   messages::ReadReply read(std::uint32_t client, const messages::Read& read) const;

@@ -77,9 +77,13 @@ TEST_CASE_FIXTURE(Fixture, "a session that was closed: its closing is answered a
   run({close});
   REQUIRE_FALSE(machine.engine().session(s).has_value());
   CHECK(admit(close) == Admission::done);
-  CHECK_FALSE(answers.again(s, 2).has_value());  // not certified yet
+  const auto place = answers.find(s, 2);
+  REQUIRE(place.has_value());
+  CHECK(answers.to_come(*place));
+  CHECK_FALSE(answers.build(*place).has_value());
   certify();
-  const auto reply = answers.again(s, 2);
+  CHECK_FALSE(answers.to_come(*place));
+  const auto reply = answers.build(*place);
   REQUIRE(reply.has_value());
   const auto outcome = verified(*reply, close);
   REQUIRE_MESSAGE(outcome.has_value(), outcome.error().message);
@@ -88,6 +92,22 @@ TEST_CASE_FIXTURE(Fixture, "a session that was closed: its closing is answered a
   CHECK(admit(one) == Admission::done);
   CHECK(admit(world.bundle(0, s, 3, {World::make("b")})) == Admission::no_session);
   CHECK(admit(world.bundle(1, s, 2, {schema::CloseSession{}})) == Admission::no_session);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a batch is awaited where somebody will be answered") {
+  const Id16 s = open();
+  const auto awaited = [this] {
+    return answers.awaited(machine.entry(machine.executed_seq())->executed.results);
+  };
+  CHECK_FALSE(awaited());
+  run({world.bundle(0, s, 1, {World::make("a")})});
+  CHECK_FALSE(awaited());
+  answers.subscribe(s, route(1));
+  CHECK(awaited());
+  const Item request = world.open_item(0, nonce++);
+  answers.expect_open(messages::parse_item(request)->digest, route(1));
+  run({request});
+  CHECK(awaited());
 }
 
 TEST_CASE_FIXTURE(Fixture, "subscribers are answered once their batch is certified, and once") {
