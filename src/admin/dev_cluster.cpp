@@ -217,6 +217,7 @@ std::optional<Process> DevCluster::running(std::uint32_t id) const {
 
 Result<bool> DevCluster::start(std::uint32_t id, const std::string& strategy) const {
   if (running(id)) return false;
+  await_end(replica_dir(id) + "/pid", kStopGrace);
   BFTMETA_ASSIGN(const std::string program,
                  sibling_program(strategy.empty() ? "bftmetad" : "bftmetad-evil"));
   std::vector<std::string> argv = {program, "--config", replica_dir(id) + "/replica.toml"};

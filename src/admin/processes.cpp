@@ -50,12 +50,28 @@ std::vector<std::string> stat_fields(pid_t pid) {
 
 constexpr std::size_t kState = 0, kUserTicks = 11, kSystemTicks = 12, kStartTicks = 19;
 
+// nullopt: gone.
+std::optional<Process> identify_any(pid_t pid) {
+  const std::vector<std::string> fields = stat_fields(pid);
+  if (fields.size() <= kStartTicks) return std::nullopt;
+  return Process{pid, std::stoull(fields[kStartTicks])};
+}
+
 // nullopt: gone, or a zombie.
 std::optional<Process> identify(pid_t pid) {
   const std::vector<std::string> fields = stat_fields(pid);
-  if (fields.size() <= kStartTicks || fields[kState] == "Z" || fields[kState] == "X")
+  if (fields.empty() || fields[kState] == "Z" || fields[kState] == "X") return std::nullopt;
+  return identify_any(pid);
+}
+
+// Of this boot; nullopt when there is none.
+std::optional<Process> recorded_process(const std::string& pid_file) {
+  std::ifstream in(pid_file);
+  Process recorded;
+  std::string boot;
+  if (!(in >> recorded.pid >> recorded.start_ticks >> boot) || boot != boot_id())
     return std::nullopt;
-  return Process{pid, std::stoull(fields[kStartTicks])};
+  return recorded;
 }
 
 class Pipe {
@@ -226,14 +242,20 @@ Status write_pid_file(const std::string& path, const Process& process) {
 }
 
 std::optional<Process> running_process(const std::string& pid_file) {
-  std::ifstream in(pid_file);
-  Process recorded;
-  std::string boot;
-  if (!(in >> recorded.pid >> recorded.start_ticks >> boot) || boot != boot_id())
-    return std::nullopt;
-  const auto now = identify(recorded.pid);
-  if (!now || now->start_ticks != recorded.start_ticks) return std::nullopt;
+  const auto recorded = recorded_process(pid_file);
+  if (!recorded || identify(recorded->pid) != recorded) return std::nullopt;
   return recorded;
+}
+
+void await_end(const std::string& pid_file, std::chrono::milliseconds patience) {
+  const auto recorded = recorded_process(pid_file);
+  if (!recorded) return;
+  const int fd = ::pidfd_open(recorded->pid, 0);
+  if (fd < 0) return;
+  pollfd entry{fd, POLLIN, 0};
+  if (identify_any(recorded->pid) == recorded)
+    ::poll(&entry, 1, static_cast<int>(patience.count()));
+  ::close(fd);
 }
 
 Result<Ending> Ending::begin(const Process& process) {
@@ -244,8 +266,7 @@ Result<Ending> Ending::begin(const Process& process) {
                               std::generic_category().message(errno));
   Ending ending(fd);
   // The descriptor is of the right process if that is still alive now.
-  const auto now = identify(process.pid);
-  if (!now || now->start_ticks != process.start_ticks) return Ending(-1);
+  if (identify(process.pid) != process) return Ending(-1);
   if (::pidfd_send_signal(fd, SIGTERM, nullptr, 0) != 0 && errno != ESRCH)
     return fail(errno == EPERM ? Errc::permission : Errc::io,
                 "process " + std::to_string(process.pid) +

@@ -18,6 +18,7 @@ namespace bftmeta::admin {
 struct Process {
   pid_t pid = 0;
   std::uint64_t start_ticks = 0;  // since boot, as in /proc/PID/stat
+  friend bool operator==(const Process&, const Process&) = default;
 };
 
 // The program of this name next to the running one. Errc::not_found.
@@ -41,6 +42,9 @@ Status run_program(const std::vector<std::string>& argv);
 // "PID START BOOT" in a file; nullopt when there is none, or the process is gone.
 Status write_pid_file(const std::string& path, const Process& process);
 std::optional<Process> running_process(const std::string& pid_file);
+// Returns when the process is gone, at the latest after `patience`. One that was killed is a zombie
+// by name while its last threads still hold files, locks and ports.
+void await_end(const std::string& pid_file, std::chrono::milliseconds patience);
 
 // SIGTERM at once, SIGKILL after `grace`; returns when the process is gone. False: it had to be
 // killed.
