@@ -158,7 +158,7 @@ TEST_CASE("T7.7 a flipped byte anywhere in the store: never a wrong answer, neve
       for (std::size_t offset = 0; offset < 40; offset += 2) flip(page, offset);
     for (int i = 0; i < (rare ? 20 : 6); ++i) flip(page, random() % kPage);
   }
-  for (const char* what : {"meta", "branch", "freelist", "leaf"}) {
+  for (const std::string what : {"meta", "branch", "freelist", "leaf"}) {
     CAPTURE(what);
     CHECK(flips[what] >= 40);
   }
