@@ -163,27 +163,33 @@ Lsn Core::watermark_lsn(Seq seq) const {
 std::vector<RootShare> Core::contradiction(Seq seq) {
   const CertBody& own = own_bodies_.at(seq);
   const auto& shares = shares_.at(seq);
-  const auto others =
-      std::ranges::count_if(shares, [&](const auto& share) { return share.second.body != own; });
-  if (others < static_cast<std::ptrdiff_t>(config_.weak_quorum())) return {};
   std::map<Hash, std::vector<ReplicaId>> by_body;
-  for (const auto& [replica, share] : shares) by_body[share.body.digest()].push_back(replica);
-  std::vector<RootShare> against;
-  for (const auto& [digest, replicas] : by_body) {
-    if (replicas.size() < config_.weak_quorum()) continue;
+  for (const auto& [replica, share] : shares)
+    if (share.body != own) by_body[share.body.digest()].push_back(replica);
+  if (by_body.empty()) return {};
+  const auto valid = [&](const std::vector<ReplicaId>& replicas) {
     std::vector<RootShare> good;
-    for (const ReplicaId r : replicas)
-      if (check_share(seq, r) == ShareCheck::holds) good.push_back(shares.at(r));
-    if (good.size() < config_.weak_quorum()) continue;
-    if (good.front().body == own) return {};
-    against = std::move(good);
-  }
+    if (replicas.size() >= config_.weak_quorum() || mutant(Mutant::stopped_by_one_share))
+      for (const ReplicaId r : replicas)
+        if (check_share(seq, r) == ShareCheck::holds) good.push_back(shares.at(r));
+    return good;
+  };
+  std::vector<RootShare> against;
+  for (const auto& [digest, replicas] : by_body)
+    if (auto good = valid(replicas); good.size() > against.size()) against = std::move(good);
+  if (against.size() < (mutant(Mutant::stopped_by_one_share) ? 1 : config_.weak_quorum()))
+    return {};
+  std::vector<ReplicaId> supporters;
+  for (const auto& [replica, share] : shares)
+    if (share.body == own) supporters.push_back(replica);
+  if (valid(supporters).size() >= config_.weak_quorum()) return {};
   return against;
 }
 
 // Without waiting for a certificate: with f silent and this replica wrong there will be none
 // (protocol §4.5). After two STATUS rounds, in which every share that there is has come.
 void Core::look_for_divergence() {
+  if (mutant(Mutant::shares_stop_nobody)) return;
   for (const auto& [seq, own] : own_bodies_) {
     std::vector<RootShare> against = contradiction(seq);
     if (against.empty()) continue;
