@@ -58,6 +58,9 @@ constexpr std::uint64_t kCertStall =
 constexpr std::size_t kMaxBundlesPerBatch = 256;
 constexpr std::size_t kMaxOpsPerBatch = 2048;
 constexpr std::size_t kMaxBatchBytes = 512 * 1024;
+// Of batches that wait for their execution: all that a correct primary may have beyond its
+// certificate. What exceeds it comes again with STATUS; lower numbers go first.
+constexpr std::size_t kMaxWaitingBytes = kCertStall * kMaxBatchBytes;
 constexpr std::uint64_t kSkewAheadUs = 500'000;     // agreed time: accepted ahead of the own clock
 constexpr std::uint64_t kSkewBehindUs = 5'000'000;  // ... and behind it
 
@@ -74,6 +77,11 @@ constexpr std::size_t kDeferredMessages = 8;  // of such a link, until the next 
 // Answers to fetches and STATUS: a tenth of a core of encryption; a laggard has n - 1 peers to ask.
 constexpr std::uint64_t kAnswerBytesPerSecond = 16 * 1024 * 1024;
 constexpr std::uint64_t kAnswerBurst = 4 * 1024 * 1024;
+// Votes, shares and proposals that a STATUS says it lacks, beside that: with every STATUS a faulty
+// peer may lack everything. Who was away gets eight of the largest batches at once, and what is
+// executed as history.
+constexpr std::uint64_t kRepeatBytesPerSecond = 4 * 1024 * 1024;
+constexpr std::uint64_t kRepeatBurst = 4 * 1024 * 1024;
 
 // ---- wire
 constexpr std::size_t kMaxFrame = 1024 * 1024;  // any frame on a consensus or client link

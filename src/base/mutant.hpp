@@ -71,8 +71,11 @@ enum class Mutant : std::uint8_t {
   bundle_executed_twice = 52,
   items_not_forwarded = 53,
   clock_goes_back = 54,
+  // ---- divergence
+  stopped_by_one_share = 55,
+  shares_stop_nobody = 56,
 };
-constexpr std::uint8_t kMutants = 54;
+constexpr std::uint8_t kMutants = 56;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

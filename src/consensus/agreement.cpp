@@ -58,8 +58,37 @@ void Core::on(ReplicaId from, PrePrepare m) {
 }
 
 void Core::attach_batch(Seq seq, std::shared_ptr<const ParsedBatch> batch) {
-  slot(seq).batch = std::move(batch);
+  if (make_room(seq, batch->bytes)) slot(seq).batch = std::move(batch);
   advance(seq);
+}
+
+// Whether a batch of so many bytes may be kept until it is executed. Only what has a lower number
+// counts, so what is needed next always fits.
+bool Core::has_room(Seq seq, std::size_t bytes) const {
+  for (auto it = slots_.upper_bound(executed_seq()); it != slots_.end() && it->first < seq; ++it)
+    if (it->second.batch) bytes += it->second.batch->bytes;
+  return bytes <= limits::kMaxWaitingBytes;
+}
+
+// A faulty primary may propose two windows of the largest batches. The highest give way; what was
+// voted for is in the log, and all of it comes again with STATUS when it is next.
+bool Core::make_room(Seq seq, std::size_t bytes) {
+  if (seq <= executed_seq()) return true;  // it is in the history as well
+  if (!has_room(seq, bytes)) return false;
+  std::size_t waiting = waiting_bytes() + bytes;
+  for (auto it = slots_.rbegin(); it != slots_.rend() && waiting > limits::kMaxWaitingBytes; ++it) {
+    if (!it->second.batch || it->first == seq) continue;
+    waiting -= it->second.batch->bytes;
+    it->second.batch.reset();
+  }
+  return true;
+}
+
+std::size_t Core::waiting_bytes() const {
+  std::size_t bytes = 0;
+  for (auto it = slots_.upper_bound(executed_seq()); it != slots_.end(); ++it)
+    if (it->second.batch) bytes += it->second.batch->bytes;
+  return bytes;
 }
 
 // A bad client signature inside a signed proposal is the primary's fault: every correct backup
@@ -273,9 +302,8 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch,
     halt(std::move(outcome.error()));
     return std::nullopt;
   }
-  const std::size_t bytes = encoded_size(batch->batch);
-  history_[seq] = {outcome->header, batch, bytes};
-  history_bytes_ += bytes;
+  history_[seq] = {outcome->header, batch};
+  history_bytes_ += batch->bytes;
   const std::uint64_t waited = pending_.executed(*batch, machine_, now_.mono_us);
   if (waited != 0) request_latency_.add(waited);
   if (mutant(Mutant::share_of_wrong_state) && seq % 7 == self_) outcome->body.state_root[0] ^= 1;

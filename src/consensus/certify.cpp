@@ -9,6 +9,16 @@ using messages::CertBody;
 using messages::RootCert;
 using messages::RootShare;
 
+namespace {
+
+Error wrong_root(Seq seq, const char* right) {
+  return {Errc::corrupt, "sequence number " + std::to_string(seq) +
+                             ": this replica's root differs from " + right +
+                             "; its state is damaged and must be replaced"};
+}
+
+}  // namespace
+
 void Core::on(ReplicaId from, RootShare m) {
   const Seq seq = m.body.seq;
   if (m.replica != from || m.body.cluster_id != cluster_id_) return;
@@ -73,17 +83,9 @@ bool Core::certify_from_shares(Seq seq) {
     std::vector<ReplicaId> bad;
     for (const ReplicaId r : replicas) {
       if (good.size() == certificate_quorum()) break;
-      std::uint32_t& verified = verified_shares_[seq];
-      if ((verified >> r & 1) == 0) {
-        if (!budget_.may_check_vote(r, now_.mono_us)) continue;
-        if (!mutant(Mutant::share_signature_unchecked) &&
-            !checked(r, messages::verify_share(verifier_, config_, shares.at(r)))) {
-          bad.push_back(r);
-          continue;
-        }
-      }
-      verified |= 1U << r;
-      good.push_back(r);
+      const ShareCheck check = check_share(seq, r);
+      if (check == ShareCheck::holds) good.push_back(r);
+      if (check == ShareCheck::broken) bad.push_back(r);
     }
     if (good.size() == certificate_quorum()) {
       std::ranges::sort(good);  // as the signatures of a certificate stand
@@ -100,6 +102,19 @@ bool Core::certify_from_shares(Seq seq) {
     if (!bad.empty()) return certify_from_shares(seq);
   }
   return false;
+}
+
+// Its signature, looked at once.
+Core::ShareCheck Core::check_share(Seq seq, ReplicaId replica) {
+  std::uint32_t& verified = verified_shares_[seq];
+  if ((verified >> replica & 1) == 0) {
+    if (!budget_.may_check_vote(replica, now_.mono_us)) return ShareCheck::later;
+    if (!mutant(Mutant::share_signature_unchecked) &&
+        !checked(replica, messages::verify_share(verifier_, config_, shares_.at(seq).at(replica))))
+      return ShareCheck::broken;
+    verified |= 1U << replica;
+  }
+  return ShareCheck::holds;
 }
 
 void Core::on(ReplicaId from, RootCert m) {
@@ -142,15 +157,59 @@ Lsn Core::watermark_lsn(Seq seq) const {
   return seq <= durable_cert_ + limits::kWindow ? kRecoveredLsn : cert_lsn_;
 }
 
+// W valid and equal shares that differ from the own body, which has not W itself. One of them is of
+// a correct replica, and f faulty ones cannot bring this about. Where both have W, more than f
+// replicas are wrong and nobody can tell which (T4.3): then nothing is certified, and none stops.
+std::vector<RootShare> Core::contradiction(Seq seq) {
+  const CertBody& own = own_bodies_.at(seq);
+  const auto& shares = shares_.at(seq);
+  std::map<Hash, std::vector<ReplicaId>> by_body;
+  for (const auto& [replica, share] : shares)
+    if (share.body != own) by_body[share.body.digest()].push_back(replica);
+  if (by_body.empty()) return {};
+  const auto valid = [&](const std::vector<ReplicaId>& replicas) {
+    std::vector<RootShare> good;
+    if (replicas.size() >= config_.weak_quorum() || mutant(Mutant::stopped_by_one_share))
+      for (const ReplicaId r : replicas)
+        if (check_share(seq, r) == ShareCheck::holds) good.push_back(shares.at(r));
+    return good;
+  };
+  std::vector<RootShare> against;
+  for (const auto& [digest, replicas] : by_body)
+    if (auto good = valid(replicas); good.size() > against.size()) against = std::move(good);
+  if (against.size() < (mutant(Mutant::stopped_by_one_share) ? 1 : config_.weak_quorum()))
+    return {};
+  std::vector<ReplicaId> supporters;
+  for (const auto& [replica, share] : shares)
+    if (share.body == own) supporters.push_back(replica);
+  if (valid(supporters).size() >= config_.weak_quorum()) return {};
+  return against;
+}
+
+// Without waiting for a certificate: with f silent and this replica wrong there will be none
+// (protocol §4.5). After two STATUS rounds, in which every share that there is has come.
+void Core::look_for_divergence() {
+  if (mutant(Mutant::shares_stop_nobody)) return;
+  for (const auto& [seq, own] : own_bodies_) {
+    std::vector<RootShare> against = contradiction(seq);
+    if (against.empty()) continue;
+    if (contradicted_.first != seq) contradicted_ = {seq, now_.mono_us};
+    if (now_.mono_us - contradicted_.second < 2 * timing_.status_busy) return;
+    action::Diverged diverged = divergence(own);
+    diverged.shares = std::move(against);
+    out_->push_back(std::move(diverged));
+    return halt(wrong_root(seq, "the one that f+1 or more replicas signed"));
+  }
+  contradicted_ = {0, 0};
+}
+
 // A certified body that differs from the own one of the same seq: this replica is wrong (disk,
 // memory, compiler, bug), or more than f others are. It stops before it can sign anything else.
 bool Core::body_agrees(const CertBody& body) {
   const auto it = recent_certs_.find(body.seq);
   if (it == recent_certs_.end() || it->second.body == body) return true;
   out_->push_back(divergence(body));
-  halt({Errc::corrupt, "sequence number " + std::to_string(body.seq) +
-                           ": this replica's root differs from the certified one; its state is "
-                           "damaged and must be replaced"});
+  halt(wrong_root(body.seq, "the certified one"));
   return false;
 }
 
@@ -169,7 +228,7 @@ bool Core::header_agrees(const CertBody& body, const std::optional<KnownResult>&
 // Precondition: executed here, and still in history_.
 action::Diverged Core::divergence(const CertBody& own) const {
   const History& executed = history_.at(own.seq);
-  action::Diverged d{own, executed.header, executed.batch, std::nullopt, std::nullopt, flushed_};
+  action::Diverged d{own, executed.header, executed.batch, {}, {}, {}, flushed_};
   for (const auto& [seq, cert] : recent_certs_) {
     if (seq < own.seq) d.agreed_upto = std::max(d.agreed_upto, seq);
     if (seq == own.seq) d.cert = cert;

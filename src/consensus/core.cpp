@@ -72,6 +72,8 @@ void Core::turn() {
 void Core::tick() {
   if (frozen()) return frozen_tick();
   look_at_deferred();
+  look_for_divergence();
+  if (halted_) return;
   check_suspicion();
   if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_)
     start_view_change(view_ + 1, Reason::new_view_timeout);
@@ -150,7 +152,7 @@ void Core::prune_history(Seq done) {
   while (history_.size() > kKeepBatches || history_bytes_ > kKeepBytes) {
     const auto oldest = history_.begin();
     if (oldest->first > done) return;
-    history_bytes_ -= oldest->second.bytes;
+    history_bytes_ -= oldest->second.batch->bytes;
     logged_bodies_.erase(oldest->second.header.batch_digest);
     history_.erase(oldest);
   }

@@ -148,9 +148,10 @@ struct Diverged {
   messages::CertBody own;
   messages::BatchHeader header;  // the own one
   std::shared_ptr<const messages::ParsedBatch> batch;
-  // What it contradicts: a certificate of this seq, or the header that a certified history or the
-  // own log gives to it. At least one is there.
+  // What it contradicts: a certificate of this seq, W valid and equal shares of it, or the header
+  // that a certified history or the own log gives to it. At least one is there.
   std::optional<messages::RootCert> cert;
+  std::vector<messages::RootShare> shares;
   std::optional<messages::BatchHeader> agreed_header;
   // Up to here the own history is the certified one: the first wrong batch lies above.
   Seq agreed_upto = 0;
@@ -244,7 +245,6 @@ class Core {
   struct History {  // an executed batch that peers may still ask for
     messages::BatchHeader header;
     std::shared_ptr<const messages::ParsedBatch> batch;
-    std::size_t bytes = 0;  // encoded
   };
 
   // agreement.cpp
@@ -255,6 +255,9 @@ class Core {
   void on(ReplicaId from, messages::FetchBatch m);
   bool accepts_votes(Seq seq) const;
   void attach_batch(Seq seq, std::shared_ptr<const messages::ParsedBatch> batch);
+  bool has_room(Seq seq, std::size_t bytes) const;
+  bool make_room(Seq seq, std::size_t bytes);
+  std::size_t waiting_bytes() const;
   bool items_hold(const messages::ParsedBatch& batch);
   bool time_acceptable(const Slot& slot);
   void try_vote(Seq seq);
@@ -283,6 +286,10 @@ class Core {
   void want(Seq seq);
   std::uint32_t certificate_quorum() const;
   bool certify_from_shares(Seq seq);
+  enum class ShareCheck { holds, broken, later };  // later: its sender's budget is used up
+  ShareCheck check_share(Seq seq, ReplicaId replica);
+  std::vector<messages::RootShare> contradiction(Seq seq);
+  void look_for_divergence();
   void adopt_cert(messages::RootCert cert);
   Lsn watermark_lsn(Seq seq) const;
   bool body_agrees(const messages::CertBody& body);
@@ -408,6 +415,7 @@ class Core {
   bool may_check(ReplicaId from, std::uint64_t signatures);
   bool checked(ReplicaId from, bool holds);
   void answer(ReplicaId to, PeerMessage message, Lsn needs_lsn = 0);
+  void repeat(ReplicaId to, PeerMessage message, Lsn needs_lsn = 0);
 
   // core.cpp
   void tick();
@@ -484,6 +492,7 @@ class Core {
   std::map<Seq, std::map<ReplicaId, messages::RootShare>> shares_;  // sender == share.replica
   std::map<Seq, std::uint32_t> verified_shares_;                    // bitmap per seq
   std::map<Seq, messages::CertBody> own_bodies_;                    // executed, above certified
+  std::pair<Seq, std::uint64_t> contradicted_{0, 0};  // own body that W shares differ from, since
   std::map<Seq, History> history_;
   std::size_t history_bytes_ = 0;
   std::map<Seq, messages::RootCert> recent_certs_;

@@ -25,6 +25,12 @@ class EarlyProposals {
     kept.push_back(std::move(m));
   }
 
+  std::size_t size() const {
+    std::size_t kept = 0;
+    for (const auto& [sender, proposals] : of_) kept += proposals.size();
+    return kept;
+  }
+
   // What was kept of this view, in the order of its coming; nothing of it and of older views of
   // this primary stays.
   std::vector<messages::PrePrepare> take(messages::ReplicaId primary, messages::View view) {

@@ -3,6 +3,7 @@
 // one thread.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 
@@ -24,6 +25,11 @@ class HeldQueries {
   // Those with a floor below `blocked`, which are not held any more; by link and arrival.
   std::vector<HeldQuery> release(messages::Seq blocked);
   bool empty() const { return by_link_.empty(); }
+  std::size_t longest() const {  // queries of the link that holds most
+    std::size_t most = 0;
+    for (const auto& [link, held] : by_link_) most = std::max(most, held.size());
+    return most;
+  }
 
  private:
   std::map<std::uint64_t, std::deque<HeldQuery>> by_link_;  // no empty ones

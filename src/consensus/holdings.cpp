@@ -18,6 +18,8 @@ std::vector<Core::Holding> Core::holdings() const {
   for (const auto& [from, messages] : deferred_) deferred += messages.size();
   return {
       {"slots", slots_.size(), kStored + behind},
+      {"bytes of batches that wait", waiting_bytes(), limits::kMaxWaitingBytes},
+      {"early proposals", early_.size(), n * EarlyProposals::kMaxPerSender},
       {"root shares", shares, n * (kStored + behind)},
       {"own bodies", own_bodies_.size(), kStored + behind},
       {"prepared certificates", prepared_.size(), kStored + behind + unflushed},
@@ -26,7 +28,11 @@ std::vector<Core::Holding> Core::holdings() const {
       {"pending items", pending_.size(), Pending::kMaxItems + n * Pending::kMaxForwardItems},
       {"VIEW-CHANGEs", view_change_of_.size(), n},
       {"VIEW-CHANGEs of a candidate", fetched_view_changes_.size(), n},
+      {"statements for HELLO", signed_by_peers_.size(), n * SignedByPeers::kKinds},
       {"answers about P-entries", rescue_answers_.size(), n},
+      {"batches that these name", rescue_bodies_.size(), n},
+      // Links are the driver's affair: it drops those of clients that are gone.
+      {"FRESH queries of a client link", held_queries_.longest(), limits::kMaxFreshPerLink},
       {"deferred messages", deferred, n * limits::kDeferredMessages},
       {"evidence", evidence_.size(), n * messages::kOffences},
   };

@@ -40,4 +40,8 @@ bool LinkBudget::pay_answer(ReplicaId to, std::uint64_t bytes, std::uint64_t now
   return links_[to].answers.take(bytes, now_us);
 }
 
+bool LinkBudget::pay_repeat(ReplicaId to, std::uint64_t bytes, std::uint64_t now_us) {
+  return links_[to].repeats.take(bytes, now_us);
+}
+
 }  // namespace bftmeta::consensus

@@ -57,12 +57,14 @@ class LinkBudget {
 
   bool may_answer(ReplicaId to, std::uint64_t now_us);  // anything at all
   bool pay_answer(ReplicaId to, std::uint64_t bytes, std::uint64_t now_us);
+  bool pay_repeat(ReplicaId to, std::uint64_t bytes, std::uint64_t now_us);
 
  private:
   struct Link {
     Bucket proofs{limits::kVerifyPerSecond, limits::kVerifyBurst};
     Bucket distrusted{limits::kDistrustedVerifyPerSecond, limits::kDistrustedVerifyPerSecond};
     Bucket answers{limits::kAnswerBytesPerSecond, limits::kAnswerBurst};
+    Bucket repeats{limits::kRepeatBytesPerSecond, limits::kRepeatBurst};
   };
 
   std::map<ReplicaId, Link> links_;

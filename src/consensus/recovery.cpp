@@ -178,7 +178,8 @@ void Core::restore_slot(const Replay& r, const VoteRecord& vote, bool voted) {
   s.time_waived = true;
   s.since_us = now_.mono_us;
   if (const auto body = r.bodies.find(p.digest); body != r.bodies.end()) {
-    if (auto parsed = messages::parse_batch(context(), body->second))
+    if (auto parsed = messages::parse_batch(context(), body->second);
+        parsed && make_room(p.seq, parsed->bytes))
       s.batch = std::make_shared<ParsedBatch>(std::move(*parsed));
   } else if (auto null = messages::parse_batch(context(), Batch::null(p.seq));
              null && null->digest == p.digest) {

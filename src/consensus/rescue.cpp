@@ -75,6 +75,7 @@ void Core::try_rescue() {
     if (!body) body = find_body(seq, digest);
     if (!body) return broadcast(messages::FetchBatch{seq, digest});
     if (!execute(body)) return;
+    rescue_bodies_.clear();
   }
   if (executed_seq() >= rescue_last_) {
     rescue_first_ = 0;

@@ -57,4 +57,13 @@ messages::HighestStatements SignedByPeers::of(ReplicaId replica) const {
   return it == highest_.end() ? messages::HighestStatements{} : it->second;
 }
 
+std::size_t SignedByPeers::size() const {
+  std::size_t statements = 0;
+  for (const auto& [replica, of] : highest_)
+    statements += std::size_t{of.pre_prepare.has_value()} + std::size_t{of.prepare.has_value()} +
+                  std::size_t{of.commit.has_value()} + std::size_t{of.view_change.has_value()} +
+                  std::size_t{of.new_view.has_value()};
+  return statements;
+}
+
 }  // namespace bftmeta::consensus

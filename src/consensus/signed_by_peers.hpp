@@ -24,6 +24,8 @@ class SignedByPeers {
   void note_commit(ReplicaId from, const messages::Proposal& p);
 
   messages::HighestStatements of(ReplicaId replica) const;
+  static constexpr std::size_t kKinds = 5;  // of statements, one of each kept per replica
+  std::size_t size() const;                 // statements
 
  private:
   std::map<ReplicaId, messages::HighestStatements> highest_;

@@ -63,7 +63,7 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
   if (mutant(Mutant::no_status)) return;
   if (s.certified < certified_seq()) {
     // The newest certificate tells a laggard how far it has to go.
-    send(to, *cert_);
+    repeat(to, *cert_);
   }
   if (s.entered < entered_) {
     on(to, messages::FetchNewView{});
@@ -90,7 +90,7 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
     if (seq <= s.certified) continue;
     const auto row = theirs.find(seq);
     const bool has = row != theirs.end() && (row->second->shares >> self_ & 1) != 0;
-    if (const auto own = shares.find(self_); own != shares.end() && !has) send(to, own->second);
+    if (const auto own = shares.find(self_); own != shares.end() && !has) repeat(to, own->second);
   }
 }
 
@@ -102,10 +102,10 @@ void Core::answer_slot(ReplicaId to, const SlotStatus& theirs, Seq seq, std::siz
   if (s.since_us != 0 && now_.mono_us - s.since_us < timing_.status_busy / 2) return;  // on its way
   const bool proposal_is_own = primary(s.proposal->view) == self_;
   if (!theirs.proposal && s.batch && s.voted && (!proposal_is_own || may_vote())) {
-    const std::size_t size = encoded_size(s.batch->batch);
+    const std::size_t size = s.batch->bytes;
     if (size <= budget) {
       budget -= size;
-      answer(to, messages::PrePrepare{*s.proposal, s.primary_signature, s.batch->batch},
+      repeat(to, messages::PrePrepare{*s.proposal, s.primary_signature, s.batch->batch},
              s.vote_lsn);
     }
   }
@@ -113,10 +113,11 @@ void Core::answer_slot(ReplicaId to, const SlotStatus& theirs, Seq seq, std::siz
     for (const auto& [replica, prepare] : s.prepares)
       if (replica != to && (replica != self_ || may_vote()) &&
           (theirs.prepares >> replica & 1) == 0 && prepare.proposal == *s.proposal)
-        send(to, prepare, replica == self_ ? s.vote_lsn : 0);
+        repeat(to, prepare, replica == self_ ? s.vote_lsn : 0);
   if (s.prepared_lsn != 0 && may_vote() && (theirs.commits >> self_ & 1) == 0)
-    send(to, messages::Commit{*s.proposal}, s.prepared_lsn);
-  if (!s.batch) send(to, messages::FetchBatch{seq, s.proposal->digest});
+    repeat(to, messages::Commit{*s.proposal}, s.prepared_lsn);
+  if (!s.batch && has_room(seq, limits::kMaxBatchBytes))
+    send(to, messages::FetchBatch{seq, s.proposal->digest});
 }
 
 }  // namespace bftmeta::consensus

@@ -58,4 +58,11 @@ void Core::answer(ReplicaId to, PeerMessage message, Lsn needs_lsn) {
     send(to, std::move(message), needs_lsn);
 }
 
+// The same for what was sent before, and is lacking by the peer's STATUS. A budget of its own:
+// votes do not wait for fetched history.
+void Core::repeat(ReplicaId to, PeerMessage message, Lsn needs_lsn) {
+  if (budget_.pay_repeat(to, encoded_size(message), now_.mono_us))
+    send(to, std::move(message), needs_lsn);
+}
+
 }  // namespace bftmeta::consensus

@@ -39,7 +39,10 @@ void Core::arm_new_view_timer() {
 }
 
 // Each view that is left lengthens all timers until views work again (16 batches halve them): no
-// correct primary may be left for ever because timers are short for the network.
+// correct primary may be left for ever because timers are short for the network. A primary that
+// restarted says nothing about that, and its abdication does not count: else a few restarts of an
+// idle cluster would hide the next real failure for a minute. A faulty one that abdicates whenever
+// it can is one of f between two that do not.
 void Core::count_failed_view() {
   if (failed_views_ == 0 || new_view_timeout() < timing_.backoff_cap) ++failed_views_;
 }

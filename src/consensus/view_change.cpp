@@ -26,7 +26,7 @@ void Core::start_view_change(View view, Reason reason) {
     if (!mutant(Mutant::p_missing_in_view_change)) vc.prepared.push_back(it->second);
   messages::sign_view_change(signer_, context(), vc);
 
-  count_failed_view();
+  if (reason != Reason::abdication) count_failed_view();
   if (active_) floor_.leave();
   view_ = view;
   active_ = false;
@@ -83,8 +83,9 @@ void Core::on(ReplicaId from, ViewChange m) {
 void Core::follow_primary() {
   const auto vc = view_change_of_.find(primary(view_));
   if (halted_ || !may_vote() || vc == view_change_of_.end() || vc->second.new_view <= view_) return;
+  const bool restarted = vc->second.reason == Reason::abdication;
   broadcast(vc->second);
-  start_view_change(view_ + 1, Reason::abdication);
+  start_view_change(view_ + 1, restarted ? Reason::abdication : Reason::joined);
 }
 
 // VIEW-CHANGEs for higher views of W replicas contain one of a correct replica: follow, to the
@@ -92,13 +93,15 @@ void Core::follow_primary() {
 void Core::try_join() {
   std::uint32_t count = 0;
   View lowest = 0;
+  bool restarted = true;  // as all of them say
   for (const auto& [replica, vc] : view_change_of_) {
     if (replica == self_ || vc.new_view <= view_) continue;
     ++count;
     if (lowest == 0 || vc.new_view < lowest) lowest = vc.new_view;
+    restarted = restarted && vc.reason == Reason::abdication;
   }
   const std::uint32_t enough = mutant(Mutant::joins_one_replica) ? 1 : config_.weak_quorum();
-  if (count >= enough) start_view_change(lowest, Reason::joined);
+  if (count >= enough) start_view_change(lowest, restarted ? Reason::abdication : Reason::joined);
 }
 
 // Known to be at `view` or above, by VIEW-CHANGE or by STATUS, this replica included (§5.4:
@@ -284,11 +287,14 @@ void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
     s.primary_signature = p.signature;
     s.time_waived = true;
     s.since_us = now_.mono_us;
-    if (const auto b = bodies.find(p.seq); b != bodies.end() && b->second->digest == p.digest)
-      s.batch = b->second;
-    else
-      s.batch = find_body(p.seq, p.digest);
-    if (!s.batch) broadcast(messages::FetchBatch{p.seq, p.digest});
+    const auto known = bodies.find(p.seq);
+    const auto body = known != bodies.end() && known->second->digest == p.digest
+                          ? known->second
+                          : find_body(p.seq, p.digest);
+    if (!body)
+      broadcast(messages::FetchBatch{p.seq, p.digest});
+    else if (make_room(p.seq, body->bytes))
+      s.batch = body;
   }
   next_seq_ = std::max({mutant(Mutant::next_seq_ignores_o) ? 0 : max_reproposed_, certified_seq(),
                         executed_seq()}) +

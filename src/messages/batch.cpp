@@ -120,8 +120,9 @@ Result<ParsedBatch> parse_batch(const crypto::Context& context, Batch batch) {
   if (batch.flags == BatchFlags::config) return fail(Errc::malformed, "batch: reserved flag");
   if (batch.flags == BatchFlags::null && (batch.time_us != 0 || !batch.items.empty()))
     return fail(Errc::malformed, "batch: a null batch has no time and no items");
-  if (encoded_size(batch) > limits::kMaxBatchBytes) return fail(Errc::limit, "batch: too long");
   ParsedBatch parsed;
+  parsed.bytes = encoded_size(batch);
+  if (parsed.bytes > limits::kMaxBatchBytes) return fail(Errc::limit, "batch: too long");
   std::set<Hash> digests;
   std::vector<Hash> in_order;
   std::size_t operations = 0;

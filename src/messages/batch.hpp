@@ -148,6 +148,7 @@ struct ParsedBatch {
   Batch batch;
   Hash digest{};
   std::vector<ParsedItem> items;  // parallel to batch.items
+  std::size_t bytes = 0;          // encoded
 };
 
 // Static validity (sizes, counts, cost, flags, no duplicate item); signatures are not checked.

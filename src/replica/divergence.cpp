@@ -74,6 +74,9 @@ Status write_bundle(storage::FileSystem& fs, const std::string& directory, const
   BFTMETA_TRY(fs.sync_directory(storage::parent_of(directory)));
   const std::string in = directory + "/";
   if (d.cert) BFTMETA_TRY(storage::write_file(fs, in + "certificate", encode(*d.cert)));
+  for (const messages::RootShare& share : d.shares)
+    BFTMETA_TRY(
+        storage::write_file(fs, in + "share-" + std::to_string(share.replica), encode(share)));
   if (d.agreed_header)
     BFTMETA_TRY(storage::write_file(fs, in + "agreed-header", encode(*d.agreed_header)));
   BFTMETA_TRY(storage::write_file(fs, in + "own-body", encode(d.own)));
@@ -102,6 +105,13 @@ std::string divergence_summary(const Diverged& d) {
     out += comparison("Against the certificate, signed by replicas " +
                           messages::replica_list(d.cert->signers) + ":",
                       d.own, d.cert->body, "certified");
+  if (!d.shares.empty()) {
+    std::uint32_t signers = 0;
+    for (const messages::RootShare& share : d.shares) signers |= 1U << share.replica;
+    out += comparison("No certificate was there. Against the shares of replicas " +
+                          messages::replica_list(signers) + ", which are equal:",
+                      d.own, d.shares.front().body, "theirs");
+  }
   if (d.agreed_header)
     out += comparison("Against the header that the certified history or the own log has:", d.header,
                       *d.agreed_header, "agreed");

@@ -1,9 +1,9 @@
 // divergence-<seq>/ in the data directory: what a replica leaves behind that computed another
 // result than the certified one, before it stops (protocol §4.5). summary.txt is one page for
 // people; touched-leaves.txt has a line for each leaf that the batch wrote, sorted by key, so that
-// the bundles of two replicas can be compared with diff(1); certificate, header, own-body and batch
-// are canonical encodings. The replica is lost anyway, so no error here matters more than the halt:
-// it is one line in the log. Thread-safety: one thread.
+// the bundles of two replicas can be compared with diff(1); certificate, share-N, header, own-body
+// and batch are canonical encodings. The replica is lost anyway, so no error here matters more than
+// the halt: it is one line in the log. Thread-safety: one thread.
 #pragma once
 
 #include "consensus/core.hpp"

@@ -148,6 +148,7 @@ Status Log::write_group(std::span<const Record> repeated, std::span<const Record
     add_to_index({r.kind, r.seq, r.digest, header.segment, offset_, i});
   }
   offset_ += bytes.size();
+  segments_.back().used = offset_;
   group_lsn_ = header.lsn;
   group_digest_ = header.digest;
   return {};
@@ -171,7 +172,7 @@ Status Log::open_segment() {
   BFTMETA_TRY(fs_.rename(file, path));
   BFTMETA_TRY(fs_.sync_directory(directory_));
   BFTMETA_ASSIGN(current_, fs_.open(path, OpenMode::read_write));
-  segments_.push_back({id, options_.segment_bytes, 0, false});
+  segments_.push_back({id, options_.segment_bytes, 0, 0, false});
   offset_ = 0;
   BFTMETA_TRY(write_group({}, state, group_flags::kState));
   segments_.back().has_state = true;
@@ -202,11 +203,15 @@ Result<std::string> Log::next_segment_file() {
 }
 
 // Only what is superseded by the whole state group of a later segment may go. Segments go in order,
-// so that what is left is one chain.
+// so that what is left is one chain. What was written counts: each start leaves a segment behind
+// that may be almost empty, and a few starts must not push the history out that peers may need.
 bool Log::can_recycle(std::uint64_t retain_bytes) const {
   const SegmentInfo& oldest = segments_.front();
   if (oldest.max_body_seq > flushed_seq_) return false;
-  if (bytes_on_disk() - oldest.size < retain_bytes) return false;
+  std::uint64_t used = 0;  // by those that stay
+  for (auto s = segments_.begin() + 1; s != segments_.end(); ++s) used += s->used;
+  const std::uint64_t size = bytes_on_disk() - oldest.size;
+  if (used < retain_bytes && size / kMaxRetainFactor < retain_bytes) return false;
   return std::any_of(segments_.begin() + 1, segments_.end(),
                      [](const SegmentInfo& s) { return s.has_state; });
 }

@@ -17,8 +17,11 @@ namespace bftmeta::storage {
 
 struct LogOptions {
   std::uint64_t segment_bytes = 64ULL << 20;  // multiple of 1 MiB in production, of 4 KiB in tests
-  std::uint64_t retain_bytes = 256ULL << 20;  // of old segments, for lagging peers
+  std::uint64_t retain_bytes = 256ULL << 20;  // of what was written, for lagging peers
 };
+// Segments that are kept for lagging peers take at most this many times retain_bytes, however
+// little was written to each: with the default sizes, the history behind sixteen starts is there.
+constexpr std::uint64_t kMaxRetainFactor = 4;
 
 using Lsn = std::uint64_t;
 

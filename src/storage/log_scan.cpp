@@ -151,6 +151,7 @@ class Scanner {
       segment.max_body_seq = std::max(segment.max_body_seq, r.seq);
       scan_.bodies.push_back({r.kind, r.seq, r.digest, segment.id, h.offset, i});
     }
+    segment.used = h.offset + padded_size(h.length);
     scan_.last_lsn = h.lsn;
     scan_.last_digest = h.digest;
     deliver(std::move(group.records));

@@ -38,7 +38,8 @@ struct BodyLocation {
 
 struct SegmentInfo {
   std::uint64_t id = 0;
-  std::uint64_t size = 0;
+  std::uint64_t size = 0;  // of the file
+  std::uint64_t used = 0;  // up to the end of its last group
   std::uint64_t max_body_seq = 0;
   bool has_state = false;  // its state group is whole: everything before it is superseded
 };

@@ -20,6 +20,7 @@ Adversary::Adversary(Plan& plan, MachineFactory machine, const Attack& attack)
   if (attack.strategy != nullptr && attack.strategy->client != nullptr)
     clients_.push_back(adversary::find_hostile_client(attack.strategy->client));
   if (attack.client != nullptr) clients_.push_back(attack.client);
+  clients_.insert(clients_.end(), attack.crowd.begin(), attack.crowd.end());
   plan.other_clients = static_cast<std::uint32_t>(clients_.size());
   plot_->client.signer = std::make_shared<IdealSigner>(stranger());
   if (attack.strategy == nullptr) return;

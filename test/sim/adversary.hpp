@@ -8,12 +8,14 @@
 
 namespace bftmeta::sim {
 
-// Who misbehaves, and how: replicas `members` (at most f), a client, both or neither.
+// Who misbehaves, and how: replicas `members` (at most f), a client or a crowd of them, all or
+// none.
 struct Attack {
   const adversary::Named* strategy = nullptr;  // of the members
   std::vector<messages::ReplicaId> members;
   const adversary::NamedClient* client = nullptr;
   std::uint64_t seed = 1;
+  std::vector<const adversary::NamedClient*> crowd = {};  // further clients
 };
 
 class Adversary {

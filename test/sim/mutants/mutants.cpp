@@ -100,6 +100,10 @@ constexpr Entry kAll[] = {
     {Mutant::items_not_forwarded, "items-not-forwarded",
      "§2.1: a backup passes items on to the primary", ""},
     {Mutant::clock_goes_back, "clock-goes-back", "§2.5: agreed time never goes back", ""},
+    {Mutant::stopped_by_one_share, "stopped-by-one-share",
+     "§4.5: f+1 shares contradict a replica, not one", ""},
+    {Mutant::shares_stop_nobody, "shares-stop-nobody",
+     "§4.5: f+1 shares are enough, without a certificate", ""},
 };
 static_assert(std::size(kAll) == kMutants);
 

@@ -76,7 +76,7 @@ TEST_CASE("the highest of a quorum of answers counts, whoever gave it") {
   CHECK(h.faults.empty());
 }
 
-TEST_CASE("a replica that answers many times counts once") {
+TEST_CASE("T1.3 a replica that answers many times counts once, by its link") {
   Stale h;
   h.cluster.replica(1).fresh_at = h.old;
   h.cluster.replica(1).copies = 5;

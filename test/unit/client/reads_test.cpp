@@ -37,6 +37,22 @@ TEST_CASE("a client reads its own writes, from any replica") {
   }
 }
 
+TEST_CASE("T6.4 what was proven absent is not believed absent behind the own create") {
+  Harness h;
+  h.execute(make_file("a"));
+  const auto before = h.read({path("b")});
+  REQUIRE(before);
+  REQUIRE(before->answers[0].code == Code::no_entry);
+  REQUIRE(h.execute(make_file("b")));
+  // All but one go on proving that it is absent, at the root where it was.
+  h.all([&](Behaviour& b) { b.reads_at = before->seq; });
+  h.cluster.replica(reader(h)).reads_at.reset();
+  for (int i = 0; i < 10; ++i) CHECK(inode(h.read({path("b")})) != nullptr);
+  // Nobody has a newer root: no answer rather than that one.
+  h.all([&](Behaviour& b) { b.reads_at = before->seq; });
+  CHECK_FALSE(h.read({path("b")}));
+}
+
 TEST_CASE("reads that wait share one message") {
   Harness h;
   h.execute(make_file("a"));

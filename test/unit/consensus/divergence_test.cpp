@@ -66,7 +66,7 @@ TEST_CASE("T4.2 a bit flip in one replica: it says what it computed, halts, the 
   for (const ReplicaId r : {0U, 1U, 3U}) CHECK(h.core(r).certified_seq() >= before + 2);
 }
 
-TEST_CASE("T4.3 nondeterminism in two replicas: no certificate, hence no reply, and no halt") {
+TEST_CASE("T4.3 nondeterminism in two replicas: no certificate, hence no reply") {
   for (const bool alike : {true, false}) {
     CAPTURE(alike);
     Hand h(4);
@@ -89,13 +89,106 @@ TEST_CASE("T4.3 nondeterminism in two replicas: no certificate, hence no reply, 
     CHECK(highest_executed(h) <= before + limits::kWindow);
     REQUIRE(roots.contains(before + 1));
     CHECK(roots[before + 1].size() == (alike ? 2 : 3));
-    CHECK(h.halted.empty());
-    CHECK(h.diverged.empty());
+    // Two against two: nobody can tell who is wrong. Two that agree prove each other one wrong.
+    const std::set<ReplicaId> wrong = alike ? std::set<ReplicaId>{} : std::set<ReplicaId>{2, 3};
     for (const ReplicaId r : h.live()) {
+      CHECK(h.halted.contains(r) == wrong.contains(r));
+      CHECK(h.diverged.contains(r) == wrong.contains(r));
       CHECK(h.core(r).certified_seq() == before);
       for (const messages::RootCert& cert : h.announced[r]) CHECK(cert.body.seq <= before);
     }
   }
+}
+
+TEST_CASE(
+    "T4.2 f silent and one damaged: no certificate will come, and f+1 shares stop the damaged") {
+  for (const std::uint32_t n : {4U, 7U}) {
+    CAPTURE(n);
+    Hand h(n);
+    const Id16 session = h.open_session();
+    order_bundle(h, session, 1);
+    const Seq before = h.core(2).certified_seq();
+    h.machine(2).damage(1);
+    h.pass = [&](const Mail& m) {  // the last f neither speak nor hear
+      return m.from < n - h.f() && m.to < n - h.f();
+    };
+    h.submit(0, h.bundle(session, 2));
+    h.run(50 * kMs);
+    REQUIRE(h.machine(2).executed_seq() == before + 1);
+    CHECK(h.halted.empty());  // shares that would speak for it may be on their way
+    h.run(kSecond);
+    REQUIRE(h.diverged.contains(2));
+    CHECK(h.halted.at(2).code == Errc::corrupt);
+    const action::Diverged& d = h.diverged.at(2);
+    CHECK(d.own.seq == before + 1);
+    CHECK(d.agreed_upto == before);
+    CHECK_FALSE(d.cert.has_value());
+    CHECK_FALSE(d.agreed_header.has_value());
+    REQUIRE(d.shares.size() >= h.config.weak_quorum());
+    for (const messages::RootShare& share : d.shares) {
+      CHECK(messages::verify_share(h.verifier, h.config, share));
+      CHECK(share.body == d.shares.front().body);
+      CHECK(share.body != d.own);
+      CHECK(share.body.seq == d.own.seq);
+    }
+    CHECK(h.halted.size() == 1);
+    // The others find each other as soon as the silent ones are back.
+    h.crash(2);
+    h.pass = nullptr;
+    CHECK(h.run_until([&] { return h.core(0).certified_seq() > before; }, 10 * kSecond));
+  }
+}
+
+TEST_CASE("f liars alone, or with one damaged replica, stop no correct one by their shares") {
+  for (const std::uint32_t n : {4U, 7U})
+    for (const bool damaged : {false, true}) {
+      CAPTURE(n);
+      CAPTURE(damaged);
+      std::set<ReplicaId> liars;
+      for (ReplicaId r = n - (n - 1) / 3; r < n; ++r) liars.insert(r);
+      Hand h(n, all_but(n, liars));
+      const Id16 session = h.open_session();
+      const Seq before = h.core(0).certified_seq();
+      std::optional<messages::CertBody> lie;
+      h.pass = [&](const Mail& m) {  // no certificate decides
+        const auto* share = m.get<messages::RootShare>();
+        if (share && share->body.seq > before && m.from == 2) lie = share->body;
+        return !m.get<messages::RootCert>() && !(share && m.from == 1 && m.to != 0);
+      };
+      if (damaged) h.machine(2).damage(1);
+      h.submit(0, h.bundle(session, 1));
+      h.run(50 * kMs);
+      REQUIRE(lie.has_value());
+      if (!damaged) lie->state_root[0] ^= 1;
+      for (const ReplicaId liar : liars)
+        for (const ReplicaId r : h.live())
+          h.send(liar, r, messages::sign_share(h.signer(liar), *lie, liar));
+      h.run(2 * kSecond);
+      CHECK_FALSE(h.halted.contains(0));
+      for (const auto& [r, error] : h.halted) CHECK((damaged && r == 2));
+    }
+}
+
+TEST_CASE("a share whose signature does not hold is none of the f+1") {
+  Restarted r(2);
+  r.start_and_hear();
+  r.commit_batch(0, 1);
+  REQUIRE(r.said<messages::RootShare>().size() == 1);
+  messages::CertBody other = r.said<messages::RootShare>().front().body;
+  other.state_root[0] ^= 1;
+  const auto share = [&](ReplicaId who) {
+    return messages::sign_share(*r.signers[who], other, who);
+  };
+  messages::RootShare broken = share(1);
+  broken.signature[0] ^= 1;
+  r.from(0, share(0));
+  r.from(1, broken);
+  for (int i = 0; i < 40; ++i) r.tick(50'000);
+  CHECK(r.halts.empty());
+  r.from(3, share(3));
+  for (int i = 0; i < 4; ++i) r.tick(50'000);
+  REQUIRE(r.diverged.size() == 1);
+  CHECK(r.diverged[0].shares == std::vector{share(0), share(3)});
 }
 
 TEST_CASE("a certificate that comes before the own execution is contradicted as well") {

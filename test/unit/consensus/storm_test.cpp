@@ -35,6 +35,107 @@ TEST_CASE("a bucket gains nothing by being asked often") {
   }
 }
 
+namespace {
+
+// The largest that bundles of this form make: 490 KiB, of sessions that nobody opened.
+Batch large_batch(const Hand& h, Seq seq) {
+  schema::SetXattr set;
+  set.name = to_bytes("user.k");
+  set.value = Bytes(limits::kMaxXattrValue);
+  std::vector<messages::Item> items;
+  for (std::uint8_t i = 0; i < 8; ++i)
+    items.push_back(h.bundle_of(Id16{i}, seq, std::vector<schema::Operation>(15, {{}, set})));
+  return h.batch(seq, std::move(items));
+}
+
+std::size_t holding(const Core& core, std::string_view what) {
+  for (const Core::Holding& h : core.holdings())
+    if (h.what == what) {
+      CHECK(h.count <= h.bound);
+      return h.count;
+    }
+  FAIL("no such holding");
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("batches that wait for their execution are bounded in bytes; the next one always fits") {
+  constexpr Seq kLast = 48;
+  Hand h(4, {1});
+  std::vector<PrePrepare> proposals;
+  for (Seq s = 1; s <= kLast; ++s) proposals.push_back(h.propose(0, large_batch(h, s)));
+  const std::size_t size = encoded_size(proposals[0].batch);
+  REQUIRE(kLast * size > limits::kMaxWaitingBytes);
+  const std::size_t most = limits::kMaxWaitingBytes / size;
+  const auto lacks = [&](Seq seq) {  // as STATUS says it
+    h.run(200 * kMs);
+    const auto status = h.last_status(1);
+    for (const messages::SlotStatus& row : status->slots)
+      if (row.seq == seq) return !row.proposal;
+    return true;
+  };
+  SUBCASE("upwards") {
+    for (const PrePrepare& m : proposals) h.send(0, 1, m);
+  }
+  SUBCASE("downwards: lower numbers push the highest out") {
+    for (auto m = proposals.rbegin(); m != proposals.rend(); ++m) h.send(0, 1, *m);
+  }
+  CHECK(holding(h.core(1), "bytes of batches that wait") == most * size);
+  CHECK_FALSE(lacks(1));
+  CHECK_FALSE(lacks(most));
+  CHECK(lacks(most + 1));
+  CHECK(lacks(kLast));
+  // What was refused is taken when it comes again and there is room: everything is executed.
+  for (const PrePrepare& m : proposals) {
+    h.send(0, 1, m);
+    for (const ReplicaId r : {2U, 3U}) h.send(r, 1, h.prepare(r, m.proposal));
+    for (const ReplicaId r : {0U, 2U}) h.send(r, 1, messages::Commit{m.proposal});
+    CHECK(h.machine(1).executed_seq() == m.proposal.seq);
+    holding(h.core(1), "bytes of batches that wait");
+  }
+  CHECK(holding(h.core(1), "bytes of batches that wait") == 0);
+}
+
+TEST_CASE("a primary that proposes more than there is room for stops nobody") {
+  Hand h(4, {1, 2, 3});
+  for (Seq s = 1; s <= 40; ++s) {
+    const PrePrepare m = h.propose(0, large_batch(h, s));
+    for (const ReplicaId r : h.live()) h.send(0, r, m);
+  }
+  for (const ReplicaId r : h.live()) holding(h.core(r), "bytes of batches that wait");
+  CHECK(h.run_until([&] { return h.executed_by_all(32); }, 5 * kSecond));
+  // The rest is with nobody: the next view is without it.
+  for (const ReplicaId r : h.live()) h.submit(r, h.open());
+  CHECK(h.run_until([&] { return h.common_view() == View{1} && h.executed_by_all(33); },
+                    20 * kSecond));
+  CHECK(h.halted.empty());
+}
+
+TEST_CASE("what O re-proposes is bounded in bytes too, and comes again from logs and peers") {
+  Hand h(4, {1, 2, 3});
+  h.pass = [](const Mail& m) { return !m.get<messages::Commit>(); };
+  std::vector<PrePrepare> proposals;
+  for (Seq s = 1; s <= 48; ++s) {
+    // As many as fit are prepared and not executed, then more with these pushed out.
+    proposals.push_back(h.propose(0, large_batch(h, s)));
+    for (const ReplicaId r : h.live()) h.send(0, r, proposals.back());
+    h.deliver();
+  }
+  h.run(500 * kMs);
+  for (const ReplicaId r : h.live()) {
+    h.crash(r);
+    h.restart(r);
+    holding(h.core(r), "bytes of batches that wait");
+  }
+  h.pass = nullptr;
+  h.send(0, 1, h.view_change(0, 1));
+  CHECK(h.run_until([&] { return h.common_view() == View{1} && h.executed_by_all(32); },
+                    20 * kSecond));
+  for (const ReplicaId r : h.live()) holding(h.core(r), "bytes of batches that wait");
+  CHECK(h.halted.empty());
+}
+
 TEST_CASE("bad signatures over a valid link are checked at a capped rate, after all others") {
   Hand h(4, {1});
   const PrePrepare m = h.propose(0, h.batch(1));
@@ -131,6 +232,65 @@ TEST_CASE("T8.6 an empty STATUS and fetches at line rate get a capped number of 
   // The others go on.
   for (const ReplicaId r : h.live()) h.submit(r, h.bundle(session, 101));
   CHECK(h.run_until([&] { return h.executed_by_all(102); }, kSecond));
+}
+
+TEST_CASE("T8.6 a STATUS that lacks everything, all the time, gets a capped number of bytes") {
+  for (const bool large : {true, false}) {
+    CAPTURE(large);
+    // Alone it stays in its view, and nothing becomes committed: all of it is missing in each of
+    // these STATUS.
+    Hand h(4, {1});
+    const Seq last = large ? 16 : limits::kWindow;
+    for (Seq s = 1; s <= last; ++s) {
+      const PrePrepare m = h.propose(0, large ? large_batch(h, s) : h.batch(s));
+      for (const ReplicaId r : h.live()) h.send(0, r, m);
+    }
+    h.run(100 * kMs);
+    h.outside.clear();
+    PeerStatus lacks;
+    lacks.active = true;
+    std::uint64_t bytes = 0;
+    std::uint64_t bodies = 0;
+    std::uint64_t votes = 0;
+    constexpr std::uint64_t kSeconds = 10;
+    for (int i = 0; i < 40 * static_cast<int>(kSeconds); ++i) {
+      h.send(3, 1, lacks);
+      h.run(25 * kMs);
+      for (const Mail& m : h.outside) {
+        if (m.from != 1 || m.to != 3 || m.get<PeerStatus>()) continue;
+        bytes += encoded_size(m.message);
+        if (m.get<PrePrepare>()) ++bodies;
+        if (m.get<messages::Prepare>()) ++votes;
+      }
+      h.outside.clear();
+    }
+    CHECK(bytes <=
+          limits::kRepeatBurst + kSeconds * limits::kRepeatBytesPerSecond + limits::kMaxFrame);
+    CHECK(bodies >= (large ? 8U : 4 * last));  // it is not refused either
+    CHECK(votes >= 4 * last);
+  }
+}
+
+TEST_CASE("a replica that was away is not slowed down by what a faulty one may draw") {
+  Hand h(4);
+  const Id16 session = h.open_session();
+  h.pass = [](const Mail& m) { return m.from != 3 && m.to != 3; };
+  schema::SetXattr set;
+  set.name = to_bytes("user.k");
+  set.value = Bytes(limits::kMaxXattrValue);
+  std::uint64_t number = 0;
+  for (int i = 0; i < 24 * 8; ++i) {  // 12 MiB
+    const messages::Item item =
+        h.bundle_of(session, ++number, std::vector<schema::Operation>(15, {{}, set}));
+    for (const ReplicaId r : {0U, 1U, 2U}) h.submit(r, item);
+    h.deliver();
+  }
+  REQUIRE(h.machine(0).last_bundle(session) == number);
+  h.run(5 * kSecond);
+  h.pass = nullptr;
+  CHECK(h.run_until([&] { return h.machine(3).last_bundle(session) == number; }, 2 * kSecond));
+  CHECK(
+      h.run_until([&] { return h.core(3).certified_seq() == h.core(0).certified_seq(); }, kSecond));
 }
 
 TEST_CASE("a peer's answers are paid from its own budget") {

@@ -123,3 +123,41 @@ TEST_CASE("T_newview doubles with every view that fails, up to a minute") {
   }
   CHECK(seconds == std::vector<std::uint64_t>{1, 2, 4, 8, 16, 32, 60, 60, 60});
 }
+
+namespace {
+
+// From the silence of this view's primary until the others are in the next one.
+std::uint64_t patience_with_silent_primary(Hand& h) {
+  const View view = *h.common_view();
+  const ReplicaId primary = h.config.primary(view);
+  h.crash(primary);
+  for (const ReplicaId r : h.live()) h.submit(r, h.open(static_cast<std::uint8_t>(100 + view)));
+  const std::uint64_t begin = h.now_us;
+  REQUIRE(h.run_until([&] { return h.common_view() > view; }, 120 * kSecond));
+  return h.now_us - begin;
+}
+
+}  // namespace
+
+TEST_CASE("restarts of primaries do not lengthen the patience with the next one that fails") {
+  Hand h(4);
+  h.open_session();
+  for (View v = 0; v < 8; ++v) {
+    REQUIRE(h.common_view() == v);
+    const ReplicaId primary = h.config.primary(v);
+    h.crash(primary);
+    h.restart(primary);
+    REQUIRE(h.run_until([&] { return h.common_view() > v; }, 5 * kSecond));
+  }
+  CHECK(patience_with_silent_primary(h) < 2 * kSecond);
+}
+
+TEST_CASE("a primary that leaves for another reason than a restart does lengthen it") {
+  Hand h(7, all_but(7, {0}));
+  ViewChange vc = h.view_change(0, 1);
+  vc.reason = Reason::new_view_timeout;
+  messages::sign_view_change(h.signer(0), h.context(), vc);
+  for (const ReplicaId r : h.live()) h.send(0, r, vc);
+  REQUIRE(h.run_until([&] { return h.common_view() == View{1}; }, 5 * kSecond));
+  CHECK(patience_with_silent_primary(h) >= 2 * kSecond);
+}

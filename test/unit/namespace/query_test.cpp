@@ -50,6 +50,32 @@ TEST_CASE("attributes by path, with search permission on the way") {
   CHECK(refused(w, schema::GetInode{{d, {}}, false}) == Code::not_permitted);
 }
 
+TEST_CASE("T10.2 a strict principal reads nothing by a guessed inode number") {
+  World w;
+  const auto secret = w.directory(kRootIno, "secret", 0700);
+  const auto open = w.directory(secret, "open", 0777);
+  const auto file = w.file(open, "file", 0666);
+  const std::vector<schema::QueryBody> by_number = {
+      schema::GetInode{{file, {}}, false},
+      schema::GetInode{{open, {World::named("file")}}, false},
+      schema::ListDirectory{open, 0, 10, false},
+      schema::GetXattr{file, to_bytes("user.k")},
+      schema::ListXattrs{file},
+      schema::GetData{file, 0, 1}};
+  for (const schema::QueryBody& query : by_number) {
+    CAPTURE(query.index());
+    w.rules.strict = false;
+    const auto open_to_all = ns::evaluate(w.overlay, {kAlice, query}, &w.rules);
+    CHECK(open_to_all.code != Code::not_permitted);
+    CHECK(open_to_all.code != Code::access_denied);
+    w.rules.strict = true;
+    CHECK(refused(w, query) == Code::not_permitted);
+  }
+  const schema::GetInode by_path{
+      {kRootIno, {World::named("secret"), World::named("open"), World::named("file")}}, false};
+  CHECK(refused(w, by_path) == Code::access_denied);
+}
+
 TEST_CASE("pages of a listing compose to the whole directory") {
   World w;
   const auto d = w.directory(kRootIno, "d");

@@ -223,6 +223,16 @@ TEST_CASE_FIXTURE(Executing, "the summary names what differs, with both values, 
   CHECK(contains(other, "the first wrong batch is this one"));
   CHECK(contains(other, "reply_count differs"));
   CHECK_FALSE(contains(other, "state_root differs"));
+
+  Diverged by_shares = d;
+  by_shares.cert.reset();
+  for (const messages::ReplicaId r : {1U, 3U})
+    by_shares.shares.push_back(messages::sign_share(*world.cluster.replicas[r], d.cert->body, r));
+  const std::string third = replica::divergence_summary(by_shares);
+  CHECK(contains(third, "replicas 1,3"));
+  CHECK(contains(third, "state_root differs\n    own: " + to_hex(d.own.state_root) +
+                            "\n    theirs: " + to_hex(d.cert->body.state_root)));
+  CHECK_FALSE(contains(third, "signed by replicas"));
 }
 
 TEST_CASE_FIXTURE(Executing, "touched leaves: all that the batch wrote, sorted, to be compared") {

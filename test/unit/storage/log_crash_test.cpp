@@ -7,7 +7,7 @@ using sim::SimulatedDisk;
 
 namespace {
 
-constexpr std::uint64_t kGroups = 30;
+constexpr std::uint64_t kGroups = 40;
 
 // From nothing to kGroups groups; gives up where the power goes off.
 Status whole_life(Writer& w) {
