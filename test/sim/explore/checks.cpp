@@ -67,7 +67,7 @@ std::string Checks::lost_by(const std::vector<std::uint32_t>& view_changes, cons
   for (std::size_t i = 0; i < view_changes.size(); ++i)
     for (std::size_t k = i + 1; k < view_changes.size(); ++k)
       for (const std::uint32_t own : menu_.own_view_changes(facts, view))
-        quorums.push_back({view_changes[i], view_changes[k], own});
+        if (world_.proven(own)) quorums.push_back({view_changes[i], view_changes[k], own});
   for (const auto& votes : quorums) {
     const auto plan = world_.plan(votes);
     if (!plan) return "after a power cut of all: " + plan.error().message;
@@ -128,6 +128,21 @@ std::vector<std::uint32_t> Checks::after_power_cut(const Nodes& nodes) {
       if (world_.get<ViewChange>(vc).new_view == view) list.push_back(vc);
   }
   return list;
+}
+
+bool Checks::exact(const Nodes& nodes) const {
+  std::map<View, messages::NewView> entered;
+  for (const std::uint32_t node : nodes) {
+    const Local& local = lives_.node(node);
+    for (const auto& [view, vc] : local.view_changes)
+      if (world_.get<ViewChange>(world_.view_change(vc.digest())) != vc) return false;
+    const auto record = decode<consensus::EnteredRecord>(
+        local.core->control_state().front().payload, "entered record");
+    if (!record || !record->new_view || world_.byzantine(world_.primary(record->view))) continue;
+    const auto [it, fresh] = entered.try_emplace(record->view, *record->new_view);
+    if (!fresh && it->second != *record->new_view) return false;
+  }
+  return true;
 }
 
 std::string Checks::stuck(const Nodes& nodes) {

@@ -195,7 +195,10 @@ void Menu::lead(const Turn& t, View view, std::uint32_t own) {
 // False: another quorum has it. Who would stop on these VIEW-CHANGEs has a plan of its own.
 bool Menu::add_plan(const std::vector<std::uint32_t>& votes, std::vector<Plan>& plans) const {
   const auto plan = world_.plan(votes);
-  const Plan one = plan ? Plan{plan->base_seq, plan->digests} : Plan{~Seq{0}, {}};
+  const bool proven =
+      std::ranges::all_of(votes, [&](std::uint32_t vc) { return world_.proven(vc); });
+  Plan one{proven, !plan, 0, {}};
+  if (plan) one = {proven, false, plan->base_seq, plan->digests};
   if (std::ranges::find(plans, one) != plans.end()) return false;
   plans.push_back(one);
   return true;
@@ -305,9 +308,9 @@ const std::vector<std::uint32_t>& Menu::own_new_views(const Facts& facts, View v
     for (const std::uint32_t vc : quorum) votes.push_back(world_.get<ViewChange>(vc));
     const auto add_one = [&](const Plan& plan) {
       it->second.push_back(
-          world_.number_of(PeerMessage(world_.new_view(view, votes, plan.first, plan.second))));
+          world_.number_of(PeerMessage(world_.new_view(view, votes, plan.base, plan.digests))));
     };
-    if (plans.back().first == ~Seq{0}) continue;
+    if (plans.back().stops) continue;
     add_one(plans.back());
     if (world_.scope().lies)
       for (const Plan& wrong : wrong_plans(plans.back())) add_one(wrong);
@@ -318,13 +321,15 @@ const std::vector<std::uint32_t>& Menu::own_new_views(const Facts& facts, View v
 // With the right VIEW-CHANGEs, an O that does not follow from them.
 std::vector<Menu::Plan> Menu::wrong_plans(const Plan& right) const {
   std::vector<Plan> wrong;
-  for (const auto& [seq, digest] : right.second)
+  for (const auto& [seq, digest] : right.digests)
     for (const BatchNo d : {kNull, kA, kB})
       if (world_.digest(seq, d) != digest) {
         wrong.push_back(right);
-        wrong.back().second[seq] = world_.digest(seq, d);
+        wrong.back().digests[seq] = world_.digest(seq, d);
       }
-  if (!right.second.empty()) wrong.emplace_back(right.first, std::map<Seq, Hash>{});
+  if (right.digests.empty()) return wrong;
+  wrong.push_back(right);
+  wrong.back().digests.clear();
   return wrong;
 }
 

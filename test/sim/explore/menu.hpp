@@ -61,7 +61,13 @@ class Menu {
   std::uint32_t senders(const Turn& t, std::size_t size, bool with_byzantine, Has has) const;
   std::vector<std::uint32_t> said_view_changes(const Facts& facts, View view) const;
   const std::vector<std::uint32_t>& own_new_views(const Facts& facts, View view);
-  using Plan = std::pair<Seq, std::map<Seq, Hash>>;  // base and O
+  struct Plan {          // what follows from a quorum of VIEW-CHANGEs
+    bool proven = true;  // each of them is valid
+    bool stops = false;  // whoever looks at them stops
+    Seq base = 0;
+    std::map<Seq, Hash> digests;  // O
+    friend bool operator==(const Plan&, const Plan&) = default;
+  };
   bool add_plan(const std::vector<std::uint32_t>& votes, std::vector<Plan>& plans) const;
   std::vector<Plan> wrong_plans(const Plan& right) const;
   messages::PreparedCert proof(const Facts& facts, View v, Seq n, BatchNo d) const;

@@ -26,7 +26,7 @@ struct Found {
 // With everything that there is: lies, and a power cut. Smallest case first.
 Found hunt(bool only_agreement, double seconds) {
   for (const std::uint32_t views : {2U, 3U})
-    for (ReplicaId b = 0; b <= 2; ++b) {
+    for (messages::ReplicaId b = 0; b <= 2; ++b) {
       explore::Options options;
       options.scope = {.seqs = 1, .views = views, .byzantine = b, .crashes = 1, .lies = true};
       options.seconds = seconds;

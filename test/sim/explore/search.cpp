@@ -143,7 +143,9 @@ const std::vector<Search::Step>& Search::steps(const State& state) {
 std::string Search::judge(const State& state, std::uint64_t position) {
   std::string what =
       checks_.violation(state.nodes, menu_.facts(state.nodes), options_.only_agreement);
-  if (!what.empty() || options_.heal_every == 0 || position % options_.heal_every != 0) return what;
+  if (!what.empty() || options_.heal_every == 0 || position % options_.heal_every != 0 ||
+      !checks_.exact(state.nodes))
+    return what;
   ++healed_;
   return checks_.stuck(state.nodes);
 }

@@ -10,7 +10,8 @@
 // * What is delivered and changes neither log nor statements is as good as not delivered yet, since
 //   it can be delivered together with what makes the difference. So PREPAREs, COMMITs and shares
 //   come in sets, the smallest first, and a set without an effect leaves the node alone.
-// * Which of several signers prove one thing, and the reason in a VIEW-CHANGE: nobody looks at them.
+// * Which of several signers prove one thing, and the reason in a VIEW-CHANGE: nobody looks at
+// them.
 // * Time: any two peers may suspect a primary at any time, which is more than timers can do.
 // * A power cut between two moves takes what was not synced, and everything was; one before a sync
 //   is a move of its own where something was said before that sync.
@@ -18,9 +19,11 @@
 // What is left out and may lose something, on purpose or for the sake of size:
 // * A message without an effect when it comes that changes what a later one does (a correct core
 //   has none: it counts by view and digest; some defects are of this kind).
-// * Evidence makes a correct replica leave a view; here it may leave at any time, but is seldom made
+// * Evidence makes a correct replica leave a view; here it may leave at any time, but is seldom
+// made
 //   to. Answers to HELLO after the second. A second batch in flight at a correct primary.
-// * That ends of two histories behave alike where Seat::digest() cannot tell them apart: compared on
+// * That ends of two histories behave alike where Seat::digest() cannot tell them apart: compared
+// on
 //   demand, with one other history of each node (lives.hpp).
 // Thread-safety: one thread.
 #pragma once
@@ -36,7 +39,7 @@ struct Options {
   std::size_t max_nodes = 150'000;        // likewise; about 20 KB each
   bool only_agreement = false;            // other defects of a correct replica are passed over
   bool check_merging = false;             // see lives.hpp
-  std::uint32_t heal_every = 0;           // every n-th state is continued until everybody is done
+  std::uint32_t heal_every = 0;           // every n-th state is continued (see Checks::exact)
 };
 
 struct Findings {

@@ -77,6 +77,12 @@ std::uint32_t World::number_of(const PeerMessage& message) {
   return it->second;
 }
 
+bool World::proven(std::uint32_t view_change) const {
+  return messages::verify_view_change(verifier_, context(), config_,
+                                      get<messages::ViewChange>(view_change))
+      .has_value();
+}
+
 // Hashes what matters of a message or a record.
 class World::Identity {
  public:

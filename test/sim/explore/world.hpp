@@ -111,6 +111,8 @@ class World {
   }
   // Of any VIEW-CHANGE that got a number, by its own digest.
   std::uint32_t view_change(const Hash& digest) const { return view_changes_.at(digest); }
+  // Whether this VIEW-CHANGE is valid for everybody.
+  bool proven(std::uint32_t view_change) const;
 
   // What makes a message, or a record of the log, another one in the sense above.
   Hash identity(const PeerMessage& message) const;
