@@ -1,7 +1,6 @@
 #include "sim/explore/checks.hpp"
 
 #include <bit>
-#include <deque>
 
 namespace bftmeta::sim::explore {
 
@@ -128,72 +127,6 @@ std::vector<std::uint32_t> Checks::after_power_cut(const Nodes& nodes) {
       if (world_.get<ViewChange>(vc).new_view == view) list.push_back(vc);
   }
   return list;
-}
-
-bool Checks::exact(const Nodes& nodes) const {
-  std::map<View, messages::NewView> entered;
-  for (const std::uint32_t node : nodes) {
-    const Local& local = lives_.node(node);
-    for (const auto& [view, vc] : local.view_changes)
-      if (world_.get<ViewChange>(world_.view_change(vc.digest())) != vc) return false;
-    const auto record = decode<consensus::EnteredRecord>(
-        local.core->control_state().front().payload, "entered record");
-    if (!record || !record->new_view || world_.byzantine(world_.primary(record->view))) continue;
-    const auto [it, fresh] = entered.try_emplace(record->view, *record->new_view);
-    if (!fresh && it->second != *record->new_view) return false;
-  }
-  return true;
-}
-
-std::string Checks::stuck(const Nodes& nodes) {
-  constexpr std::uint64_t kStepUs = 50'000;
-  constexpr std::uint64_t kSteps = 60 * 20;
-  std::vector<std::unique_ptr<Seat>> seats(kReplicas);
-  Seq goal = 0;
-  for (std::size_t i = 0; i < kCorrect; ++i) {
-    auto& seat = seats[menu_.replica(i)];
-    seat = std::make_unique<Seat>(world_, menu_.replica(i), false);
-    seat->load(lives_.node(nodes[i]));
-    goal = std::max(goal, seat->core().executed_seq() + 1);
-  }
-  struct Letter {
-    ReplicaId from = 0;
-    ReplicaId to = 0;
-    PeerMessage message;
-  };
-  std::deque<Letter> mail;
-  const auto collect = [&](Seat& seat) {
-    seat.sync();
-    for (auto& [to, message] : seat.take_mail())
-      for (ReplicaId r = 0; r < kReplicas; ++r)
-        if (r != seat.self() && seats[r] && (!to || *to == r))
-          mail.push_back({seat.self(), r, message});
-  };
-  for (auto& seat : seats)
-    if (seat) {
-      seat->submit(world_.last_item());
-      collect(*seat);
-    }
-  for (std::uint64_t step = 0; step < kSteps; ++step) {
-    for (; !mail.empty(); mail.pop_front()) {
-      Letter& letter = mail.front();
-      seats[letter.to]->deliver(letter.from, std::move(letter.message));
-      collect(*seats[letter.to]);
-    }
-    bool done = true;
-    for (auto& seat : seats) {
-      if (!seat) continue;
-      if (!seat->local().fault.empty()) return "in a continuation: " + seat->local().fault;
-      done = done && seat->core().executed_seq() >= goal && seat->core().pending() == 0;
-    }
-    if (done) return "";
-    for (auto& seat : seats)
-      if (seat) {
-        seat->tick(kStepUs);
-        collect(*seat);
-      }
-  }
-  return "nothing gets done any more, although everything arrives";
 }
 
 }  // namespace bftmeta::sim::explore

@@ -1,4 +1,4 @@
-// What must hold in every state of the small case, and from it. Thread-safety: one thread.
+// What must hold in every state of the small case. Thread-safety: one thread.
 #pragma once
 
 #include "sim/explore/menu.hpp"
@@ -15,15 +15,6 @@ class Checks {
   // NEW-VIEW after a power cut of all. Without `only_agreement` also: no correct replica stops, is
   // told that it lost votes, or says something invalid.
   std::string violation(const Nodes& nodes, const Facts& facts, bool only_agreement);
-
-  // Whether every VIEW-CHANGE and NEW-VIEW is the same to the byte wherever it is in this state:
-  // elsewhere one that proves the same in another way may stand for it, and that looks like a lie
-  // to whoever gets both.
-  bool exact(const Nodes& nodes) const;
-  // Precondition: exact(nodes). From here on everything arrives, the Byzantine replica is silent,
-  // and one more item is submitted: is it executed by all, within a minute of virtual time? Empty:
-  // yes.
-  std::string stuck(const Nodes& nodes);
 
  private:
   struct Bound {  // what a NEW-VIEW may not replace

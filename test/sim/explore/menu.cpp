@@ -340,14 +340,15 @@ void Menu::restarts(const Nodes& nodes, std::size_t i, std::optional<std::uint32
   const std::uint64_t incarnation = lives_.node(nodes[i]).incarnation + 1;
   std::vector<std::uint32_t> answers;
   for (std::size_t k = 0; k < kCorrect; ++k)
-    if (k != i)
+    if (k != i && !lives_.node(nodes[k]).core->halted())
       answers.push_back(answer_of(replica(k), lives_.hello(nodes[k], replica(i), incarnation)));
   messages::HelloReply nothing;  // of the Byzantine one
   store_be64(nothing.nonce.data(), incarnation);
   answers.push_back(answer_of(world_.scope().byzantine, world_.number_of(PeerMessage(nothing))));
   const std::uint32_t c = cut ? *cut + 1 : 0;
-  for (const auto& [a, b] : {std::pair(0, 1), std::pair(0, 2), std::pair(1, 2)})
-    out.push_back(moves_.number_of({Kind::restart, answers[a], answers[b], c}));
+  for (std::size_t a = 0; a < answers.size(); ++a)
+    for (std::size_t b = a + 1; b < answers.size(); ++b)
+      out.push_back(moves_.number_of({Kind::restart, answers[a], answers[b], c}));
 }
 
 }  // namespace bftmeta::sim::explore

@@ -1,7 +1,6 @@
 // explore: searches the configurations (configurations.hpp) and prints a table. Exit code 1 if
 // something is violated; then the moves that lead to it are printed, a line each and as a string
-// for
-// --replay.
+// that --replay takes.
 #include <cstdio>
 
 #include "config/command_line.hpp"
@@ -15,7 +14,6 @@ namespace {
 struct Arguments {
   std::string prefix;
   double minutes = 2;
-  std::uint32_t heal_every = 0;
   bool check = false;
   std::string trace;
 };
@@ -37,9 +35,9 @@ void print_trace(const explore::Configuration& configuration, const explore::Fin
 }
 
 void print_row(const std::string& name, const explore::Findings& f) {
-  std::printf("%-13s %9lu %11lu %10lu %7lu %8lu %6u %-4s %6lu %10d %7.1f\n", name.c_str(), f.states,
+  std::printf("%-13s %9lu %11lu %10lu %7lu %8lu %6u %-4s %10d %7.1f\n", name.c_str(), f.states,
               f.transitions, f.merged, f.nodes, f.runs, f.depth, f.exhausted ? "yes" : "no",
-              f.healed, f.violation.empty() ? 0 : 1, f.seconds);
+              f.violation.empty() ? 0 : 1, f.seconds);
   if (f.compared > 0)
     std::printf("  %lu moves compared with those of another history, %lu different\n", f.compared,
                 f.different);
@@ -47,13 +45,11 @@ void print_row(const std::string& name, const explore::Findings& f) {
 }
 
 bool search(const Arguments& a, std::vector<explore::Configuration> configurations) {
-  std::printf("%-13s %9s %11s %10s %7s %8s %6s %-4s %6s %10s %7s\n", "configuration", "states",
-              "transitions", "pruned", "nodes", "runs", "depth", "all", "healed", "violations",
-              "s");
+  std::printf("%-13s %9s %11s %10s %7s %8s %6s %-4s %10s %7s\n", "configuration", "states",
+              "transitions", "pruned", "nodes", "runs", "depth", "all", "violations", "s");
   bool good = true;
   for (explore::Configuration& c : configurations) {
     c.options.seconds = a.minutes * 60;
-    c.options.heal_every = a.heal_every;
     c.options.check_merging = a.check;
     const explore::Findings found = explore::explore(c.options);
     print_row(c.name, found);
@@ -90,7 +86,6 @@ int main(int argc, char** argv) {
   Arguments a;
   line.option("--config", a.prefix, "only those whose names begin like this");
   line.option("--minutes", a.minutes, "for each at most").between(0.01, 10000.0);
-  line.option("--heal-every", a.heal_every, "continue every n-th state until everybody is done");
   line.flag("--check", a.check, "compare histories that are taken for one");
   line.option("--replay", a.trace, "make these moves in the first configuration");
   const Result<config::Parsed> parsed = line.parse(argc, argv);

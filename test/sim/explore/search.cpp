@@ -88,7 +88,9 @@ class Search {
   // Every state one move away from `state`, except itself.
   const std::vector<Step>& steps(const State& state);
   void step(const State& state, std::size_t i, std::uint32_t move, bool cut);
-  std::string judge(const State& state, std::uint64_t position);
+  std::string judge(const State& state) {
+    return checks_.violation(state.nodes, menu_.facts(state.nodes), options_.only_agreement);
+  }
   std::string text(const Step& step) const {
     return moves_.text(menu_.replica(step.who), step.move);
   }
@@ -103,7 +105,6 @@ class Search {
   States states_;
   std::vector<Step> steps_;
   std::vector<std::uint32_t> list_;
-  std::uint64_t healed_ = 0;
 };
 
 State Search::first() const {
@@ -140,23 +141,12 @@ const std::vector<Search::Step>& Search::steps(const State& state) {
   return steps_;
 }
 
-std::string Search::judge(const State& state, std::uint64_t position) {
-  std::string what =
-      checks_.violation(state.nodes, menu_.facts(state.nodes), options_.only_agreement);
-  if (!what.empty() || options_.heal_every == 0 || position % options_.heal_every != 0 ||
-      !checks_.exact(state.nodes))
-    return what;
-  ++healed_;
-  return checks_.stuck(state.nodes);
-}
-
 void Search::finish(Findings& result, std::chrono::steady_clock::time_point begin) const {
   result.states = states_.size();
   result.nodes = lives_.nodes();
   result.runs = lives_.runs();
   result.compared = lives_.compared();
   result.different = lives_.different();
-  result.healed = healed_;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
@@ -184,7 +174,7 @@ Findings Search::run() {
         ++result.merged;
         continue;
       }
-      result.violation = judge(step.to, states_.size());
+      result.violation = judge(step.to);
       if (!result.violation.empty()) break;
     }
   }
@@ -219,7 +209,7 @@ Result<Findings> Search::replay(const std::vector<std::string>& trace) {
     states_.add(state, {});
     result.trace.push_back(words);
     ++result.depth;
-    result.violation = judge(state, states_.size());
+    result.violation = judge(state);
     if (!result.violation.empty()) break;
   }
   finish(result, begin);

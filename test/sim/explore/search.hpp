@@ -39,7 +39,6 @@ struct Options {
   std::size_t max_nodes = 150'000;        // likewise; about 20 KB each
   bool only_agreement = false;            // other defects of a correct replica are passed over
   bool check_merging = false;             // see lives.hpp
-  std::uint32_t heal_every = 0;           // every n-th state is continued (see Checks::exact)
 };
 
 struct Findings {
@@ -50,7 +49,6 @@ struct Findings {
   std::uint64_t runs = 0;    // of the core
   std::uint64_t compared = 0;
   std::uint64_t different = 0;
-  std::uint64_t healed = 0;
   std::uint32_t depth = 0;  // in moves; of the violation, if there is one
   bool exhausted = false;
   double seconds = 0;

@@ -24,7 +24,7 @@ class Seat::Recorder final : public consensus::StateMachine {
   Hash history_hash() const override { return seat_.machine().history_hash(); }
   Result<consensus::Outcome> execute(const messages::ParsedBatch& batch) override {
     auto outcome = seat_.local_->machine.execute(batch);
-    if (outcome && seat_.observed_ && batch.batch.seq <= kMaxSeqs)
+    if (outcome && batch.batch.seq <= kMaxSeqs)
       seat_.local_->executed |= bit(0, batch.batch.seq, seat_.world_.number_of(batch.batch));
     return outcome;
   }
@@ -39,11 +39,8 @@ class Seat::Recorder final : public consensus::StateMachine {
   Seat& seat_;
 };
 
-Seat::Seat(World& world, ReplicaId self, bool observed)
-    : world_(world),
-      self_(self),
-      observed_(observed),
-      recorder_(std::make_unique<Recorder>(*this)) {
+Seat::Seat(World& world, ReplicaId self)
+    : world_(world), self_(self), recorder_(std::make_unique<Recorder>(*this)) {
   local_.emplace(world);
   local_->mono_us = kStartUs;
   archive_ = local_->log.archive(world.context());
@@ -98,18 +95,13 @@ void Seat::deliver(ReplicaId from, PeerMessage message) {
 
 void Seat::submit(const messages::Item& item) { step(consensus::event::Client{item, 0}); }
 
-void Seat::tick(std::uint64_t after_us) {
-  local_->mono_us += after_us;
-  step(consensus::event::Tick{});
-}
-
 void Seat::sync() {
-  while (durable_ < local_->appended) {
+  do {  // also when nothing is new: the end of an earlier sync may be heard of now
     local_->log.sync();
     durable_ = local_->appended;
     release();
     step(consensus::event::Durable{durable_});
-  }
+  } while (durable_ < local_->appended);
 }
 
 void Seat::cut_power(const std::vector<std::pair<ReplicaId, messages::HelloReply>>& answers) {
@@ -153,7 +145,7 @@ void Seat::release() {
       waiting_.push_back(std::move(send));
       continue;
     }
-    if (observed_) std::visit([this](const auto& m) { say(m); }, send.message);
+    std::visit([this](const auto& m) { say(m); }, send.message);
     mail_.emplace_back(send.to, std::move(send.message));
   }
 }

@@ -42,8 +42,7 @@ struct Local {
 
 class Seat {
  public:
-  // Not observed: what it says and executes gets no numbers, and may be beyond the scope.
-  Seat(World& world, ReplicaId self, bool observed = true);
+  Seat(World& world, ReplicaId self);
 
   ReplicaId self() const { return self_; }
   const consensus::Core& core() const { return *local_->core; }
@@ -57,7 +56,6 @@ class Seat {
   // Events. Records stay unsynced until sync(), and so does what waits for them.
   void deliver(ReplicaId from, PeerMessage message);
   void submit(const messages::Item& item);
-  void tick(std::uint64_t after_us);
   // Until nothing is left to sync.
   void sync();
   // What is not synced is gone, then the process starts again; it asks its peers and gets these
@@ -96,7 +94,6 @@ class Seat {
 
   World& world_;
   const ReplicaId self_;
-  const bool observed_;
   std::optional<Local> local_;  // always in the same place: core, recorder and archive refer to it
   std::unique_ptr<consensus::StateMachine> recorder_;
   std::unique_ptr<consensus::Archive> archive_;

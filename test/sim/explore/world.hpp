@@ -84,9 +84,7 @@ class World {
   const crypto::Verifier& verifier() const { return verifier_; }
   ReplicaId primary(View v) const { return config_.primary(v); }
   bool byzantine(ReplicaId r) const { return r == scope_.byzantine; }
-  // Of the search, 0 and 1; and one that no batch of the search contains.
   const messages::Item& item(std::size_t i) const { return items_.at(i); }
-  const messages::Item& last_item() const { return items_.back(); }
   // Of all clocks: time passes only as far as the rates of a link need it.
   static constexpr std::uint64_t kWallUs = 1'700'000'000'000'000;
 
