@@ -55,11 +55,14 @@ TEST_CASE("explore: a move that cannot be made is an error that says what can be
 
 #ifdef BFTMETA_MUTANTS
 TEST_CASE("explore: defects on purpose break agreement") {
-  for (const Mutant m : {Mutant::prepare_quorum_small, Mutant::commit_quorum_small,
-                         Mutant::p_dropped_on_entry, Mutant::lowest_view_chosen}) {
-    CAPTURE(static_cast<int>(m));
-    chosen_mutant = m;
-    Options options = options_of(m == Mutant::lowest_view_chosen ? "1x3-b0" : "1x2-b0");
+  const std::pair<Mutant, const char*> all[] = {
+      {Mutant::prepare_quorum_small, "1x2-b0"},   {Mutant::commit_quorum_small, "1x2-b0"},
+      {Mutant::lowest_view_chosen, "1x3-b0"},     {Mutant::p_dropped_on_entry, "1x2-b1"},
+      {Mutant::p_entry_unchecked, "1x2-b0-lies"}, {Mutant::prepared_not_logged, "1x2-b0-cut"}};
+  for (const auto& [mutant, name] : all) {
+    CAPTURE(static_cast<int>(mutant));
+    chosen_mutant = mutant;
+    Options options = options_of(name);
     options.only_agreement = true;
     const Findings found = explore(options);
     chosen_mutant = Mutant::none;
