@@ -404,6 +404,7 @@ class Core {
 
   // storm.cpp
   void dispatch(event::Peer event);
+  void deliver(ReplicaId from, PeerMessage& message);
   void look_at_deferred();
   bool may_check(ReplicaId from, std::uint64_t signatures);
   bool checked(ReplicaId from, bool holds);
