@@ -83,6 +83,20 @@ constexpr std::uint64_t kAnswerBurst = 4 * 1024 * 1024;
 constexpr std::uint64_t kRepeatBytesPerSecond = 4 * 1024 * 1024;
 constexpr std::uint64_t kRepeatBurst = 4 * 1024 * 1024;
 
+// ---- state transfer (protocol §7.7)
+// Named in one question, of 21 KB then: small subtrees must fill an answer, else a slow link's
+// round trips are what a transfer takes.
+constexpr std::size_t kMaxSubtrees = 256;
+// Of fragments in one answer: 5 ms of a link of 50 MB/s, and 5 ms to build; a slow link brings it
+// well within the time that an asker waits.
+constexpr std::size_t kNodesBytes = 256 * 1024;
+// What one peer gets: a tenth of a core for building and encryption, beside the same for other
+// answers. An asker keeps to it, so that its questions are not dropped.
+constexpr std::uint64_t kNodesBytesPerSecond = 16 * 1024 * 1024;
+// A served state is kept this long after it was first named, at most: some round trips of a slow
+// link. It pins a reader of the store meanwhile (protocol §3.4, §7.4).
+constexpr std::uint64_t kServedStateUs = 2'000'000;
+
 // ---- wire
 constexpr std::size_t kMaxFrame = 1024 * 1024;  // any frame on a consensus or client link
 constexpr std::size_t kMaxBlockFrame = kBlockSize + 4096;

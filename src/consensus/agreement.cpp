@@ -247,7 +247,7 @@ void Core::on_durable(Lsn lsn) {
 }
 
 void Core::try_execute() {
-  while (!halted_) {
+  while (!halted_ && !transferring_) {
     const Slot* s = find(executed_seq() + 1);
     if (s == nullptr || !s->committed || !s->batch || s->batch->digest != *s->committed) return;
     if (s->since_us != 0) commit_latency_.add(now_.mono_us - s->since_us);

@@ -42,12 +42,15 @@ std::optional<Hash> Core::proven_history(Seq seq) const {
 void Core::ask_for_history() {
   const bool stuck = stuck_at_ == executed_seq();
   stuck_at_.reset();
-  if (evidence_seq() <= executed_seq()) return;
+  if (transferring_ || evidence_seq() <= executed_seq()) return;
   stuck_at_ = executed_seq();
   stuck_rounds_ = stuck ? stuck_rounds_ + 1 : 0;
   if (!stuck) return;
   constexpr std::uint32_t kPatience = 4;  // rounds; history is the better answer while there is one
-  if (stuck_rounds_ >= kPatience) ask_for_prepared();
+  if (stuck_rounds_ >= kPatience) {
+    if (try_transfer()) return;
+    ask_for_prepared();
+  }
   for (std::uint32_t i = 0; i < config_.n(); ++i) {
     const ReplicaId peer = next_peer();
     if (peers_.at(peer).status.executed <= executed_seq()) continue;
@@ -62,9 +65,14 @@ void Core::on(ReplicaId from, FetchHistory m) {
   if (!budget_.may_answer(from, now_.mono_us)) return;
   peer.history_us = now_.mono_us;
 
+  answer(from, history_above(m.executed));
+}
+
+// Empty: older than what is kept, and only a state transfer helps.
+HistoryData Core::history_above(Seq executed) const {
   HistoryData data;
-  data.first = m.executed + 1;
-  const Seq last = std::min<Seq>(executed_seq(), m.executed + limits::kMaxHeaderChain);
+  data.first = executed + 1;
+  const Seq last = std::min<Seq>(executed_seq(), executed + limits::kMaxHeaderChain);
   Seq end = last;  // with a certificate if one lies in reach, else shares must prove it
   for (Seq s = last; s >= data.first && !data.cert; --s) {
     const auto it = recent_certs_.find(s);
@@ -80,7 +88,7 @@ void Core::on(ReplicaId from, FetchHistory m) {
     const auto it = history_.find(s);
     const auto header =
         it != history_.end() ? std::optional(it->second.header) : archive_.header(s);
-    if (!header) return;  // older than what is kept: only a state transfer helps
+    if (!header) return {data.first, {}, {}, std::nullopt};
     data.headers.push_back(*header);
     room -= std::min(room, sizeof(BatchHeader));
     if (!bodies) continue;
@@ -92,12 +100,13 @@ void Core::on(ReplicaId from, FetchHistory m) {
     room -= size;
     data.batches.push_back(std::move(*batch));
   }
-  answer(from, std::move(data));
+  if (data.batches.empty()) return {data.first, {}, {}, std::nullopt};
+  return data;
 }
 
 void Core::on(ReplicaId from, HistoryData m) {
-  if (m.first != executed_seq() + 1 || m.headers.empty() || m.batches.size() > m.headers.size())
-    return;
+  if (transferring_ || m.first != executed_seq() + 1 || m.batches.size() > m.headers.size()) return;
+  if (m.headers.empty()) return note_too_old(from);
   const Seq last = m.first + m.headers.size() - 1;
   if (m.cert) {
     if (m.cert->body.seq != last) return;

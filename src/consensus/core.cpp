@@ -13,6 +13,7 @@ Core::Core(Options options, const crypto::Signer& signer, const crypto::Verifier
       config_(std::move(options.config)),
       timing_(options.timing),
       max_in_flight_(options.max_in_flight),
+      transfers_(options.transfers),
       signer_(signer),
       verifier_(verifier),
       machine_(machine),
@@ -43,6 +44,8 @@ void Core::step(Event event, Now now, Actions& out) {
     want(wanted->seq);
   } else if (const auto* space = std::get_if<event::Space>(&event)) {
     on_space(space->available);
+  } else if (auto* transferred = std::get_if<event::Transferred>(&event)) {
+    on_transferred(std::move(transferred->state));
   } else {
     tick();
   }
@@ -56,6 +59,7 @@ void Core::turn() {
   if (halted_ || standing_ == Standing::asking) return;
   try_certify();
   if (frozen()) return;
+  follow_transfer();
   try_execute();
   try_certify();
   follow_primary();

@@ -21,6 +21,7 @@
 #include "consensus/signed_by_peers.hpp"
 #include "consensus/throughput_floor.hpp"
 #include "messages/frame.hpp"
+#include "messages/transfer.hpp"
 
 namespace bftmeta::consensus {
 
@@ -49,6 +50,7 @@ struct Options {
   config::Config config;
   Timing timing;
   std::uint32_t max_in_flight = 2;  // batches proposed and not executed (protocol §2.3)
+  bool transfers = false;           // the driver fetches states (action::Transfer)
 };
 
 struct Now {
@@ -67,6 +69,9 @@ struct Recovered {
   std::uint64_t incarnation = 0;
   Id16 nonce{};  // random, of this start: answers to HELLO of another one are not taken
   std::vector<messages::Evidence> evidence;  // as Accused gave it; what does not hold is left out
+  // The page store holds a mixture: a state transfer was under way. The state machine is at genesis
+  // then, and nothing is executed on it.
+  bool transferring = false;
 };
 
 // Whether this replica may vote (consensus/hello.cpp; protocol §3.5, §3.6).
@@ -104,11 +109,14 @@ struct Wanted {  // somebody here waits for a certificate at or above seq
 struct Space {  // the log has no room for more; or has it again
   bool available = true;
 };
+struct Transferred {  // the page store holds this state, durably, and the state machine is there
+  messages::CertifiedState state;  // verified
+};
 struct Tick {};
 }  // namespace event
 using Event =
     std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed, event::Durable,
-                 event::Flushed, event::Wanted, event::Space, event::Tick>;
+                 event::Flushed, event::Wanted, event::Space, event::Transferred, event::Tick>;
 
 namespace action {
 struct Append {
@@ -142,6 +150,11 @@ struct Accused {  // evidence against a member is new here: to be kept
   messages::Accusation accusation;
   messages::Evidence evidence;
 };
+// History does not lead on from here: a certified state at or above `floor` has to be fetched
+// (src/transfer). Nothing is executed until event::Transferred; there is no way back.
+struct Transfer {
+  Seq floor = 0;
+};
 // The own result of an agreed batch is not the agreed one (protocol §4.5): what whoever looks for
 // the cause will want. Right before the Halt.
 struct Diverged {
@@ -162,7 +175,7 @@ struct Halt {  // this replica must stop: a broken invariant or divergence (prot
 }  // namespace action
 using Action = std::variant<action::Append, action::Send, action::Certified, action::Refuse,
                             action::AlreadyDone, action::AnswerFresh, action::Fenced,
-                            action::Accused, action::Diverged, action::Halt>;
+                            action::Accused, action::Transfer, action::Diverged, action::Halt>;
 using Actions = std::vector<Action>;
 
 class Core {
@@ -191,6 +204,7 @@ class Core {
   std::size_t pending() const { return pending_.size(); }
   std::uint64_t view_changes() const { return view_changes_done_; }
   bool halted() const { return halted_; }
+  bool transferring() const { return transferring_; }
   const EvidenceBook& evidence() const { return evidence_; }
   // Bitmap of the peers that brought a bad signature.
   std::uint32_t distrusted() const { return budget_.distrusted(); }
@@ -378,6 +392,14 @@ class Core {
   Seq evidence_seq() const;
   std::optional<Hash> proven_history(Seq seq) const;
   void ask_for_history();
+  messages::HistoryData history_above(Seq executed) const;
+
+  // transfer.cpp
+  void note_too_old(ReplicaId from);
+  bool try_transfer();
+  void begin_transfer();
+  void on_transferred(messages::CertifiedState state);
+  void follow_transfer();
 
   // status.cpp
   void on(ReplicaId from, messages::PeerStatus m);
@@ -411,6 +433,7 @@ class Core {
 
   // storm.cpp
   void dispatch(event::Peer event);
+  void deliver(ReplicaId from, PeerMessage& message);
   void look_at_deferred();
   bool may_check(ReplicaId from, std::uint64_t signatures);
   bool checked(ReplicaId from, bool holds);
@@ -440,6 +463,7 @@ class Core {
   const config::Config config_;
   const Timing timing_;
   const std::uint32_t max_in_flight_;
+  const bool transfers_;
   const crypto::Signer& signer_;
   const crypto::Verifier& verifier_;
   StateMachine& machine_;
@@ -517,6 +541,12 @@ class Core {
       stuck_at_;  // executed_seq when the last STATUS round found this replica behind
   std::uint32_t stuck_rounds_ = 0;
   ReplicaId ask_next_ = 0;
+
+  // ---- state transfer (transfer.cpp)
+  bool transferring_ = false;
+  std::optional<messages::CertifiedState> transferred_;  // the state machine is there
+  Seq too_old_at_ = 0;                                   // executed_seq when ...
+  std::uint32_t too_old_ = 0;  // ... these (bitmap) had no history from there any more
 
   // ---- certified batches without an executor (rescue.cpp)
   Seq rescue_first_ = 0;  // what was asked for; 0: nothing

@@ -207,6 +207,13 @@ std::uint64_t Pending::executed(const ParsedBatch& batch, const StateMachine& ma
   return longest;
 }
 
+void Pending::moved_on(const StateMachine& machine, std::uint64_t now_us) {
+  drop_dead(machine);
+  for (auto& [client, sessions] : bundles_)
+    for (auto& [session, queue] : sessions) queue.last = machine.last_bundle(session);
+  for (auto& [digest, item] : items_) item.since_us = now_us;
+}
+
 void Pending::drop_dead(const StateMachine& machine) {
   std::vector<Hash> dead;
   for (const auto& [digest, item] : items_)

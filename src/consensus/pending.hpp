@@ -65,6 +65,9 @@ class Pending {
   // the batch had been first in line here.
   std::uint64_t executed(const messages::ParsedBatch& batch, const StateMachine& machine,
                          std::uint64_t now_us);
+  // After a state transfer: batches were executed that were not seen here. All age timers start
+  // again.
+  void moved_on(const StateMachine& machine, std::uint64_t now_us);
   // Drops what can never be executed: sessions end while their bundles wait.
   void drop_dead(const StateMachine& machine);
   // A new view: nothing is proposed any more, all age timers start again.

@@ -39,6 +39,7 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
   flushed_ = recovered.flushed;
   cert_ = recovered.flushed_cert;
   if (cert_) recent_certs_[cert_->body.seq] = *cert_;
+  transferring_ = recovered.transferring;
   recall_evidence(std::move(recovered.evidence));
   Replay r;
   if (auto status = replay(recovered, r); !status) {
@@ -47,6 +48,7 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
     resume(r);
     if (cert_) out.push_back(action::Certified{*cert_});
     take_up_standing(recovered);
+    if (transferring_) begin_transfer();
     turn();
   }
   out_ = nullptr;
@@ -110,7 +112,7 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
 }
 
 bool Core::re_execute(Replay& r) {
-  while (true) {
+  while (!transferring_) {
     const auto header = r.executed.find(executed_seq() + 1);
     if (header == r.executed.end()) return true;
     const auto body = r.bodies.find(header->second.batch_digest);
@@ -126,6 +128,7 @@ bool Core::re_execute(Replay& r) {
         "executing the logged batch again gave another result; this replica's state is damaged"};
     if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)), known)) return false;
   }
+  return true;
 }
 
 // View, votes and evidence as the log has them. Nothing is written or said yet.

@@ -59,8 +59,8 @@ std::uint32_t Core::rescue_quorum() const {
 }
 
 void Core::try_rescue() {
-  while (!halted_ && rescue_first_ != 0 && rescue_answers_.size() >= rescue_quorum() &&
-         executed_seq() < rescue_last_) {
+  while (!halted_ && !transferring_ && rescue_first_ != 0 &&
+         rescue_answers_.size() >= rescue_quorum() && executed_seq() < rescue_last_) {
     const Seq seq = executed_seq() + 1;
     const PreparedCert* best = nullptr;
     for (const auto& [replica, entries] : rescue_answers_)

@@ -29,7 +29,19 @@ void Core::dispatch(event::Peer event) {
     if (waiting.size() < limits::kDeferredMessages) waiting.push_back(std::move(event.message));
     return;
   }
-  std::visit([&](auto& m) { on(event.from, std::move(m)); }, event.message);
+  deliver(event.from, event.message);
+}
+
+// Subtrees of the state are the driver's affair (src/transfer); here they are nothing.
+void Core::deliver(ReplicaId from, PeerMessage& message) {
+  std::visit(
+      [&](auto& m) {
+        using Message = std::remove_cvref_t<decltype(m)>;
+        if constexpr (!std::is_same_v<Message, messages::FetchNodes> &&
+                      !std::is_same_v<Message, messages::NodesData>)
+          on(from, std::move(m));
+      },
+      message);
 }
 
 void Core::look_at_deferred() {
@@ -37,7 +49,7 @@ void Core::look_at_deferred() {
     while (!halted_ && !waiting.empty() && budget_.may_check_deferred(from, now_.mono_us)) {
       PeerMessage message = std::move(waiting.front());
       waiting.pop_front();
-      std::visit([&, sender = from](auto& m) { on(sender, std::move(m)); }, message);
+      deliver(from, message);
     }
   std::erase_if(deferred_, [](const auto& e) { return e.second.empty(); });
 }

@@ -2,14 +2,15 @@
 // flush and handed over by a state transfer. Thread-safety: plain value.
 #pragma once
 
-#include "messages/certificate.hpp"
+#include "messages/transfer.hpp"
 
 namespace bftmeta::execution {
 
 struct Checkpoint {
-  std::uint8_t format = 1;
+  std::uint8_t format = 2;
   messages::Seq seq = 0;
   messages::BatchHeader header;            // of seq; all zero at genesis
+  Hash history_before{};                   // history_hash(seq - 1); all zero at genesis
   Hash history_hash{};                     // history_hash(seq)
   std::uint64_t time_us = 0;               // exec_time of seq
   messages::CertBody body;                 // of seq, what this replica signed
@@ -20,6 +21,7 @@ struct Checkpoint {
     v.field("format", s.format);
     v.field("seq", s.seq);
     v.field("header", s.header);
+    v.field("history_before", s.history_before);
     v.field("history_hash", s.history_hash);
     v.field("time_us", s.time_us);
     v.field("body", s.body);
@@ -30,5 +32,11 @@ struct Checkpoint {
 
 // Strict; Errc::malformed, or Errc::corrupt when the parts contradict each other.
 Result<Checkpoint> decode_checkpoint(ByteView bytes);
+
+// What a state transfer hands over, as a checkpoint. Precondition: `state` is verified.
+Checkpoint checkpoint_of(const messages::CertifiedState& state);
+// The same the other way round. Precondition: `cert` is of the checkpoint's seq, which is not 0.
+messages::CertifiedState certified_state(const Checkpoint& checkpoint,
+                                         const messages::RootCert& cert);
 
 }  // namespace bftmeta::execution

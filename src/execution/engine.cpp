@@ -197,6 +197,7 @@ Result<Executed> Engine::execute_on(const tree::CachedVersion& base, tree::Overl
   version_ = std::move(next);
   checkpoint_.seq = body.seq;
   checkpoint_.header = out.header;
+  checkpoint_.history_before = out.history_before;
   checkpoint_.history_hash = body.history_hash;
   checkpoint_.time_us = body.time_us;
   checkpoint_.body = body;

@@ -65,7 +65,8 @@ constexpr const char* kPeerNames[] = {
     "ROOT-CERT",         "VIEW-CHANGE",    "NEW-VIEW",      "STATUS",
     "FETCH-BATCH",       "BATCH",          "FETCH-HISTORY", "HISTORY",
     "FETCH-VIEW-CHANGE", "FETCH-NEW-VIEW", "FORWARD",       "FETCH-PREPARED",
-    "PREPARED",          "HELLO",          "HELLO-REPLY",   "EVIDENCE"};
+    "PREPARED",          "HELLO",          "HELLO-REPLY",   "EVIDENCE",
+    "FETCH-NODES",       "NODES"};
 static_assert(std::size(kPeerNames) == std::variant_size_v<PeerMessage>);
 static_assert(std::variant_size_v<PeerMessage> <= kClientTypes);
 constexpr const char* kClientNames[] = {"SUBMIT",       "SUBSCRIBE", "READ",

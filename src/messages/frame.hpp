@@ -8,14 +8,15 @@
 #include "messages/client.hpp"
 #include "messages/evidence.hpp"
 #include "messages/hello.hpp"
+#include "messages/transfer.hpp"
 
 namespace bftmeta::messages {
 
 // The alternatives' positions are the wire's type numbers: append only.
-using PeerMessage =
-    std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange, NewView, PeerStatus,
-                 FetchBatch, BatchData, FetchHistory, HistoryData, FetchViewChange, FetchNewView,
-                 Forward, FetchPrepared, PreparedData, Hello, HelloReply, Evidence>;
+using PeerMessage = std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange,
+                                 NewView, PeerStatus, FetchBatch, BatchData, FetchHistory,
+                                 HistoryData, FetchViewChange, FetchNewView, Forward, FetchPrepared,
+                                 PreparedData, Hello, HelloReply, Evidence, FetchNodes, NodesData>;
 using ClientMessage =
     std::variant<Submit, Subscribe, Read, StatusQuery, Fresh, EvidenceQuery>;  // to a replica
 using ReplicaMessage =

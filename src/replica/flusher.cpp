@@ -71,10 +71,10 @@ Result<FlushDone> Flusher::flush(FlushJob job) {
     if (all) break;
     std::this_thread::yield();
   }
-  BFTMETA_ASSIGN(auto snapshot, writer->commit(job.set.root_record(), encode(job.checkpoint)));
+  BFTMETA_ASSIGN(auto snapshot, writer->commit(job.set.root_record(), job.meta));
   writer.reset();
   BFTMETA_TRY(store_.sync());
-  return FlushDone{std::move(job.set), job.checkpoint.seq, std::move(snapshot)};
+  return FlushDone{std::move(job.set), job.seq, std::move(snapshot)};
 }
 
 }  // namespace bftmeta::replica

@@ -1,6 +1,7 @@
-// Materialises certified states into LMDB in the background (protocol §3.4): one write set at a
-// time, in slices, then commit and a forced sync of the environment, so that what it reports is
-// durable. Thread-safety: start, poll and the destructor from the main thread.
+// Materialises certified states into LMDB in the background (protocol §3.4), and what a state
+// transfer brings: one write set at a time, in slices, then commit and a forced sync of the
+// environment, so that what it reports is durable. Thread-safety: start, poll and the destructor
+// from the main thread.
 #pragma once
 
 #include <condition_variable>
@@ -17,7 +18,8 @@ namespace bftmeta::replica {
 
 struct FlushJob {
   tree::WriteSet set;
-  execution::Checkpoint checkpoint;  // with its certificate
+  Bytes meta;             // of the generation: a checkpoint with its certificate, or a mixture
+  messages::Seq seq = 0;  // of the checkpoint
 };
 
 struct FlushDone {

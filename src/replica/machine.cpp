@@ -70,6 +70,22 @@ const Machine::Entry* Machine::entry(Seq seq) const {
   return it == entries_.end() ? nullptr : &it->second;
 }
 
+std::optional<messages::CertifiedState> Machine::certified_state(
+    const messages::RootCert& cert) const {
+  if (cert.body.seq == executed_seq())
+    return execution::certified_state(engine_.checkpoint(), cert);
+  const Entry* found = entry(cert.body.seq);
+  if (found == nullptr) return std::nullopt;
+  return messages::CertifiedState{cert, found->executed.header, found->executed.history_before};
+}
+
+void Machine::replace(execution::Engine engine) {
+  engine_ = std::move(engine);
+  entries_.clear();
+  bytes_ = 0;
+  principals_changed_ = true;
+}
+
 bool Machine::take_principals_changed() { return std::exchange(principals_changed_, false); }
 
 }  // namespace bftmeta::replica

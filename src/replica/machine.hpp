@@ -44,6 +44,10 @@ class Machine final : public consensus::StateMachine {
   execution::Engine& engine() { return engine_; }
   const execution::Engine& engine() const { return engine_; }
   const Entry* entry(Seq seq) const;
+  // What a state transfer hands over, of a batch that is still known or the newest one.
+  std::optional<messages::CertifiedState> certified_state(const messages::RootCert& cert) const;
+  // Goes on from another state; what was executed before is forgotten.
+  void replace(execution::Engine engine);
   // The version after `seq` if it is still there; it and older ones are given up. A certificate at
   // `seq` is known: nobody will read at an older one any more.
   std::optional<tree::Version> take_version(Seq seq);

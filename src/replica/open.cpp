@@ -11,11 +11,12 @@ namespace {
 // Signatures remembered as valid: a few seconds of full load, some 10 MB.
 constexpr std::size_t kVerifiedSignatures = 65536;
 
-// What a flush of this store says. nullopt: nothing was ever flushed.
+// What a flush of this store says. nullopt: nothing was ever flushed, or a state transfer was under
+// way.
 Result<std::optional<execution::Checkpoint>> stored_checkpoint(const tree::Snapshot& snapshot,
                                                                const crypto::Verifier& verifier,
                                                                const config::Genesis& genesis) {
-  if (snapshot.generation() == 0) return std::nullopt;
+  if (snapshot.generation() == 0 || transfer::is_mixture(snapshot.meta())) return std::nullopt;
   BFTMETA_ASSIGN(auto checkpoint, execution::decode_checkpoint(snapshot.meta()));
   if (!checkpoint.cert || checkpoint.cert->body != checkpoint.body)
     return fail(Errc::corrupt, "state store: its newest generation has no certificate of its own");
@@ -64,6 +65,7 @@ Status Replica::open_storage() {
                                                       {.map_bytes = s.lmdb_map_bytes}));
   BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
   BFTMETA_ASSIGN(auto checkpoint, stored_checkpoint(*snapshot, *verifier_, setup_.genesis));
+  recovered_.transferring = transfer::is_mixture(snapshot->meta());
   if (checkpoint) {
     flushed_seq_ = recovered_.flushed = checkpoint->seq;
     recovered_.flushed_cert = checkpoint->cert;
@@ -128,7 +130,7 @@ Status Replica::open_network() {
                                             *block_directory_));
   poller_.add(*mesh_);
   poller_.add(*client_port_);
-  reads_ = std::make_unique<ReadService>(poller_.waker());
+  reads_ = std::make_unique<ReadService>(cluster_id_, poller_.waker());
   flusher_ = std::make_unique<Flusher>(*store_, *log_, poller_.waker());
   return {};
 }
@@ -139,6 +141,7 @@ void Replica::recover() {
   options.self = setup_.settings.id;
   options.cluster_id = cluster_id_;
   options.config = setup_.genesis.config;
+  options.transfers = true;
   core_ = std::make_unique<consensus::Core>(std::move(options), *setup_.signer, *verifier_,
                                             *machine_, *archive_);
   answers_ = std::make_unique<Answers>(*machine_);

@@ -5,8 +5,8 @@ namespace bftmeta::replica {
 using messages::ReadReply;
 using messages::ReadStatus;
 
-ReadService::ReadService(std::shared_ptr<net::Waker> waker)
-    : waker_(std::move(waker)), thread_([this] { run(); }) {}
+ReadService::ReadService(const Hash& cluster_id, std::shared_ptr<net::Waker> waker)
+    : waker_(std::move(waker)), source_(cluster_id), thread_([this] { run(); }) {}
 
 ReadService::~ReadService() {
   {
@@ -39,6 +39,20 @@ bool ReadService::ask(const net::Route& from, messages::Read read, const PublicK
   return true;
 }
 
+void ReadService::ask_nodes(NodesJob job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (nodes_jobs_.size() >= kMaxNodesQueued) return;
+    nodes_jobs_.push_back(std::move(job));
+  }
+  changed_.notify_one();
+}
+
+std::vector<NodesAnswer> ReadService::take_nodes() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(nodes_, {});
+}
+
 std::vector<ReadAnswer> ReadService::take_answers() {
   const std::lock_guard lock(mutex_);
   return std::exchange(answers_, {});
@@ -56,7 +70,7 @@ std::optional<ReadJob> ReadService::next_job(std::unique_lock<std::mutex>& lock,
     const std::int64_t now = net::steady_us();
     std::int64_t wake_at = now + 1'000'000;
     for (auto it = jobs_.begin(); it != jobs_.end(); ++it) {
-      const bool ready = newest_ && newest_->cert.body.seq >= it->read.min_seq;
+      const bool ready = newest_ && newest_->state.cert.body.seq >= it->read.min_seq;
       if (!ready && it->deadline_us > now) {
         wake_at = std::min(wake_at, it->deadline_us);
         continue;
@@ -66,9 +80,31 @@ std::optional<ReadJob> ReadService::next_job(std::unique_lock<std::mutex>& lock,
       version = newest_;
       return job;
     }
-    changed_.wait_for(lock, std::chrono::microseconds(wake_at - now));
+    if (nodes_jobs_.empty()) changed_.wait_for(lock, std::chrono::microseconds(wake_at - now));
+    serve_nodes(lock);
   }
   return std::nullopt;
+}
+
+// One question, with the lock released meanwhile; and what was served long enough is let go.
+void ReadService::serve_nodes(std::unique_lock<std::mutex>& lock) {
+  std::optional<NodesJob> job;
+  if (!nodes_jobs_.empty()) {
+    job = std::move(nodes_jobs_.front());
+    nodes_jobs_.pop_front();
+  }
+  const auto newest = job ? newest_ : nullptr;
+  lock.unlock();
+  const auto now = static_cast<std::uint64_t>(net::steady_us());
+  std::optional<messages::NodesData> data;
+  if (job) data = source_.answer(job->from, job->question, newest.get(), now);
+  source_.expire(now);
+  auto fault = source_.take_fault();
+  lock.lock();
+  if (fault && !fault_) fault_ = std::move(fault);
+  if (!data) return;
+  nodes_.push_back({job->from, std::move(*data)});
+  if (nodes_.size() == 1) waker_->wake();
 }
 
 void ReadService::run() {
@@ -89,8 +125,8 @@ ReadReply ReadService::serve(const ReadJob& job, const CertifiedVersion* version
   reply.request_id = job.read.request_id;
   reply.status = ReadStatus::too_old;
   if (version == nullptr) return reply;
-  reply.seq = version->cert.body.seq;
-  if (reply.seq != job.read.known_cert) reply.cert = version->cert;
+  reply.seq = version->state.cert.body.seq;
+  if (reply.seq != job.read.known_cert) reply.cert = version->state.cert;
   if (reply.seq < job.read.min_seq) return reply;
   const tree::Recorder recorder(version->version);
   for (const schema::Query& query : job.read.queries) ns::evaluate(recorder, query, job.principal);

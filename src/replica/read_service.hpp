@@ -11,17 +11,16 @@
 #include <thread>
 
 #include "messages/client.hpp"
+#include "messages/transfer.hpp"
 #include "namespace/query.hpp"
 #include "net/auth.hpp"
 #include "net/poller.hpp"
+#include "transfer/source.hpp"
 #include "tree/recorder.hpp"
 
 namespace bftmeta::replica {
 
-struct CertifiedVersion {
-  messages::RootCert cert;
-  tree::Version version;
-};
+using CertifiedVersion = transfer::Served;
 
 struct ReadJob {
   net::Route from;
@@ -35,18 +34,33 @@ struct ReadAnswer {
   messages::ReadReply reply;
 };
 
+// A replica that fetches the state asks for subtrees.
+struct NodesJob {
+  messages::ReplicaId from = 0;
+  messages::FetchNodes question;
+};
+
+struct NodesAnswer {
+  messages::ReplicaId to = 0;
+  messages::NodesData data;
+};
+
 class ReadService {
  public:
   static constexpr std::size_t kMaxQueued = 4096;
-  static constexpr std::int64_t kWaitUs = 50'000;  // for a certificate >= min_seq
+  static constexpr std::size_t kMaxNodesQueued = 64;  // of all peers; each has a few under way
+  static constexpr std::int64_t kWaitUs = 50'000;     // for a certificate >= min_seq
 
-  explicit ReadService(std::shared_ptr<net::Waker> waker);
+  ReadService(const Hash& cluster_id, std::shared_ptr<net::Waker> waker);
   ~ReadService();
 
   void publish(CertifiedVersion version);
   // False: the queue is full; the client asks elsewhere.
   bool ask(const net::Route& from, messages::Read read, const PublicKey& principal);
+  // Reads come first. What does not fit the queue is asked for again.
+  void ask_nodes(NodesJob job);
   std::vector<ReadAnswer> take_answers();
+  std::vector<NodesAnswer> take_nodes();
   // A read met bytes on disk that are not what was written: the first such error, once.
   std::optional<Error> take_fault();
 
@@ -54,6 +68,7 @@ class ReadService {
   void run();
   std::optional<ReadJob> next_job(std::unique_lock<std::mutex>& lock,
                                   std::shared_ptr<const CertifiedVersion>& version);
+  void serve_nodes(std::unique_lock<std::mutex>& lock);
   messages::ReadReply serve(const ReadJob& job, const CertifiedVersion* version);
 
   std::shared_ptr<net::Waker> waker_;
@@ -61,6 +76,9 @@ class ReadService {
   std::condition_variable changed_;
   std::deque<ReadJob> jobs_;
   std::vector<ReadAnswer> answers_;
+  std::deque<NodesJob> nodes_jobs_;
+  std::vector<NodesAnswer> nodes_;
+  transfer::Source source_;  // of the thread
   std::shared_ptr<const CertifiedVersion> newest_;
   std::optional<Error> fault_;
   bool stopping_ = false;

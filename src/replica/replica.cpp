@@ -40,6 +40,7 @@ Status Replica::run() {
 Status Replica::turn() {
   const std::uint64_t mono = now().mono_us;
   std::uint64_t due = core_->deadline();
+  if (receiver_) due = std::min(due, receiver_->deadline());
   if (setup_.interceptor) due = std::min(due, setup_.interceptor->deadline());
   poller_.wait(std::chrono::microseconds(due > mono ? due - mono : 0));
   receive();
@@ -51,6 +52,7 @@ Status Replica::turn() {
     for (const auto& [to, message] : setup_.interceptor->unasked(now()))
       mesh_->send(to, messages::encode_frame(context(), message));
   BFTMETA_TRY(background());
+  BFTMETA_TRY(try_transfer());
   BFTMETA_TRY(drop_dead_links());
   mesh_->flush();  // what needs no disk leaves before the disk is waited for
   // Only messages are worth a sync: certificates and EXECUTED records ride along with the next.
@@ -75,6 +77,7 @@ void Replica::receive_peer(ReplicaId from, ByteView bytes) {
     return;
   }
   if (setup_.interceptor && !setup_.interceptor->incoming(from, *message, now())) return;
+  if (take_nodes(from, *message)) return;
   keep(step(consensus::event::Peer{from, std::move(*message)}));
 }
 
@@ -112,6 +115,8 @@ Status Replica::perform(Actions& actions) {
                "replica " + std::to_string(setup_.settings.id) + ": " + fenced->why);
     } else if (const auto* accused = std::get_if<consensus::action::Accused>(&action)) {
       evidence_files_->keep(*accused);
+    } else if (const auto* wanted = std::get_if<consensus::action::Transfer>(&action)) {
+      transfer_floor_ = wanted->floor;
     } else if (const auto* diverged = std::get_if<consensus::action::Diverged>(&action)) {
       keep_bundle(*diverged);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
@@ -189,13 +194,18 @@ void Replica::certified(const RootCert& cert) {
   answers_->certified(
       cert, [this](const net::Route& to, messages::Reply reply) { answer(to, std::move(reply)); });
   if (auto version = machine_->take_version(cert.body.seq)) {
-    published_ = true;
-    reads_->publish({cert, std::move(*version)});
+    publish(cert, std::move(*version));
   } else if (!published_ && machine_->executed_seq() == cert.body.seq) {
-    published_ = true;
-    reads_->publish({cert, machine_->engine().version()});
+    publish(cert, machine_->engine().version());
   }
   if (machine_->take_principals_changed()) refresh_members();
+}
+
+void Replica::publish(const RootCert& cert, tree::Version version) {
+  auto state = machine_->certified_state(cert);
+  if (!state) return;  // genesis, or not known any more
+  published_ = true;
+  reads_->publish({std::move(*state), std::move(version)});
 }
 
 // Only a state whose certificate is known is materialised, and it must be the newest executed one:
@@ -205,8 +215,8 @@ void Replica::certified(const RootCert& cert) {
 // history.
 Status Replica::maybe_flush() {
   const auto& cert = core_->certificate();
-  if (flusher_->busy() || !cert || machine_->executed_seq() != cert->body.seq ||
-      cert->body.seq == flush_from_)
+  if (flusher_->busy() || core_->transferring() || !cert ||
+      machine_->executed_seq() != cert->body.seq || cert->body.seq == flush_from_)
     return {};
   const std::int64_t since = net::steady_us() - flush_started_us_;
   const bool due =
@@ -219,7 +229,8 @@ Status Replica::maybe_flush() {
   flush_from_ = cert->body.seq;
   execution::Checkpoint checkpoint = machine_->engine().checkpoint();
   checkpoint.cert = cert;
-  flusher_->start({tree::begin_flush(machine_->engine().head()), std::move(checkpoint)});
+  flusher_->start(
+      {tree::begin_flush(machine_->engine().head()), encode(checkpoint), checkpoint.seq});
   return {};
 }
 
@@ -227,6 +238,7 @@ Status Replica::maybe_flush() {
 Status Replica::background() {
   if (!space_ && net::steady_us() >= space_retry_us_) BFTMETA_TRY(sync_log());
   for (ReadAnswer& a : reads_->take_answers()) answer(a.to, std::move(a.reply));
+  for (NodesAnswer& a : reads_->take_nodes()) release({a.to, std::move(a.data), 0});
   if (auto fault = reads_->take_fault()) {
     read_fault_ = fault->message;
     log_line(LogLevel::error, fault->message);
@@ -237,16 +249,23 @@ Status Replica::background() {
     flush_fault_ = "flush: " + done->error().message;
     log_line(LogLevel::error, flush_fault_);
     flush_from_ = flushed_seq_;  // again after the interval, also when nothing is executed
+    if (receiver_) transfer_retry_us_ = net::steady_us() + kSpaceRetryUs;
     return {};
   }
   flush_fault_.clear();
-  machine_->engine().rebase(
-      tree::rebase(machine_->engine().head(), (*done)->set, (*done)->snapshot));
+  if (!receiver_) return flushed(std::move(**done));
+  transfer::Actions actions;
+  receiver_->written((*done)->set, (*done)->snapshot, now().mono_us, actions);
+  return perform(actions);
+}
+
+Status Replica::flushed(FlushDone done) {
+  machine_->engine().rebase(tree::rebase(machine_->engine().head(), done.set, done.snapshot));
   // Readers of an idle replica would hold on to what is in the store now.
   if (const auto& cert = core_->certificate();
       cert && cert->body.seq == machine_->executed_seq() && published_)
-    reads_->publish({*cert, machine_->engine().version()});
-  flushed_seq_ = (*done)->seq;
+    publish(*cert, machine_->engine().version());
+  flushed_seq_ = done.seq;
   log_->set_flushed(flushed_seq_);
   log_line(LogLevel::debug, "flushed sequence number " + std::to_string(flushed_seq_));
   return step(consensus::event::Flushed{flushed_seq_});

@@ -19,6 +19,7 @@
 #include "replica/read_service.hpp"
 #include "storage/consensus_log.hpp"
 #include "storage/data_dir.hpp"
+#include "transfer/receiver.hpp"
 
 namespace bftmeta::replica {
 
@@ -75,6 +76,13 @@ class Replica {
   void keep_bundle(const consensus::action::Diverged& diverged);
   void certified(const messages::RootCert& cert);
   Status maybe_flush();
+  void publish(const messages::RootCert& cert, tree::Version version);
+  Status flushed(FlushDone done);
+  bool take_nodes(messages::ReplicaId from, messages::PeerMessage& message);
+  Status try_transfer();
+  Status perform(transfer::Actions& actions);
+  void write(transfer::action::Write write);
+  Status transferred();
   Status drop_dead_links();
   void refresh_members();
   void answer(const net::Route& to, messages::ReplicaMessage message);
@@ -113,8 +121,12 @@ class Replica {
   messages::Seq flushed_seq_ = 0;
   messages::Seq flush_from_ = 0;  // executed seq when the last flush began
   std::int64_t flush_started_us_ = 0;
-  bool published_ = false;  // a certified version, to the read service
-  bool space_ = true;       // for the log, outside its reserve
+  // ---- state transfer; one writer of the store at a time
+  std::optional<messages::Seq> transfer_floor_;  // wanted, and not begun
+  std::unique_ptr<transfer::Receiver> receiver_;
+  std::int64_t transfer_retry_us_ = 0;  // after a write that failed; 0: none did
+  bool published_ = false;              // a certified version, to the read service
+  bool space_ = true;                   // for the log, outside its reserve
   std::int64_t space_retry_us_ = 0;
   std::string space_fault_;  // what is wrong in one line each; empty: nothing
   std::string read_fault_;

@@ -59,6 +59,7 @@ class PartialTree::Parser {
       case Token::node: return open_node(item, index);
       case Token::pruned:
         if (open_.empty()) return "a root that shows nothing";
+        item.hash_at = offset();
         in_.get("hash", hash);
         break;
       case Token::stub: wrong = read_stub(item, hash); break;
@@ -107,6 +108,7 @@ class PartialTree::Parser {
     Hash left{};
     Hash right{};
     in_.get("count", item.count);
+    item.hash_at = offset();
     in_.get("left", left);
     in_.get("right", right);
     if (!in_.ok()) return nullptr;

@@ -42,6 +42,7 @@ class PartialTree final : public Reader {
 
  private:
   class Parser;
+  friend class Comparison;  // fragment.cpp
 
   // One token. Bytes are offsets into bytes_: the key of a leaf, or key bytes that begin with the
   // prefix of a node or stub.
@@ -52,7 +53,8 @@ class PartialTree final : public Reader {
     std::uint32_t key_at = 0;
     std::uint32_t value_at = 0;  // of a leaf
     std::uint32_t value_size = 0;
-    std::uint32_t left = 0;  // of a node
+    std::uint32_t hash_at = 0;  // of what is pruned, or of a stub's left child, then its right one
+    std::uint32_t left = 0;     // of a node
     std::uint32_t right = 0;
     std::uint64_t count = 0;  // unknown (0) when pruned
   };
@@ -63,6 +65,11 @@ class PartialTree final : public Reader {
   }
   ByteView value_of(const Item& item) const {
     return ByteView(bytes_).subspan(item.value_at, item.value_size);
+  }
+  Hash hash_at(std::uint32_t at) const {
+    Hash hash;
+    std::copy_n(bytes_.begin() + at, hash.size(), hash.begin());
+    return hash;
   }
   static bool is_leaf(const Item& item) {
     return item.token == Token::leaf || item.token == Token::redacted;

@@ -59,9 +59,15 @@ class Mutator {
   }
   template <class T>
   void field(const char*, T& v, Cap cap) {
-    if (here()) change_counted(v, cap);
-    if constexpr (!codec::ByteString<T>)
-      for (auto& element : v) visit(element);
+    if constexpr (std::same_as<T, Key>) {
+      Bytes bytes = to_bytes(v.view());
+      if (here()) change_counted(bytes, cap);
+      v = Key(bytes);
+    } else {
+      if (here()) change_counted(v, cap);
+      if constexpr (!codec::ByteString<T>)
+        for (auto& element : v) visit(element);
+    }
   }
 
   template <class T>

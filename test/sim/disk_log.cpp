@@ -9,14 +9,14 @@ namespace bftmeta::sim {
 namespace {
 constexpr const char* kDirectory = "log";
 const storage::LogSecret kSecret{7};
-// Small segments, so that a run fills some. Every start takes a new one, so what is kept must
-// outlast the restarts of a run: who is behind what all others have let go needs a state transfer,
-// which there is none of yet.
-constexpr storage::LogOptions kOptions{.segment_bytes = 1U << 20, .retain_bytes = 16U << 20};
+constexpr std::uint64_t kSegmentBytes = 1U << 20;  // small, so that a run fills some
 constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 }  // namespace
 
-DiskLog::DiskLog(Random random) : random_(random) { new_disk(); }
+DiskLog::DiskLog(Random random, std::uint64_t retain_bytes)
+    : random_(random), options_{.segment_bytes = kSegmentBytes, .retain_bytes = retain_bytes} {
+  new_disk();
+}
 
 void DiskLog::new_disk() {
   disk_ = std::make_unique<SimulatedDisk>(random_.next());
@@ -39,7 +39,7 @@ void DiskLog::crash(Survival survival) {
 
 Result<RecoveredLog> DiskLog::recover() {
   BFTMETA_ASSIGN(storage::OpenedLog opened,
-                 storage::Log::open(*disk_, kDirectory, kOptions, kSecret, flushed_));
+                 storage::Log::open(*disk_, kDirectory, options_, kSecret, flushed_));
   RecoveredLog recovered;
   recovered.votes_lost = opened.recovered.control_lost;
   for (storage::Record& r : opened.recovered.records) {

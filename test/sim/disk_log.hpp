@@ -10,7 +10,11 @@ namespace bftmeta::sim {
 
 class DiskLog final : public LogDevice {
  public:
-  explicit DiskLog(Random random);
+  // Every start takes a new segment, so this outlasts the restarts of a run: who needs history from
+  // before them finds it.
+  static constexpr std::uint64_t kRetainBytes = 16U << 20;
+
+  explicit DiskLog(Random random, std::uint64_t retain_bytes = kRetainBytes);
 
   void append(const consensus::Record& record) override;
   Synced sync() override;
@@ -29,6 +33,7 @@ class DiskLog final : public LogDevice {
   void new_disk();
 
   Random random_;
+  const storage::LogOptions options_;
   std::unique_ptr<SimulatedDisk> disk_;
   std::unique_ptr<storage::Log> log_;
   consensus::Seq flushed_ = 0;

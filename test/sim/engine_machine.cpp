@@ -27,10 +27,38 @@ Outcome outcome_of(const execution::ItemResult& item) {
 
 std::unique_ptr<Machine> EngineMachine::genesis(const config::Genesis& genesis,
                                                 const crypto::Verifier& verifier) {
+  return on_store(genesis, verifier, std::make_shared<tree::MemoryPageStore>());
+}
+
+std::unique_ptr<Machine> EngineMachine::at_genesis() const {
+  return on_store(genesis_, verifier_, store_);
+}
+
+std::unique_ptr<Machine> EngineMachine::on_store(const config::Genesis& genesis,
+                                                 const crypto::Verifier& verifier,
+                                                 std::shared_ptr<tree::MemoryPageStore> store) {
   auto engine = execution::Engine::from_genesis(genesis, verifier);
   BFTMETA_ASSERT(engine.has_value());
-  return std::unique_ptr<Machine>(new EngineMachine(genesis, verifier, std::move(*engine),
-                                                    std::make_shared<tree::MemoryPageStore>()));
+  return std::unique_ptr<Machine>(
+      new EngineMachine(genesis, verifier, std::move(*engine), std::move(store)));
+}
+
+std::optional<messages::CertifiedState> EngineMachine::certified_state(
+    const messages::RootCert& cert) const {
+  if (cert.body.seq == executed_seq())
+    return execution::certified_state(engine_.checkpoint(), cert);
+  const auto it = entries_.find(cert.body.seq);
+  if (it == entries_.end()) return std::nullopt;
+  const execution::Executed& executed = it->second.executed;
+  return messages::CertifiedState{cert, executed.header, executed.history_before};
+}
+
+void EngineMachine::adopt(const messages::CertifiedState& state, const tree::Version& version) {
+  auto engine = execution::Engine::from_checkpoint(genesis_, verifier_,
+                                                   execution::checkpoint_of(state), version);
+  BFTMETA_ASSERT(engine.has_value());
+  engine_ = std::move(*engine);
+  entries_.clear();
 }
 
 Result<consensus::Outcome> EngineMachine::execute(const messages::ParsedBatch& batch) {

@@ -11,7 +11,7 @@
 
 namespace bftmeta::sim {
 
-class EngineMachine final : public Machine {
+class EngineMachine final : public Machine, public Transferable {
  public:
   static std::unique_ptr<Machine> genesis(const config::Genesis& genesis,
                                           const crypto::Verifier& verifier);
@@ -30,6 +30,15 @@ class EngineMachine final : public Machine {
   void begin_flush() override;
   std::unique_ptr<Machine> finish_flush() override;
   std::unique_ptr<Machine> reopen() const override;
+  Transferable* transferable() override { return this; }
+  std::optional<messages::CertifiedState> certified_state(
+      const messages::RootCert& cert) const override;
+  std::shared_ptr<tree::PageStore> store() const override { return store_; }
+  std::unique_ptr<Machine> at_genesis() const override;
+  void adopt(const messages::CertifiedState& state, const tree::Version& version) override;
+  Bytes checkpoint_of(const messages::CertifiedState& state) const override {
+    return encode(execution::checkpoint_of(state));
+  }
 
  private:
   struct Entry {
@@ -42,6 +51,9 @@ class EngineMachine final : public Machine {
     Bytes checkpoint;
   };
 
+  static std::unique_ptr<Machine> on_store(const config::Genesis& genesis,
+                                           const crypto::Verifier& verifier,
+                                           std::shared_ptr<tree::MemoryPageStore> store);
   EngineMachine(const config::Genesis& genesis, const crypto::Verifier& verifier,
                 execution::Engine engine, std::shared_ptr<tree::MemoryPageStore> store)
       : genesis_(genesis),

@@ -12,7 +12,8 @@ using messages::Seq;
 
 namespace {
 constexpr std::uint64_t kFlushEveryUs = 400'000;
-}
+constexpr std::size_t kTransferWrite = 16 * 1024;  // small, as the states of runs are
+}  // namespace
 
 // Shows every execution to the cluster's oracles.
 class Host::RecordingMachine final : public consensus::StateMachine {
@@ -68,7 +69,12 @@ void Host::start() {
   }
   ++life_;
   ++incarnation_;
-  machine_ = flushed_machine_ ? flushed_machine_->reopen() : setup_.fresh_machine();
+  if (!flushed_machine_)
+    machine_ = setup_.fresh_machine();
+  else
+    machine_ =
+        mixture_ ? flushed_machine_->transferable()->at_genesis() : flushed_machine_->reopen();
+  source_ = std::make_unique<transfer::Source>(setup_.options.cluster_id);
   recording_ = std::make_unique<RecordingMachine>(*this, *machine_);
   consensus::Recovered recovered;
   recovered.records = std::move(recovered_log->records);
@@ -76,10 +82,13 @@ void Host::start() {
   recovered.flushed_cert = flushed_cert_;
   recovered.flushed = machine_->executed_seq();
   recovered.incarnation = incarnation_;
+  recovered.transferring = mixture_;
   store_be64(recovered.nonce.data(), life_);  // never repeated: as good as a random number
   archive_ = setup_.log->archive({setup_.options.cluster_id, setup_.options.config.epoch});
-  core_ = std::make_unique<consensus::Core>(setup_.options, *setup_.signer, *setup_.verifier,
-                                            *recording_, *archive_);
+  consensus::Options options = setup_.options;
+  options.transfers = machine_->transferable() != nullptr;
+  core_ = std::make_unique<consensus::Core>(options, *setup_.signer, *setup_.verifier, *recording_,
+                                            *archive_);
   setup_.log->set_state([this] { return core_->control_state(); });
   appended_ = durable_ = consensus::kRecoveredLsn;
   answered_ = machine_->executed_seq();
@@ -92,14 +101,24 @@ void Host::start() {
 void Host::wipe() {
   gone_ = false;
   setup_.log->inject(DiskFault::wipe);
+  lose_state();
+  incarnation_ = 0;
+}
+
+void Host::lose_state() {
   flushed_machine_.reset();
   flushed_cert_.reset();
-  incarnation_ = 0;
+  mixture_ = false;
+  setup_.log->flushed(0);
 }
 
 void Host::down() {
   ++life_;
   core_.reset();
+  transfer_.reset();
+  transfer_floor_.reset();
+  source_.reset();
+  served_.reset();
   machine_.reset();
   waiting_.clear();
   inbox_.clear();
@@ -137,7 +156,15 @@ void Host::deliver(ReplicaId from, messages::PeerMessage message) {
   if (!up()) return;
   if (setup_.interceptor && !setup_.interceptor->incoming(from, message, now()))
     return ask_interceptor();
-  step(consensus::event::Peer{from, std::move(message)});
+  if (const auto* question = std::get_if<messages::FetchNodes>(&message)) {
+    if (auto found =
+            source_->answer(from, *question, served_ ? &*served_ : nullptr, scheduler_.now()))
+      release({from, std::move(*found), 0});
+  } else if (auto* nodes = std::get_if<messages::NodesData>(&message)) {
+    if (const auto transfer = transfer_) transfer->on(from, std::move(*nodes));
+  } else {
+    step(consensus::event::Peer{from, std::move(message)});
+  }
 }
 
 void Host::deliver_client(std::uint32_t client, messages::ClientMessage message) {
@@ -212,6 +239,9 @@ void Host::perform(consensus::Actions& actions) {
       callbacks_.fenced(id(), fenced->why);
     } else if (const auto* against = std::get_if<consensus::action::Accused>(&action)) {
       callbacks_.accused(id(), against->accusation);
+    } else if (const auto* wanted = std::get_if<consensus::action::Transfer>(&action)) {
+      transfer_floor_ = wanted->floor;
+      try_transfer();
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       callbacks_.halted(id(), halt->error);
     }
@@ -309,7 +339,11 @@ void Host::arm_timer() {
 
 void Host::certified(const messages::RootCert& cert) {
   const Seq seq = cert.body.seq;
-  if (machine_->version(seq) != nullptr) readable_ = cert;
+  if (const tree::Version* version = machine_->version(seq)) {
+    readable_ = cert;
+    if (auto state = machine_->transferable()->certified_state(cert))
+      served_ = transfer::Served{std::move(*state), *version};
+  }
   for (; answered_ < std::min(seq, machine_->executed_seq()); ++answered_) {
     const auto outcomes = machine_->outcomes(answered_ + 1);
     for (std::size_t i = 0; i < outcomes.size(); ++i) {
@@ -327,7 +361,8 @@ void Host::certified(const messages::RootCert& cert) {
 // them.
 void Host::maybe_flush() {
   const auto& cert = core_->certificate();
-  if (!flushes_ || flushing_ || !cert || machine_->executed_seq() != cert->body.seq ||
+  if (!flushes_ || flushing_ || core_->transferring() || !cert ||
+      machine_->executed_seq() != cert->body.seq ||
       (flushed_cert_ && flushed_cert_->body.seq == cert->body.seq) ||
       scheduler_.now() - last_flush_us_ < kFlushEveryUs)
     return;
@@ -350,7 +385,49 @@ void Host::end_flush(std::uint64_t life, const messages::RootCert& cert) {
   flushed_machine_ = machine_->finish_flush();
   flushed_cert_ = cert;
   setup_.log->flushed(cert.body.seq);
+  try_transfer();
   step(consensus::event::Flushed{cert.body.seq});
+}
+
+// ---- state transfer
+
+// One writer of the store at a time.
+void Host::try_transfer() {
+  if (!transfer_floor_ || flushing_) return;
+  transfer::Options options;
+  options.self = id();
+  options.cluster_id = setup_.options.cluster_id;
+  options.config = setup_.options.config;
+  options.floor = *std::exchange(transfer_floor_, std::nullopt);
+  options.first_id = random_.next();
+  options.write_bytes = kTransferWrite;
+  transfer_ = StateTransfer::start(
+      std::move(options), *setup_.verifier, *machine_->transferable(), scheduler_, random_.fork(),
+      {[this](ReplicaId to, messages::FetchNodes question) {
+         release({to, std::move(question), 0});
+       },
+       [this](const std::optional<messages::CertifiedState>& complete) {
+         transfer_written(complete);
+       },
+       [this](const Error& error) { callbacks_.halted(id(), error); }});
+}
+
+// From here on the store is not what it was: a mixture, or the state that was fetched.
+void Host::transfer_written(const std::optional<messages::CertifiedState>& complete) {
+  mixture_ = !complete;
+  if (mixture_) {
+    flushed_machine_ = machine_->transferable()->at_genesis();
+    flushed_cert_.reset();
+    return;
+  }
+  ++transfers_;
+  const auto done = std::exchange(transfer_, nullptr);
+  machine_->transferable()->adopt(*complete, done->version());
+  flushed_machine_ = machine_->reopen();
+  flushed_cert_ = complete->cert;
+  answered_ = machine_->executed_seq();
+  setup_.log->flushed(machine_->executed_seq());
+  step(consensus::event::Transferred{*complete});
 }
 
 // ---- clients

@@ -15,6 +15,8 @@
 #include "sim/log_device.hpp"
 #include "sim/machine.hpp"
 #include "sim/scheduler.hpp"
+#include "sim/state_transfer.hpp"
+#include "transfer/source.hpp"
 
 namespace bftmeta::sim {
 
@@ -75,9 +77,12 @@ class Host {
   LogDevice& log() { return *setup_.log; }
   // A new disk under the old key: another store, which has heard of nothing. Precondition: down.
   void wipe();
+  // Its page store is lost, its log is not. Precondition: down.
+  void lose_state();
   Clock& clock() { return setup_.clock; }
   messages::ReplicaId id() const { return setup_.options.self; }
   std::uint64_t inbox() const { return inbox_.size(); }
+  std::uint64_t transfers() const { return transfers_; }  // states that it has fetched
   std::uint64_t next_timer() const { return timer_at_; }  // an adversary may know it
 
   void deliver(messages::ReplicaId from, messages::PeerMessage message);
@@ -112,6 +117,8 @@ class Host {
   void maybe_flush();
   void begin_flush(const messages::RootCert& cert);
   void end_flush(std::uint64_t life, const messages::RootCert& cert);
+  void try_transfer();
+  void transfer_written(const std::optional<messages::CertifiedState>& complete);
   void answer(std::uint32_t client, messages::ReplicaMessage message);
   bool awaited(messages::Seq seq) const;
   void answer_again(std::uint32_t client, const messages::ParsedItem& item);
@@ -125,6 +132,8 @@ class Host {
   HostCallbacks callbacks_;
   std::unique_ptr<Machine> flushed_machine_;  // survives a crash
   std::optional<messages::RootCert> flushed_cert_;
+  std::uint64_t transfers_ = 0;
+  bool mixture_ = false;  // the store holds a state transfer under way
   bool gone_ = false;
   std::uint64_t slow_disk_us_ = 0;
   std::uint64_t slow_disk_until_us_ = 0;
@@ -152,6 +161,10 @@ class Host {
   std::map<Hash, std::uint32_t> asked_;         // request -> client
   std::optional<messages::RootCert> readable_;  // newest whose state is here
   std::uint64_t last_flush_us_ = 0;
+  std::unique_ptr<transfer::Source> source_;
+  std::optional<transfer::Served> served_;       // the newest certified state that is here
+  std::optional<messages::Seq> transfer_floor_;  // a transfer waits for the flush under way
+  std::shared_ptr<StateTransfer> transfer_;
 };
 
 }  // namespace bftmeta::sim

@@ -7,6 +7,8 @@
 
 #include "consensus/state_machine.hpp"
 #include "messages/client.hpp"
+#include "messages/transfer.hpp"
+#include "tree/page_store.hpp"
 #include "tree/version.hpp"
 
 namespace bftmeta::sim {
@@ -19,6 +21,25 @@ struct Outcome {
   Hash results_digest{};
   bool final = true;       // done or expired; others are no outcome (protocol §8.2)
   bool first_time = true;  // decided by this batch; false: a stored answer, or none
+};
+
+class Machine;
+
+// A machine whose state can be handed over (src/transfer).
+class Transferable {
+ public:
+  virtual ~Transferable() = default;
+  // Of a kept state; nullopt: none.
+  virtual std::optional<messages::CertifiedState> certified_state(
+      const messages::RootCert& cert) const = 0;
+  // The store, whatever its newest generation holds.
+  virtual std::shared_ptr<tree::PageStore> store() const = 0;
+  // A machine at genesis on the same store, of which it takes nothing.
+  virtual std::unique_ptr<Machine> at_genesis() const = 0;
+  // Goes on from this state, which its store holds, and forgets what it had executed.
+  virtual void adopt(const messages::CertifiedState& state, const tree::Version& version) = 0;
+  // What the commit of such a state carries.
+  virtual Bytes checkpoint_of(const messages::CertifiedState& state) const = 0;
 };
 
 class Machine : public consensus::StateMachine {
@@ -41,6 +62,9 @@ class Machine : public consensus::StateMachine {
   virtual std::unique_ptr<Machine> finish_flush() = 0;
   // A machine that starts from that.
   virtual std::unique_ptr<Machine> reopen() const = 0;
+
+  // nullptr: its state is no tree, and can not be handed over.
+  virtual Transferable* transferable() { return nullptr; }
 };
 
 }  // namespace bftmeta::sim

@@ -1,6 +1,5 @@
 #include "sim/scenario.hpp"
 
-#include "sim/disk_log.hpp"
 #include "sim/engine_machine.hpp"
 #include "sim/scenario_commands.hpp"
 #include "sim/scenario_words.hpp"
@@ -51,7 +50,7 @@ class Header {
  public:
   static bool knows(const std::string& word) {
     return word == "replicas" || word == "clients" || word == "seed" || word == "byzantine" ||
-           word == "rotten";
+           word == "rotten" || word == "retain";
   }
   Status take(const Words& words) {
     if (words[0] == "byzantine" || words[0] == "rotten") {
@@ -61,7 +60,9 @@ class Header {
     if (words[0] == "replicas") return take_replicas(words);
     if (words.size() != 2) return fail(Errc::malformed, "'" + words[0] + "' needs one number");
     BFTMETA_ASSIGN(const std::uint64_t value, scenario::number(words[1]));
-    if (words[0] == "clients")
+    if (words[0] == "retain")
+      retain_bytes_ = value << 20;
+    else if (words[0] == "clients")
       plan_.clients = static_cast<std::uint32_t>(value);
     else
       plan_.seed = value;
@@ -72,6 +73,7 @@ class Header {
   Result<Scenario> scenario(std::uint32_t n) const {
     Scenario s;
     s.plan = plan_;
+    s.log_retain_bytes = retain_bytes_;
     Plan& plan = s.plan;
     plan.n = n;
     plan.bundles_per_client = 0;
@@ -116,6 +118,7 @@ class Header {
   }
 
   Plan plan_;
+  std::uint64_t retain_bytes_ = DiskLog::kRetainBytes;
   std::vector<std::uint32_t> sizes_{4};
   std::vector<Words> later_;
 };
@@ -153,7 +156,8 @@ Status run_scenario(const Scenario& scenario) {
   Plan plan = scenario.plan;
   Adversary evil(plan, EngineMachine::genesis, scenario.attack);
   Cluster cluster(
-      plan, EngineMachine::genesis, [](Random r) { return std::make_unique<DiskLog>(r); },
+      plan, EngineMachine::genesis,
+      [&](Random r) { return std::make_unique<DiskLog>(r, scenario.log_retain_bytes); },
       scenario::simple_bundle);
   evil.attach(cluster);
   cluster.start_all();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "sim/adversary.hpp"
+#include "sim/disk_log.hpp"
 
 namespace bftmeta::sim {
 
@@ -23,6 +24,7 @@ struct Scenario {
   std::string title;  // "T5.4 ..."
   Plan plan;
   Attack attack;
+  std::uint64_t log_retain_bytes = DiskLog::kRetainBytes;
   std::vector<ScenarioCommand> commands;
 };
 

@@ -224,7 +224,16 @@ Result<Run> replica_mode(const Words& w, const Sizes& sizes) {
       for (const Endpoint id : ids) c.host(id).slow_execution(us);
     });
   }
-  if (w[2] != "on" && w[2] != "off") return fail(Errc::malformed, "flush: on or off");
+  if (w[2] == "lost")
+    return Run([ids](Cluster& c) -> Status {
+      for (const Endpoint id : ids) {
+        if (c.host(id).up())
+          return fail(Errc::malformed, "replica " + std::to_string(id) + " must be down");
+        c.host(id).lose_state();
+      }
+      return {};
+    });
+  if (w[2] != "on" && w[2] != "off") return fail(Errc::malformed, "flush: on, off or lost");
   return always([ids, on = w[2] == "on"](Cluster& c) {
     for (const Endpoint id : ids) c.host(id).flush(on);
   });

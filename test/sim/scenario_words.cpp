@@ -26,6 +26,8 @@ constexpr const char* kTypes[] = {"PRE-PREPARE",
                                   "FETCH-VIEW-CHANGE",
                                   "HELLO",
                                   "HELLO-REPLY",
+                                  "FETCH-NODES",
+                                  "NODES",
                                   "SUBMIT",
                                   "READ",
                                   "REPLY",
@@ -76,6 +78,8 @@ std::optional<Measure> replica_measure(const std::string& word) {
       return measure(c.host(id).core());
     });
   };
+  if (word == "transfers")
+    return Measure([](const Cluster& c, Endpoint id) { return c.host(id).transfers(); });
   if (word == "executed") return of_core([](const auto& core) { return core.executed_seq(); });
   if (word == "certified") return of_core([](const auto& core) { return core.certified_seq(); });
   if (word == "view") return of_core([](const auto& core) { return core.view(); });

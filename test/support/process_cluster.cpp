@@ -72,6 +72,8 @@ config::ReplicaSettings ProcessCluster::settings(std::uint32_t replica) const {
   s.vote_key = own + admin::kVoteKeyFile;
   s.link_key = own + admin::kLinkKeyFile;
   s.log_segment_bytes = options_.log_segment_bytes;
+  s.log_retain_bytes = options_.log_retain_bytes;
+  s.flush_interval_ms = options_.flush_interval_ms;
   s.lmdb_map_bytes = config::kDevLmdbMapBytes;
   return s;
 }

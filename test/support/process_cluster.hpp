@@ -18,6 +18,8 @@ class ProcessCluster {
     std::uint32_t replicas = 4;
     std::uint32_t clients = 2;
     std::uint64_t log_segment_bytes = 4ULL << 20;
+    std::uint64_t log_retain_bytes = config::ReplicaSettings().log_retain_bytes;
+    std::uint32_t flush_interval_ms = config::ReplicaSettings().flush_interval_ms;
   };
 
   // Keys, genesis and configuration only. `program` is the path of bftmetad.

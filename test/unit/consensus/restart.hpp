@@ -52,13 +52,15 @@ class Restarted {
   // A process on this disk. It asks its peers and waits for hear().
   void start(bool votes_lost = false) {
     ++disk.incarnation;
-    machine = std::make_unique<sim::ToyMachine>(cluster_id, config);
+    machine = stored ? std::make_unique<sim::ToyMachine>(*stored)
+                     : std::make_unique<sim::ToyMachine>(cluster_id, config);
     log_ = sim::MemoryLog();
     archive_ = log_.archive(context());
     Options options;
     options.self = self_;
     options.cluster_id = cluster_id;
     options.config = config;
+    options.transfers = true;
     core = std::make_unique<Core>(options, *signers[self_], verifier, *machine, *archive_);
     waiting_.clear();
     recovered_ = disk.records.size();
@@ -68,6 +70,9 @@ class Restarted {
     recovered.records = disk.records;
     recovered.votes_lost = votes_lost;
     recovered.incarnation = disk.incarnation;
+    recovered.flushed = machine->executed_seq();
+    recovered.flushed_cert = stored_cert;
+    recovered.transferring = mixture;
     store_be64(recovered.nonce.data(), ++starts_);
     Actions out;
     core->start(std::move(recovered), now(), out);
@@ -309,11 +314,16 @@ class Restarted {
   std::unique_ptr<sim::IdealSigner> client;
   sim::IdealVerifier verifier;
   Disk disk;
+  // What the page store holds: a state with its certificate, a mixture, or nothing.
+  std::optional<sim::ToyMachine> stored;
+  std::optional<RootCert> stored_cert;
+  bool mixture = false;
   std::unique_ptr<sim::ToyMachine> machine;
   std::unique_ptr<Core> core;
   std::vector<Said> all_said;
   std::vector<std::string> fence_lines;  // what it says of its fence, per life
   std::vector<std::string> halts;
+  std::vector<Seq> transfers;              // floors of the states that it wants to fetch
   std::vector<action::Diverged> diverged;  // each before its halt
   std::uint64_t now_us = 1'000'000;
 
@@ -336,6 +346,8 @@ class Restarted {
       } else if (auto* wrong = std::get_if<action::Diverged>(&a)) {
         CHECK(halts.empty());
         diverged.push_back(std::move(*wrong));
+      } else if (const auto* transfer = std::get_if<action::Transfer>(&a)) {
+        transfers.push_back(transfer->floor);
       } else if (const auto* halt = std::get_if<action::Halt>(&a)) {
         halts.push_back(halt->error.message);
       }

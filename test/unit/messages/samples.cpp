@@ -197,7 +197,9 @@ std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
       PreparedData{5, sample_view_change(cluster).prepared},
       Hello{{1, 2, 3}, 7},
       HelloReply{{1, 2, 3}, 8, sample_statements(cluster)},
-      sample_evidence(cluster)};
+      sample_evidence(cluster),
+      FetchNodes{9, 5, {{{}, 0, pattern(6)}, {Key(Bytes{0x10, 0x80}), 9, pattern(7)}}},
+      NodesData{9, CertifiedState{cert, sample_header(6), pattern(8)}, {{{1, 0}}, {}}}};
 }
 
 std::vector<ClientMessage> client_samples(const Cluster& cluster) {

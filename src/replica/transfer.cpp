@@ -1,0 +1,88 @@
+// A replica that fetches the state from its peers (src/transfer), and what it serves of its own.
+#include "replica/log.hpp"
+#include "replica/replica.hpp"
+
+namespace bftmeta::replica {
+
+// Subtrees are no affair of the core: questions go to the reading thread, answers to the receiver.
+bool Replica::take_nodes(messages::ReplicaId from, messages::PeerMessage& message) {
+  if (auto* question = std::get_if<messages::FetchNodes>(&message)) {
+    reads_->ask_nodes({from, std::move(*question)});
+    return true;
+  }
+  auto* answer = std::get_if<messages::NodesData>(&message);
+  if (answer == nullptr) return false;
+  if (receiver_) {
+    transfer::Actions actions;
+    receiver_->on(from, std::move(*answer), now().mono_us, actions);
+    keep(perform(actions));
+  }
+  return true;
+}
+
+// What is due: the beginning, once the flush under way has ended; a timer; a write.
+Status Replica::try_transfer() {
+  if (transfer_floor_ && !flusher_->busy()) {
+    BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
+    BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
+    transfer::Options options;
+    options.self = setup_.settings.id;
+    options.cluster_id = cluster_id_;
+    options.config = setup_.genesis.config;
+    options.floor = *std::exchange(transfer_floor_, std::nullopt);
+    Id16 random{};
+    crypto::random_bytes(random);
+    options.first_id = load_be64(random.data());
+    log_line(LogLevel::warn, "the others' logs do not reach back to sequence number " +
+                                 std::to_string(core_->executed_seq() + 1) +
+                                 ": fetching the state at or behind " +
+                                 std::to_string(options.floor));
+    receiver_ =
+        std::make_unique<transfer::Receiver>(std::move(options), *verifier_, std::move(own));
+  }
+  if (!receiver_) return {};
+  transfer::Actions actions;
+  if (transfer_retry_us_ != 0 && net::steady_us() >= transfer_retry_us_) {
+    transfer_retry_us_ = 0;
+    receiver_->not_written(now().mono_us, actions);
+  } else if (now().mono_us >= receiver_->deadline()) {
+    receiver_->tick(now().mono_us, actions);
+  }
+  return perform(actions);
+}
+
+Status Replica::perform(transfer::Actions& actions) {
+  for (transfer::Action& action : actions) {
+    if (auto* send = std::get_if<transfer::action::Send>(&action))
+      release({send->to, std::move(send->message), 0});
+    else
+      write(std::move(std::get<transfer::action::Write>(action)));
+  }
+  if (receiver_->failure()) return tl::make_unexpected(*receiver_->failure());
+  return receiver_->done() ? transferred() : Status();
+}
+
+void Replica::write(transfer::action::Write write) {
+  if (!write.complete) return flusher_->start({std::move(write.set), transfer::mixture_meta(), 0});
+  const execution::Checkpoint checkpoint = execution::checkpoint_of(*write.complete);
+  flusher_->start({std::move(write.set), encode(checkpoint), checkpoint.seq});
+}
+
+// The store holds the state, durably. The log follows (protocol §4.6).
+Status Replica::transferred() {
+  const auto done = std::move(receiver_);
+  BFTMETA_ASSIGN(auto engine, execution::Engine::from_checkpoint(
+                                  setup_.genesis, *verifier_,
+                                  execution::checkpoint_of(done->state()), done->version()));
+  machine_->replace(std::move(engine));
+  flushed_seq_ = flush_from_ = machine_->executed_seq();
+  flush_started_us_ = net::steady_us();
+  published_ = false;
+  log_->set_flushed(flushed_seq_);
+  log_line(LogLevel::warn, "fetched the state of sequence number " + std::to_string(flushed_seq_) +
+                               " (" + std::to_string(done->received_bytes()) +
+                               " bytes); following the others again");
+  return step(consensus::event::Transferred{done->state()});
+}
+
+}  // namespace bftmeta::replica

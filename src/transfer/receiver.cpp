@@ -1,0 +1,349 @@
+#include "transfer/receiver.hpp"
+
+#include "base/assert.hpp"
+#include "transfer/source.hpp"
+
+namespace bftmeta::transfer {
+
+using messages::FetchNodes;
+using messages::NodesData;
+
+namespace {
+
+// Where the own tree has something, five levels are up to 64 subtrees to compare, in 4 KiB.
+constexpr std::uint8_t kCompareLevels = 5;
+// Questions per peer that are under way: the next is there when an answer leaves.
+constexpr std::uint32_t kAtOnce = 3;
+// Walks that end at another root, one after the other, before the own tree is given up.
+constexpr std::uint32_t kFailedEnds = 3;
+constexpr std::uint8_t kMixtureFormat = 0x4d;
+
+}  // namespace
+
+Bytes mixture_meta() { return {kMixtureFormat}; }
+bool is_mixture(ByteView meta) { return meta.size() == 1 && meta[0] == kMixtureFormat; }
+
+Receiver::Receiver(Options options, const crypto::Verifier& verifier, tree::Version own)
+    : options_(std::move(options)),
+      verifier_(verifier),
+      work_(options_.cluster_id, std::move(own)),
+      target_(options_.floor),
+      next_id_(options_.first_id) {
+  for (ReplicaId r = 0; r < options_.config.n(); ++r)
+    if (r != options_.self) peers_[r];
+}
+
+// ---- events
+
+void Receiver::tick(std::uint64_t now_us, Actions& out) {
+  now_us_ = now_us;
+  go_on(out);
+}
+
+void Receiver::on(ReplicaId from, NodesData answer, std::uint64_t now_us, Actions& out) {
+  now_us_ = now_us;
+  const auto it = questions_.find(answer.id);
+  if (it == questions_.end() || it->second.to != from) return;
+  std::vector<Task> tasks = std::move(it->second.tasks);
+  questions_.erase(it);
+  const std::size_t size = encoded_size(answer);
+  received_ += size;
+  Peer& peer = peers_.at(from);
+  peer.pace.spend(cost_of(size, tasks.size()), now_us);
+  peer.unanswered = 0;
+  if (tasks.empty()) {
+    on_offer(from, answer);
+  } else {
+    --peer.asked;
+    on_fragments(from, answer, std::move(tasks));
+  }
+  go_on(out);
+}
+
+void Receiver::on_offer(ReplicaId from, const NodesData& answer) {
+  --offers_awaited_;
+  if (!answer.fragments.empty()) return ban(from);
+  if (peers_.at(from).banned || !answer.state) return;
+  const Status sound = messages::verify_certified_state(verifier_, options_.cluster_id,
+                                                        options_.config, *answer.state);
+  if (!sound) return ban(from);
+  target_.offer(from, *answer.state);
+  if (choose_us_ == 0) return;
+  // One of W is of a correct replica.
+  if (target_.offers() >= options_.config.weak_quorum())
+    choose_us_ = now_us_;
+  else if (target_.offers() > 0)
+    choose_us_ = std::min(choose_us_, now_us_ + options_.timing.offers);
+}
+
+// In the order of the tasks; what an answer had no room for is asked for again.
+void Receiver::on_fragments(ReplicaId from, const NodesData& answer, std::vector<Task> tasks) {
+  bool lies = answer.state || answer.fragments.size() > tasks.size();
+  if (answer.fragments.empty()) leave_alone(peers_.at(from));
+  bool moved_on = false;
+  std::vector<Task> open;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    const bool answered = !lies && !failure_ && i < answer.fragments.size();
+    if (answered && !answer.fragments[i].bytes.empty()) {
+      const Status merged = work_.merge(tasks[i], answer.fragments[i].bytes);
+      if (merged) continue;
+      const Errc code = merged.error().code;
+      lies = code == Errc::unverified || code == Errc::malformed || code == Errc::limit;
+      if (!lies) keep(merged);
+    } else if (answered) {
+      tasks[i].gone |= 1U << from;
+      moved_on = moved_on || from == target_.from();
+    }
+    open.push_back(std::move(tasks[i]));
+  }
+  work_.put_back(std::move(open));
+  if (lies) ban(from);
+  // Who named the target does not serve it any more: what has changed since is gone everywhere.
+  if (moved_on) ask_for_offers_soon();
+}
+
+void Receiver::written(const tree::WriteSet& set, std::shared_ptr<const tree::Snapshot> snapshot,
+                       std::uint64_t now_us, Actions& out) {
+  BFTMETA_ASSERT(writing_);
+  now_us_ = now_us;
+  writing_ = false;
+  work_.written(set, std::move(snapshot));
+  done_ = last_write_;
+  go_on(out);
+}
+
+void Receiver::not_written(std::uint64_t now_us, Actions& out) {
+  BFTMETA_ASSERT(writing_);
+  now_us_ = now_us;
+  writing_ = last_write_ = false;
+  go_on(out);
+}
+
+// ---- level-triggered work
+
+void Receiver::go_on(Actions& out) {
+  if (!done_ && !failure_ && !last_write_) {
+    time_out();
+    erase_surplus();
+    choose_target();
+    ask_for_subtrees(out);
+    give_up_if_stuck();
+    if (choose_us_ == 0 && !at_end_ && now_us_ >= next_offers_us_) ask_for_offers(out);
+    check_end();
+    write(out);
+  }
+  set_deadline();
+}
+
+void Receiver::erase_surplus() {
+  while (!failure_ && work_.unwritten() < 2 * options_.write_bytes) {
+    const auto more = work_.erase_some();
+    if (!more) return keep(tl::make_unexpected(more.error()));
+    if (!*more) return;
+  }
+}
+
+void Receiver::time_out() {
+  for (auto it = questions_.begin(); it != questions_.end();) {
+    Question& q = it->second;
+    if (q.deadline_us > now_us_) {
+      ++it;
+      continue;
+    }
+    if (q.tasks.empty()) {
+      --offers_awaited_;
+    } else {
+      Peer& peer = peers_.at(q.to);
+      --peer.asked;
+      leave_alone(peer);
+      work_.put_back(std::move(q.tasks));
+    }
+    it = questions_.erase(it);
+  }
+}
+
+void Receiver::choose_target() {
+  const bool answered = offers_awaited_ == 0 || now_us_ >= choose_us_;
+  if (choose_us_ == 0 || !answered || at_end_ || failure_) return;
+  choose_us_ = 0;
+  next_offers_us_ = now_us_ + options_.timing.ask_again;
+  if (target_.offers() == 0) return;
+  next_offers_us_ = now_us_ + options_.timing.target;
+  if (!target_.choose()) return;
+  std::erase_if(questions_, [](const auto& q) { return !q.second.tasks.empty(); });
+  for (auto& [id, peer] : peers_) peer.asked = 0;
+  turn_ = target_.from();
+  keep(work_.restart(target_.state()->cert.body));
+}
+
+// Nobody serves any of what is still open: the state has moved on everywhere. What was merged of it
+// is kept, so the next one is nearer.
+void Receiver::give_up_if_stuck() {
+  const std::uint32_t able = usable();
+  if (target_.spent() || able == 0 || asking() || !work_.stuck(able)) return;
+  target_.give_up();
+  ask_for_offers_soon();
+}
+
+void Receiver::ask_for_offers_soon() {
+  next_offers_us_ = std::min(next_offers_us_, last_offers_us_ + options_.timing.ask_again);
+}
+
+void Receiver::ask_for_offers(Actions& out) {
+  if (target_.state() && !target_.spent()) target_.late();
+  std::erase_if(questions_, [](const auto& q) { return q.second.tasks.empty(); });
+  offers_awaited_ = 0;
+  last_offers_us_ = now_us_;
+  choose_us_ = now_us_ + options_.timing.answer;
+  for (const auto& [id, peer] : peers_) {
+    target_.withdraw(id);
+    if (peer.banned) continue;
+    ++offers_awaited_;
+    ask(id, {}, out);
+  }
+}
+
+// Whoever is free gets an equal part, so that all of them have something to do; first, after a new
+// target, the one who named it: others may not have it.
+void Receiver::ask_for_subtrees(Actions& out) {
+  if (failure_ || !target_.state() || work_.unwritten() >= 2 * options_.write_bytes) return;
+  const auto n = static_cast<ReplicaId>(options_.config.n());
+  for (std::size_t free = free_questions(); free > 0;) {
+    const std::size_t share = (work_.open() + free - 1) / free;
+    const std::size_t most = std::min(std::max<std::size_t>(share, 1), limits::kMaxSubtrees);
+    free = 0;
+    for (ReplicaId i = 0; i < n; ++i) {
+      const ReplicaId r = (turn_ + i) % n;
+      const auto peer = peers_.find(r);
+      if (peer == peers_.end() || !may_ask(peer->second)) continue;
+      auto tasks = work_.take(r, most);
+      if (!tasks) return keep(tl::make_unexpected(std::move(tasks.error())));
+      if (tasks->empty()) continue;
+      ++peer->second.asked;
+      ask(r, std::move(*tasks), out);
+      free = free_questions();
+    }
+    turn_ = (turn_ + 1) % n;
+  }
+}
+
+std::size_t Receiver::free_questions() const {
+  std::size_t free = 0;
+  for (const auto& [id, peer] : peers_)
+    if (may_ask(peer)) free += kAtOnce - peer.asked;
+  return free;
+}
+
+bool Receiver::may_ask(const Peer& peer) const {
+  return !peer.banned && peer.asked < kAtOnce && peer.quiet_until_us <= now_us_ &&
+         peer.pace.open(now_us_);
+}
+
+void Receiver::ask(ReplicaId to, std::vector<Task> tasks, Actions& out) {
+  FetchNodes question;
+  question.id = next_id_++;
+  if (!tasks.empty()) question.levels = tasks.front().compares ? kCompareLevels : kAllLevels;
+  for (const Task& task : tasks)
+    question.subtrees.push_back({task.subtree.region.prefix,
+                                 static_cast<std::uint16_t>(task.subtree.region.bits),
+                                 task.subtree.hash});
+  questions_[question.id] = {to, std::move(tasks), now_us_ + options_.timing.answer};
+  out.push_back(action::Send{to, std::move(question)});
+}
+
+// Slow, or out of reach: others do its work, and it is tried again.
+void Receiver::leave_alone(Peer& peer) {
+  constexpr std::uint32_t kDoublings = 16;
+  const std::uint64_t quiet = options_.timing.answer << std::min(peer.unanswered++, kDoublings);
+  peer.quiet_until_us = now_us_ + std::min(quiet, options_.timing.longest_quiet);
+}
+
+// For as long as the transfer lasts. If that hits everybody, more than f are faulty or this replica
+// errs: all get another chance.
+void Receiver::ban(ReplicaId id) {
+  peers_.at(id).banned = true;
+  target_.withdraw(id);
+  take_back(id);
+  for (const auto& [r, peer] : peers_)
+    if (!peer.banned) return;
+  for (auto& [r, peer] : peers_) peer.banned = false;
+}
+
+// What it was asked for is had from others.
+void Receiver::take_back(ReplicaId id) {
+  for (auto it = questions_.begin(); it != questions_.end();) {
+    if (it->second.to != id) {
+      ++it;
+      continue;
+    }
+    if (it->second.tasks.empty()) --offers_awaited_;
+    work_.put_back(std::move(it->second.tasks));
+    it = questions_.erase(it);
+  }
+  peers_.at(id).asked = 0;
+}
+
+bool Receiver::asking() const {
+  return std::ranges::any_of(peers_, [](const auto& p) { return p.second.asked != 0; });
+}
+
+std::uint32_t Receiver::banned() const {
+  std::uint32_t bits = 0;
+  for (const auto& [id, peer] : peers_)
+    if (peer.banned) bits |= 1U << id;
+  return bits;
+}
+
+// Peers from which an answer can be hoped for now.
+std::uint32_t Receiver::usable() const {
+  std::uint32_t bits = 0;
+  for (const auto& [id, peer] : peers_)
+    if (!peer.banned && peer.quiet_until_us <= now_us_) bits |= 1U << id;
+  return bits;
+}
+
+// ---- writing, and the end
+
+void Receiver::check_end() {
+  if (failure_ || at_end_ || target_.spent() || !work_.empty() || asking()) return;
+  at_end_ = work_.reached();
+  if (at_end_) {
+    failed_ends_ = 0;
+    return;
+  }
+  // Never accepted "as computed": the walk begins again and finds where they differ.
+  if (++failed_ends_ < kFailedEnds) return keep(work_.restart(target_.state()->cert.body));
+  failure_ = Error{Errc::corrupt,
+                   "state transfer: all parts were verified, and still the tree has another root "
+                   "than the certified one; the state store or memory is damaged, remove the state "
+                   "directory"};
+}
+
+void Receiver::write(Actions& out) {
+  if (failure_ || writing_ || (!at_end_ && work_.unwritten() < options_.write_bytes)) return;
+  writing_ = true;
+  last_write_ = at_end_;
+  std::optional<CertifiedState> complete;
+  if (at_end_) complete = target_.state();
+  out.push_back(action::Write{work_.begin_write(), std::move(complete)});
+}
+
+void Receiver::set_deadline() {
+  deadline_us_ = kNever;
+  if (done_ || failure_ || last_write_) return;
+  for (const auto& [id, q] : questions_) deadline_us_ = std::min(deadline_us_, q.deadline_us);
+  if (!at_end_)
+    deadline_us_ = std::min(deadline_us_, choose_us_ != 0 ? choose_us_ : next_offers_us_);
+  if (work_.open() == 0 || work_.unwritten() >= 2 * options_.write_bytes) return;
+  for (const auto& [id, peer] : peers_) {
+    const std::uint64_t opens = std::max(peer.quiet_until_us, peer.pace.opens_us());
+    if (!peer.banned && peer.asked < kAtOnce && opens > now_us_)
+      deadline_us_ = std::min(deadline_us_, opens);
+  }
+}
+
+void Receiver::keep(Status status) {
+  if (!status && !failure_) failure_ = std::move(status.error());
+}
+
+}  // namespace bftmeta::transfer

@@ -1,0 +1,61 @@
+// State transfer with real processes (protocol §7.7): a replica without a state store, of which
+// nobody's log has the beginning, comes back under load.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "support/create_load.hpp"
+#include "support/process_cluster.hpp"
+
+using namespace bftmeta;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint32_t kEmptied = 3;
+const std::string kFetched = "fetched the state of sequence number";
+
+// The replica has executed what was certified when this was called.
+bool follows(client::Client& client) {
+  const auto root = client.root();
+  return root && test::catches_up(client, kEmptied, root->body.seq, 60s);
+}
+
+}  // namespace
+
+TEST_CASE("T7.3 an emptied state store and a gap in all logs: the state is fetched under load") {
+  test::ProcessCluster cluster(
+      BFTMETAD, {.log_segment_bytes = 4ULL << 20, .log_retain_bytes = 0, .flush_interval_ms = 500});
+  cluster.start_all();
+  const auto client = cluster.open();
+  test::CreateLoad load(*client, "f");
+  REQUIRE(load.wait_acknowledged(200, 20s));
+  REQUIRE(cluster.stop(kEmptied) == 0);
+  // Several segments of the others; and each start takes a new one.
+  REQUIRE(load.wait_acknowledged(6000, 60s));
+  for (std::uint32_t r = 0; r < kEmptied; ++r) {
+    REQUIRE(cluster.stop(r) == 0);
+    cluster.start(r);
+    REQUIRE(load.wait_acknowledged(1500, 60s));
+  }
+  std::filesystem::remove_all(cluster.settings(kEmptied).data_dir + "/state");
+
+  cluster.start(kEmptied);
+  REQUIRE(load.wait_acknowledged(200, 60s));
+  CHECK(follows(*client));
+  CHECK(cluster.errors(kEmptied).find(kFetched) != std::string::npos);
+  // It is needed now: with another one away there is no quorum without it.
+  cluster.kill(0);
+  CHECK(load.wait_acknowledged(200, 60s));
+  load.stop();
+  CHECK(load.failures().empty());
+  CHECK(test::missing(*client, load.acknowledged()).empty());
+  CHECK(test::certificate_of(cluster.client_options(1), kEmptied, 10s).has_value());
+
+  // What it fetched is what it starts from.
+  REQUIRE(cluster.stop(kEmptied) == 0);
+  cluster.start(kEmptied);
+  CHECK(follows(*client));
+  const std::string errors = cluster.errors(kEmptied);
+  CHECK(errors.find(kFetched) == errors.rfind(kFetched));
+}

@@ -1,0 +1,206 @@
+// When a replica gives up on history, and how it goes on from a state that was fetched (T3.18).
+#include <doctest/doctest.h>
+
+#include "restart.hpp"
+
+using namespace bftmeta;
+using namespace bftmeta::consensus;
+using namespace bftmeta::consensus::testing;
+
+namespace {
+
+// The cluster that the replica has missed: batches 1..last, executed elsewhere.
+struct Elsewhere {
+  Elsewhere(const Restarted& r, Seq last) : machine(r.cluster_id, r.config) {
+    for (Seq seq = 1; seq <= last; ++seq) {
+      batches.push_back(r.proposal(0, seq).batch);
+      state.history_before = machine.history_hash();
+      const auto outcome = machine.execute(*messages::parse_batch(r.context(), batches.back()));
+      state.header = outcome->header;
+      headers.push_back(outcome->header);
+      state.cert = r.certificate(outcome->body);
+    }
+  }
+  messages::HistoryData history(Seq first) const {
+    messages::HistoryData data;
+    data.first = first;
+    data.headers.assign(headers.begin() + static_cast<std::ptrdiff_t>(first - 1), headers.end());
+    data.batches.assign(batches.begin() + static_cast<std::ptrdiff_t>(first - 1), batches.end());
+    data.cert = state.cert;
+    return data;
+  }
+  sim::ToyMachine machine;
+  std::vector<Batch> batches;
+  std::vector<messages::BatchHeader> headers;
+  messages::CertifiedState state;
+};
+
+constexpr Seq kLast = 50;
+
+messages::HistoryData too_old(Seq first) { return {first, {}, {}, std::nullopt}; }
+
+void claim(Restarted& r, Seq executed) {
+  for (const ReplicaId peer : {0U, 2U, 3U}) {
+    messages::PeerStatus s;
+    s.executed = s.certified = executed;
+    r.from(peer, s);
+  }
+}
+
+void wait(Restarted& r) {
+  for (int i = 0; i < 20; ++i) r.tick(Timing{}.status_busy);
+  r.sync_all();
+}
+
+// Replica 1 knows that it is far behind.
+void fall_behind(Restarted& r, const Elsewhere& others) {
+  r.start_and_hear();
+  r.from(0, others.state.cert);
+  claim(r, kLast);
+  wait(r);
+  REQUIRE(r.core->certified_seq() == kLast);
+}
+
+void begin_transfer(Restarted& r) {
+  r.from(0, too_old(1));
+  r.from(2, too_old(1));
+  wait(r);
+  REQUIRE(r.transfers == std::vector<Seq>{kLast});
+}
+
+}  // namespace
+
+TEST_CASE("f + 1 peers have to say that history is gone, and of this very number") {
+  Restarted r(1);
+  const Elsewhere others(r, kLast);
+  fall_behind(r, others);
+  r.from(3, too_old(1));
+  r.from(3, too_old(1));  // a Byzantine one, as often as it likes
+  r.from(0, too_old(2));
+  wait(r);
+  CHECK(r.transfers.empty());
+  // Somebody has some: what was said of the beginning does not count any more.
+  messages::HistoryData some = others.history(1);
+  some.batches.resize(3);
+  r.from(2, some);
+  CHECK(r.machine->executed_seq() == 3);
+  r.from(0, too_old(1));
+  r.from(0, too_old(4));
+  wait(r);
+  CHECK(r.transfers.empty());
+  r.from(2, too_old(4));
+  wait(r);
+  CHECK(r.transfers == std::vector<Seq>{kLast});
+  wait(r);
+  CHECK(r.transfers.size() == 1);
+}
+
+TEST_CASE("whoever has history answers with it, and who has it no more says so") {
+  Restarted r(1);
+  const Elsewhere others(r, 3);
+  r.start_and_hear();
+  r.from(0, others.history(1));
+  REQUIRE(r.machine->executed_seq() == 3);
+  r.sync_all();
+  r.forget();
+  r.from(2, messages::FetchHistory{0});
+  REQUIRE(r.said<messages::HistoryData>().size() == 1);
+  CHECK(r.said<messages::HistoryData>()[0].batches.size() == 3);
+  // The log has recycled them; the page store has the state.
+  r.power_cut();
+  std::erase_if(r.disk.records, [](const Record& record) { return !is_control(record.kind); });
+  r.disk.synced = r.disk.records.size();
+  r.stored = others.machine;
+  r.stored_cert = others.state.cert;
+  r.start_and_hear();
+  r.forget();
+  r.from(2, messages::FetchHistory{0});
+  REQUIRE(r.said<messages::HistoryData>().size() == 1);
+  CHECK(r.said<messages::HistoryData>()[0] == too_old(1));
+  CHECK(r.told<messages::HistoryData>() == std::set<ReplicaId>{2});
+}
+
+TEST_CASE("T3.18 votes and P-entries above the state that is fetched stay, and are used") {
+  Restarted r(1);
+  const Elsewhere others(r, kLast);
+  fall_behind(r, others);
+  begin_transfer(r);
+  // Agreement goes on: it prepares and commits what it cannot execute.
+  const Proposal next = r.prepare_batch(0, kLast + 1);
+  const Proposal after = r.prepare_batch(0, kLast + 2);
+  for (const ReplicaId peer : {0U, 2U, 3U}) r.from(peer, messages::Commit{next});
+  wait(r);
+  CHECK(r.machine->executed_seq() == 0);
+  r.from(0, others.history(1));  // too late: the state is not what it was
+  CHECK(r.machine->executed_seq() == 0);
+
+  *r.machine = others.machine;
+  r.forget();
+  r.step(event::Transferred{others.state});
+  r.sync_all();
+  CHECK_FALSE(r.core->transferring());
+  CHECK(r.machine->executed_seq() == kLast + 1);  // what was committed meanwhile follows at once
+  CHECK(r.said<messages::RootShare>().size() >= 1);
+  CHECK(r.said<messages::RootShare>().back().body.seq == kLast + 1);
+  for (const ReplicaId peer : {0U, 3U}) r.from(peer, r.view_change(peer, 1));
+  r.sync_all();
+  const auto in_p = [](const ViewChange& vc, const Proposal& p) {
+    return std::ranges::any_of(vc.prepared,
+                               [&p](const PreparedCert& e) { return e.proposal == p; });
+  };
+  REQUIRE_FALSE(r.said<ViewChange>().empty());
+  CHECK(r.said<ViewChange>().back().base_seq() == kLast);
+  CHECK(in_p(r.said<ViewChange>().back(), next));
+  CHECK(in_p(r.said<ViewChange>().back(), after));
+  CHECK(r.halts.empty());
+}
+
+TEST_CASE(
+    "T3.18 a power cut right behind the transfer: the state from the store, the rest from the "
+    "log") {
+  for (const std::size_t kept : {0U, 1U, 2U, 9U}) {
+    CAPTURE(kept);
+    Restarted r(1);
+    const Elsewhere others(r, kLast);
+    fall_behind(r, others);
+    begin_transfer(r);
+    const Proposal next = r.prepare_batch(0, kLast + 1);
+    *r.machine = others.machine;
+    r.stored = others.machine;
+    r.stored_cert = others.state.cert;
+    r.step(event::Transferred{others.state});
+    r.power_cut_keeping(kept);
+    r.start_and_hear();
+    CHECK(r.halts.empty());
+    CHECK_FALSE(r.core->transferring());
+    CHECK(r.core->executed_seq() == kLast);
+    for (const ReplicaId peer : {0U, 3U}) r.from(peer, r.view_change(peer, 1));
+    r.sync_all();
+    const ViewChange vc = r.said<ViewChange>().back();
+    CHECK(vc.base_seq() == kLast);
+    REQUIRE(vc.prepared.size() == 1);
+    CHECK(vc.prepared[0].proposal == next);
+    r.check_never_contradicted();
+  }
+}
+
+TEST_CASE("a start with a mixture in the store goes on with the transfer, and executes nothing") {
+  Restarted r(1);
+  const Elsewhere others(r, kLast);
+  fall_behind(r, others);
+  begin_transfer(r);
+  r.power_cut();
+  r.mixture = true;
+  r.start_and_hear();
+  CHECK(r.transfers == std::vector<Seq>{kLast, kLast});
+  r.from(0, others.history(1));
+  wait(r);
+  CHECK(r.core->executed_seq() == 0);
+  *r.machine = others.machine;
+  r.step(event::Transferred{others.state});
+  r.sync_all();
+  CHECK(r.core->executed_seq() == kLast);
+  CHECK(r.core->certified_seq() == kLast);
+  r.commit_batch(0, kLast + 1);
+  CHECK(r.halts.empty());
+}
