@@ -86,6 +86,28 @@ TEST_CASE("agreed time never stands still and never goes back") {
   CHECK(w.engine.body().time_us == start + 5003);
 }
 
+TEST_CASE("behind a state transfer a batch with an old time gets the agreed one (T7.9)") {
+  World w;
+  w.open();
+  const auto cert = w.cluster.certify(w.engine.body(), w.cluster.quorum_bitmap());
+  const auto state = execution::certified_state(w.engine.checkpoint(), cert);
+  auto behind = Engine::from_checkpoint(w.cluster.genesis, w.cluster.verifier,
+                                        execution::checkpoint_of(state), w.engine.version());
+  REQUIRE(behind.has_value());
+  messages::Batch late;
+  late.seq = cert.body.seq + 1;
+  late.time_us = w.now - kHour;
+  const auto parsed = messages::parse_batch(w.cluster.context, late);
+  REQUIRE(parsed.has_value());
+  const auto here = w.engine.execute(*parsed);
+  const auto there = behind->execute(*parsed);
+  REQUIRE(here.has_value());
+  REQUIRE(there.has_value());
+  CHECK(here->header.time_us == cert.body.time_us + 1);
+  CHECK(there->header == here->header);
+  CHECK(there->body == here->body);
+}
+
 TEST_CASE("header, body and reply tree belong together") {
   World w;
   const Id16 s = w.open();
