@@ -123,22 +123,24 @@ TEST_CASE("a target that nobody serves any more is followed by the next; nothing
 }
 
 TEST_CASE("a crash at each write, before it or behind it, and every 100 ms (T7.5)") {
-  World world(3, 4, 150'000);
-  world.grow(100'000, 0);
-  Transfer undisturbed(world, nothing(), honest());
+  World world(3, 4, 40'000);
+  world.grow(25'000, 0);
+  Transfer::Setup small = honest();
+  small.write_bytes = 1024 * 1024;
+  Transfer undisturbed(world, nothing(), small);
   REQUIRE(undisturbed.run(60 * kSecond));
   undisturbed.check_store();
   const std::size_t writes = undisturbed.writes();
   REQUIRE(writes >= 3);
   for (std::size_t i = 0; i < writes; ++i) {
     CAPTURE(i);
-    Transfer::Setup before = honest();
+    Transfer::Setup before = small;
     before.crash_before_write = {i};
     Transfer lost(world, nothing(), before);
     REQUIRE(lost.run(60 * kSecond));
     lost.check_store();
     CHECK(lost.crashes() == 1);
-    Transfer::Setup after = honest();
+    Transfer::Setup after = small;
     after.crash_after_write = {i};
     Transfer kept(world, nothing(), after);
     REQUIRE(kept.run(60 * kSecond));
@@ -147,7 +149,7 @@ TEST_CASE("a crash at each write, before it or behind it, and every 100 ms (T7.5
     // What had been written was not fetched again; only what was on its way.
     CHECK(kept.received() < undisturbed.received() * 5 / 4 + 16 * limits::kNodesBytes / 4);
   }
-  Transfer::Setup often = honest();
+  Transfer::Setup often = small;
   often.crash_every_us = 100'000;
   often.latency_us = 2'000;
   Transfer t(world, nothing(), often);

@@ -95,6 +95,7 @@ void Transfer::start() {
   options.config = world_.cluster().config();
   options.floor = floor_;
   options.first_id = rng_();
+  options.write_bytes = setup_.write_bytes;
   receiver_ = std::make_unique<transfer::Receiver>(options, world_.cluster().verifier, *own);
   at(1, [this, life = ++life_] {
     if (life != life_) return;

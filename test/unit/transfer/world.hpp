@@ -79,6 +79,7 @@ class Transfer {
     std::set<std::size_t> crash_before_write;         // of these numbers, from 0: it is lost
     std::set<std::size_t> crash_after_write;          // ... in the store, and nobody was told
     std::uint64_t crash_every_us = 0;
+    std::size_t write_bytes = transfer::Options().write_bytes;
     std::set<std::size_t> failing_writes;  // the disk is full then, for a moment
   };
 
