@@ -76,6 +76,7 @@ void Lives::perform(Seat& seat, const Key& key) {
 void Lives::invent(Seat& seat, BatchNo d) {
   ToyMachine machine = seat.machine();
   const Seq n = machine.executed_seq() + 1;
+  if (n > world_.scope().seqs) return;  // it has all there is
   auto parsed = messages::parse_batch(world_.context(), world_.batch(n, d));
   BFTMETA_ASSERT(parsed.has_value());
   const auto outcome = machine.execute(*parsed);
