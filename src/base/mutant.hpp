@@ -74,8 +74,38 @@ enum class Mutant : std::uint8_t {
   // ---- divergence
   stopped_by_one_share = 55,
   shares_stop_nobody = 56,
+  // ---- what single strategies attack
+  window_unchecked = 57,
+  gaps_executed = 58,
+  session_order_ignored = 59,
+  duplicate_items_accepted = 60,
+  requests_not_timed = 61,
+  session_unchecked = 62,
+  session_owner_unchecked = 63,
+  admission_signature_unchecked = 64,
+  forward_unverified = 65,
+  commit_digest_ignored = 66,
+  uncertified_not_given = 67,
+  share_sender_unchecked = 68,
+  evidence_unjudged = 69,
+  lost_vote_unproven = 70,
+  answers_unlimited = 71,
+  suspicion_of_one = 72,
+  second_new_view_entered = 73,
+  candidate_stops_timer = 74,
+  stale_answer_accepted = 75,
+  proof_root_unchecked = 76,
+  expiry_ignored = 77,
+  expiry_before_done = 78,
+  no_rescue = 79,
+  twin_bundle_stays = 80,
+  open_not_remembered = 81,
+  throughput_unwatched = 82,
+  reply_unproven = 83,
+  highest_claim_believed = 84,
+  lost_commit_by_one = 85,
 };
-constexpr std::uint8_t kMutants = 56;
+constexpr std::uint8_t kMutants = 85;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

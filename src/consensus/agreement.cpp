@@ -15,7 +15,8 @@ using messages::Proposal;
 // Messages are stored up to two windows ahead, so that a lagging certificate never costs a proposal
 // (T2.1); votes are given only inside one.
 bool Core::accepts_votes(Seq seq) const {
-  return seq > certified_seq() && seq <= certified_seq() + 2 * limits::kWindow;
+  return seq > certified_seq() &&
+         (seq <= certified_seq() + 2 * limits::kWindow || mutant(Mutant::window_unchecked));
 }
 
 void Core::on(ReplicaId from, PrePrepare m) {
@@ -117,7 +118,9 @@ void Core::try_vote(Seq seq) {
   Slot& s = slot(seq);
   if (!may_vote() || !active_ || s.voted || !s.proposal || !s.batch || s.proposal->view != view_)
     return;
-  if (seq <= certified_seq() || seq > certified_seq() + limits::kWindow) return;
+  if (seq <= certified_seq() ||
+      (seq > certified_seq() + limits::kWindow && !mutant(Mutant::window_unchecked)))
+    return;
   if (s.batch->digest != s.proposal->digest && !mutant(Mutant::batch_digest_unchecked)) return;
   if (!s.verified) {
     if (!mutant(Mutant::client_signatures_unchecked) && !items_hold(*s.batch))
@@ -221,7 +224,9 @@ void Core::try_committed(Seq seq) {
   std::uint32_t count = s.commit_durable ? 1 : 0;  // own
   if (mutant(Mutant::own_commit_counted_twice)) count *= 2;
   for (const auto& [replica, proposal] : s.commits)
-    if (proposal == *s.proposal || mutant(Mutant::commits_of_any_view_counted)) ++count;
+    if (proposal == *s.proposal || mutant(Mutant::commits_of_any_view_counted) ||
+        (mutant(Mutant::commit_digest_ignored) && proposal.view == view_))
+      ++count;
   if (count >= quorum() - (mutant(Mutant::commit_quorum_small) ? 1 : 0))
     s.committed = s.proposal->digest;
 }
@@ -249,6 +254,9 @@ void Core::on_durable(Lsn lsn) {
 void Core::try_execute() {
   while (!halted_ && !transferring_) {
     const Slot* s = find(executed_seq() + 1);
+    if (mutant(Mutant::gaps_executed))
+      for (auto it = slots_.rbegin(); it != slots_.rend() && it->first > executed_seq(); ++it)
+        if (it->second.committed) s = &it->second;
     if (s == nullptr || !s->committed || !s->batch || s->batch->digest != *s->committed) return;
     if (s->since_us != 0) commit_latency_.add(now_.mono_us - s->since_us);
     const auto work = execute(s->batch);

@@ -18,7 +18,8 @@ Seq Core::evidence_seq() const {
   std::vector<Seq> claims;  // W claims contain one of a correct replica
   for (const auto& [replica, peer] : peers_) claims.push_back(peer.status.executed);
   std::ranges::sort(claims, std::greater<>{});
-  return std::max(best, claims[config_.weak_quorum() - 1]);
+  return std::max(best,
+                  claims[mutant(Mutant::highest_claim_believed) ? 0 : config_.weak_quorum() - 1]);
 }
 
 // history_hash(seq) as a certificate or W valid equal shares prove it.
@@ -61,7 +62,9 @@ void Core::ask_for_history() {
 void Core::on(ReplicaId from, FetchHistory m) {
   Peer& peer = peers_[from];
   if (m.executed >= executed_seq() || mutant(Mutant::no_history)) return;
-  if (peer.history_us != 0 && now_.mono_us - peer.history_us < timing_.status_busy / 10) return;
+  if (peer.history_us != 0 && now_.mono_us - peer.history_us < timing_.status_busy / 10 &&
+      !mutant(Mutant::answers_unlimited))
+    return;
   if (!budget_.may_answer(from, now_.mono_us)) return;
   peer.history_us = now_.mono_us;
 
@@ -72,7 +75,10 @@ void Core::on(ReplicaId from, FetchHistory m) {
 HistoryData Core::history_above(Seq executed) const {
   HistoryData data;
   data.first = executed + 1;
-  const Seq last = std::min<Seq>(executed_seq(), executed + limits::kMaxHeaderChain);
+  const Seq known = mutant(Mutant::uncertified_not_given)
+                        ? std::min(executed_seq(), certified_seq())
+                        : executed_seq();
+  const Seq last = std::min<Seq>(known, executed + limits::kMaxHeaderChain);
   Seq end = last;  // with a certificate if one lies in reach, else shares must prove it
   for (Seq s = last; s >= data.first && !data.cert; --s) {
     const auto it = recent_certs_.find(s);

@@ -141,7 +141,8 @@ std::optional<FenceRecord> Core::lost_vote(ReplicaId from, const HelloReply& m) 
     return FenceRecord{loss, from, view, seq, incarnation_, m.incarnation};
   };
   const auto own = [&](const auto& statement) {
-    return messages::signed_by(verifier_, context(), config_, self_, statement);
+    return mutant(Mutant::lost_vote_unproven) ||
+           messages::signed_by(verifier_, context(), config_, self_, statement);
   };
   const auto entered_above = [&](View view) { return never_entered_ || view > entered_; };
   const View left = own_view_change_ ? std::max(entered_, own_view_change_->new_view) : entered_;
@@ -166,7 +167,8 @@ std::optional<FenceRecord> Core::lost_vote(ReplicaId from, const HelloReply& m) 
     const auto entry = prepared_.find(shown.commit->seq);
     if (entry == prepared_.end() || entry->second.proposal.view < shown.commit->view)
       lost_commits_ |= 1U << from;
-    if (std::popcount(lost_commits_) >= static_cast<int>(config_.weak_quorum()))
+    if (std::popcount(lost_commits_) >=
+        static_cast<int>(mutant(Mutant::lost_commit_by_one) ? 1 : config_.weak_quorum()))
       return lost(Loss::commit, shown.commit->view, shown.commit->seq);
   }
   return std::nullopt;

@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "base/mutant.hpp"
+
 namespace bftmeta::consensus {
 
 using messages::Bundle;
@@ -193,6 +195,10 @@ std::uint64_t Pending::executed(const ParsedBatch& batch, const StateMachine& ma
       waited(first->second);
     if (const auto first = queue.numbers.find(queue.last + 1); first != queue.numbers.end())
       items_.at(first->second).since_us = now_us;
+    if (mutant(Mutant::twin_bundle_stays)) {
+      for (const ParsedItem& item : batch.items) erase(item.digest);
+      continue;
+    }
     const bool ended = queue.last < before;
     const auto end = ended ? queue.numbers.end() : queue.numbers.upper_bound(queue.last);
     std::vector<Hash> gone;
@@ -280,7 +286,7 @@ std::vector<Item> Pending::take_forwards(const StateMachine& machine, std::uint6
   std::vector<Item> out;
   for (const Hash& digest : due) {
     PendingItem& p = items_.at(digest);
-    if (machine.admit(*p.parsed) != Admission::accept) {
+    if (machine.admit(*p.parsed) != Admission::accept && !mutant(Mutant::twin_bundle_stays)) {
       erase(digest);
       continue;
     }

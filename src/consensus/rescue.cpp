@@ -12,7 +12,7 @@ using messages::PreparedCert;
 using messages::PreparedData;
 
 void Core::ask_for_prepared() {
-  if (certified_seq() <= executed_seq()) return;
+  if (certified_seq() <= executed_seq() || mutant(Mutant::no_rescue)) return;
   if (rescue_first_ != executed_seq() + 1 || rescue_last_ != certified_seq()) {
     rescue_first_ = executed_seq() + 1;
     rescue_last_ = certified_seq();

@@ -83,6 +83,7 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
   const SlotStatus nothing;
   std::size_t budget = limits::kMaxBatchBytes;
   for (auto it = slots_.upper_bound(s.certified); it != slots_.end(); ++it) {
+    if (it->first <= executed_seq() && mutant(Mutant::uncertified_not_given)) continue;
     const auto row = theirs.find(it->first);
     answer_slot(to, row == theirs.end() ? nothing : *row->second, it->first, budget);
   }

@@ -35,6 +35,7 @@ void Core::arm_new_view_timer() {
   if (mutant(Mutant::no_new_view_timer)) return;
   if (active_ || !may_vote() || new_view_deadline_ != 0 || replicas_at_or_above(view_) < quorum())
     return;
+  if (candidate_ && mutant(Mutant::candidate_stops_timer)) return;
   new_view_deadline_ = now_.mono_us + new_view_timeout();
 }
 
@@ -62,10 +63,11 @@ bool Core::cause_holds(const Cause& cause) const {
   switch (cause.reason) {
     case Reason::request_timeout: {
       const PendingItem* item = pending_.find(cause.item);
-      return item != nullptr && machine_.admit(*item->parsed) == Admission::accept;
+      return item != nullptr && (machine_.admit(*item->parsed) == Admission::accept ||
+                                 mutant(Mutant::twin_bundle_stays));
     }
     case Reason::proposal_timeout: return cause.seq > executed_seq();
-    default: return floor_.slow();
+    default: return floor_.slow() && !mutant(Mutant::throughput_unwatched);
   }
 }
 
@@ -76,16 +78,19 @@ std::optional<Core::Cause> Core::find_cause() const {
   for (const auto& [seq, s] : slots_)
     if (seq > executed_seq() && s.since_us != 0 && now_.mono_us - s.since_us > patience)
       return Cause{Reason::proposal_timeout, seq, {}};
-  if (primary(view_) == self_) return std::nullopt;
+  if (primary(view_) == self_ || mutant(Mutant::requests_not_timed)) return std::nullopt;
   std::optional<Cause> cause;
   std::uint64_t oldest = now_.mono_us - std::min(patience, now_.mono_us);
   pending_.for_each_timed([&](const Hash& digest, const PendingItem& item) {
     // What a correct primary would refuse is nobody's fault.
-    if (item.since_us >= oldest || machine_.admit(*item.parsed) != Admission::accept) return;
+    if (item.since_us >= oldest ||
+        (machine_.admit(*item.parsed) != Admission::accept && !mutant(Mutant::twin_bundle_stays)))
+      return;
     oldest = item.since_us;
     cause = Cause{Reason::request_timeout, 0, digest};
   });
-  if (!cause && floor_.slow()) cause = Cause{Reason::slow_primary, 0, {}};
+  if (!cause && floor_.slow() && !mutant(Mutant::throughput_unwatched))
+    cause = Cause{Reason::slow_primary, 0, {}};
   return cause;
 }
 
@@ -126,7 +131,7 @@ void Core::count_suspects() {
     const bool left = vc != view_change_of_.end() && vc->second.new_view > view_;
     if (says || left) ++count;
   }
-  if (count < config_.weak_quorum()) return;
+  if (count < (mutant(Mutant::suspicion_of_one) ? 1 : config_.weak_quorum())) return;
   start_view_change(view_ + 1, suspicion_ == Reason::none ? Reason::joined : suspicion_);
 }
 

@@ -150,10 +150,14 @@ void Core::try_new_view() {
 
 // Also of a view below the own target: it is not entered, but may refute P-entries (fresh.cpp).
 void Core::on(ReplicaId from, NewView m) {
+  bool second = false;
   for (const auto* known : {&entered_record_.new_view, &candidate_})
-    if (*known && (*known)->view == m.view && (*known)->body_digest() != m.body_digest())
-      accuse(from, {**known, m});
-  if (m.view <= entered_ || (passed_new_view_ && m.view <= passed_new_view_->view)) return;
+    if (*known && (*known)->view == m.view && (*known)->body_digest() != m.body_digest()) {
+      second = mutant(Mutant::second_new_view_entered);
+      if (!second) accuse(from, {**known, m});
+    }
+  if ((m.view <= entered_ && !second) || (passed_new_view_ && m.view <= passed_new_view_->view))
+    return;
   // A view that nobody correct is known to want could only block the way of the right one.
   if (m.view > view_ && replicas_at_or_above(m.view) < config_.weak_quorum()) return;
   if (candidate_ && candidate_->view >= m.view && m.view != view_) return;
@@ -165,6 +169,7 @@ void Core::on(ReplicaId from, NewView m) {
   }
   signed_by_peers_.note_new_view(primary(m.view), m);
   candidate_ = std::move(m);
+  if (mutant(Mutant::candidate_stops_timer)) new_view_deadline_ = 0;
   fetched_view_changes_.clear();
   for (const auto& [replica, vc] : view_change_of_)
     if (const Hash digest = vc.digest(); candidate_names(digest))
@@ -189,7 +194,9 @@ ReplicaId Core::next_peer() {
 }
 
 void Core::try_enter() {
-  if (halted_ || !candidate_ || candidate_->view <= entered_) return;
+  if (halted_ || !candidate_ ||
+      (candidate_->view <= entered_ && !mutant(Mutant::second_new_view_entered)))
+    return;
   std::vector<const ViewChange*> votes;
   bool valid = true;
   for (const NewViewVote& vote : candidate_->votes) {

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "base/mutant.hpp"
 #include "namespace/apply.hpp"
 #include "schema/keys.hpp"
 
@@ -111,7 +112,8 @@ schema::BundleResult Sessions::open(const messages::SessionOpen& open, bool& fir
   first_time = true;
   const Hash digest = messages::open_digest(open);
   const Key remembered_at = keys::open_digest(open.valid_until_us, digest);
-  if (const auto r = state_.load<schema::RememberedOpen>(remembered_at, "open")) {
+  if (const auto r = state_.load<schema::RememberedOpen>(remembered_at, "open");
+      r && !mutant(Mutant::open_not_remembered)) {
     first_time = false;
     return opened(r->session_id);
   }

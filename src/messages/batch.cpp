@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "base/mutant.hpp"
+
 namespace bftmeta::messages {
 
 namespace {
@@ -129,7 +131,7 @@ Result<ParsedBatch> parse_batch(const crypto::Context& context, Batch batch) {
   std::uint64_t cost = 0;
   for (const Item& item : batch.items) {
     BFTMETA_ASSIGN(ParsedItem p, parse_item(item));
-    if (!digests.insert(p.digest).second)
+    if (!digests.insert(p.digest).second && !mutant(Mutant::duplicate_items_accepted))
       return fail(Errc::malformed, "batch: an item stands twice");
     if (const Bundle* bundle = p.bundle()) {
       operations += bundle->operations.size();

@@ -108,6 +108,9 @@ class Strategy : public consensus::Interceptor {
   void say(ReplicaId to, PeerMessage message) { say_at(now_us(), to, std::move(message)); }
   void say_at(std::uint64_t at_us, ReplicaId to, PeerMessage message);
   void say_to_all(const PeerMessage& message);
+  // Sees to it that views change, for those that need several: after a power cut the primary
+  // abdicates. Not all the time: work goes on in between. Where nobody can cut the power it waits.
+  void unsettle();
   // Drops the messages of these types; counts a lie for each.
   template <class... T>
   bool drop(Messages& messages) {
@@ -143,6 +146,8 @@ class Strategy : public consensus::Interceptor {
  private:
   std::multimap<std::uint64_t, Unasked> outbox_;  // by the time when they leave
   std::uint64_t next_act_us_ = 0;
+  Seq settled_ = 1;               // certified before the next power cut
+  std::uint64_t settled_us_ = 0;  // and not before
 };
 
 }  // namespace bftmeta::adversary

@@ -96,6 +96,7 @@ HostCallbacks Cluster::host_callbacks() {
     const Machine& machine = hosts_[id]->machine();
     oracles_->executed(id, batch, o, machine.outcomes(o.header.seq), machine.version(o.header.seq));
   };
+  callbacks.started = [this](ReplicaId id) { oracles_->started(id); };
   callbacks.logged = [this](ReplicaId id, const consensus::Record& record, std::uint64_t wall_us) {
     oracles_->logged(id, record, wall_us);
   };
@@ -179,7 +180,7 @@ consensus::Now Cluster::now() const { return {scheduler_.now(), kWallEpochUs + s
 // Real bytes: what does not survive encoding and strict decoding would not arrive in production.
 void Cluster::transmit(ReplicaId from, const std::vector<ReplicaId>& to,
                        const messages::PeerMessage& message) {
-  oracles_->sent(from, message);
+  oracles_->sent(from, message, to);
   const auto frame =
       std::make_shared<const Bytes>(messages::encode_frame(oracles_->known().context, message));
   if (frame->size() > limits::kMaxFrame && hosts_[from]->correct())
@@ -268,8 +269,11 @@ void Cluster::start_all() {
 }
 
 void Cluster::sample() {
+  std::uint32_t correct = 0;
   for (const auto& host : hosts_)
-    if (host->correct() && host->up()) oracles_->liveness().sample(*host);
+    if (host->correct()) correct |= 1U << host->id();
+  for (const auto& host : hosts_)
+    if (host->correct() && host->up()) oracles_->liveness().sample(*host, correct);
   scheduler_.after(kSampleUs, [this] { sample(); });
 }
 
@@ -285,10 +289,11 @@ bool Cluster::run_until(const std::function<bool()>& condition, std::uint64_t us
 
 void Cluster::begin_faults() {
   const NetworkFaults& f = plan_.network;
-  const bool none = plan_.schedule->empty() && oracles_->known().faulty() == 0 && f.loss == 0 &&
-                    f.duplicate == 0 && f.slow == 0 && f.bytes_per_s == 0 &&
-                    plan_.other_clients == 0;
+  const bool calm = plan_.schedule->empty() && f.loss == 0 && f.duplicate == 0 && f.slow == 0 &&
+                    f.bytes_per_s == 0 && plan_.corrupting == 0;
+  const bool none = calm && oracles_->known().faulty() == 0 && plan_.other_clients == 0;
   if (none) oracles_->liveness().expect_no_fault();
+  if (calm && hosts_.front()->correct()) oracles_->liveness().expect_one_view();
   faults_on_ = true;
   network_->set_faults(true);
   injector_->schedule(*plan_.schedule);
@@ -348,6 +353,7 @@ Report Cluster::run() {
 // Nobody syncs for a client's sake: what was acknowledged must be there all the same.
 void Cluster::cut_all_power() {
   oracles_->liveness().expect_no_fault(false);
+  oracles_->liveness().expect_one_view(false);
   for (auto& host : hosts_) host->crash(Survival::none);
   run_for(1'000);
   for (ReplicaId r = 0; r < plan_.n; ++r) start(r);
@@ -359,6 +365,7 @@ bool Cluster::cut_power_of_correct() {
   constexpr std::uint64_t kMaxDownUs = 800'000;
   if (!faults_on_ || cuts_ == kMostCuts) return false;
   ++cuts_;
+  oracles_->liveness().expect_one_view(false);
   for (auto& host : hosts_) {
     if (!host->correct() || !host->up()) continue;
     host->crash(Survival::some);

@@ -67,6 +67,7 @@ void Host::start() {
     scheduler_.after(kRestartUs, [this] { start(); });
     return;
   }
+  callbacks_.started(id());
   ++life_;
   ++incarnation_;
   if (!flushed_machine_)

@@ -49,6 +49,7 @@ struct HostCallbacks {
   std::function<void(messages::ReplicaId, const messages::ParsedBatch&, const consensus::Outcome&)>
       executed;
   // A record goes to the log; `wall_us` is what the replica's clock shows.
+  std::function<void(messages::ReplicaId)> started;
   std::function<void(messages::ReplicaId, const consensus::Record&, std::uint64_t wall_us)> logged;
   // Of a batch that a certificate covers now.
   std::function<void(messages::ReplicaId, const Outcome&)> certified;

@@ -9,12 +9,27 @@ namespace {
 constexpr messages::Seq kMaxLag = limits::kWindow + limits::kMaxHeaderChain;
 // Without a fault: those in flight, and one whose shares are on their way.
 constexpr messages::Seq kMaxLagFaultFree = 8;
+// HISTORY may be a megabyte and is answered once in 5 ms; some more around restarts.
+constexpr std::uint64_t kMaxHistoriesPerSecond = 250;
+// Every view takes time; more than this were never wanted by anybody correct.
+constexpr messages::View kMaxViews = 1000;
 
 std::string name(messages::ReplicaId replica) { return "replica " + std::to_string(replica); }
 
 }  // namespace
 
-void Liveness::sample(const Host& host) {
+void Liveness::sent(messages::ReplicaId from, messages::ReplicaId to,
+                    const messages::PeerMessage& message, std::uint64_t now_us) {
+  if (!std::holds_alternative<messages::HistoryData>(message)) return;
+  constexpr std::uint64_t kSecondUs = 1'000'000;
+  Second& second = histories_[{from, to}];
+  if (second.number != now_us / kSecondUs) second = {now_us / kSecondUs, 0};
+  if (++second.count == kMaxHistoriesPerSecond + 1)
+    violation_("S12", name(from) + " answers replica " + std::to_string(to) + " with more than " +
+                          std::to_string(kMaxHistoriesPerSecond) + " HISTORYs within a second");
+}
+
+void Liveness::sample(const Host& host, std::uint32_t correct) {
   const consensus::Core& core = host.core();
   const messages::Seq executed = core.executed_seq();
   const messages::Seq certified = core.certified_seq();
@@ -22,9 +37,15 @@ void Liveness::sample(const Host& host) {
   if (lag > (fault_free_ ? kMaxLagFaultFree : kMaxLag))
     violation_("L5", name(host.id()) + " has executed " + std::to_string(executed) +
                          " and knows certificate " + std::to_string(certified) + " only");
-  if (fault_free_ && core.view_changes() != 0)
+  if ((fault_free_ || one_view_) && core.view_changes() != 0)
     violation_("L4", name(host.id()) + " leaves view " + std::to_string(core.view()) +
                          " although nothing is wrong");
+  if (core.view() > kMaxViews)
+    violation_("L3", name(host.id()) + " is in view " + std::to_string(core.view()));
+  // It relays only what it has verified.
+  if ((core.distrusted() & correct) != 0)
+    violation_("S13", name(host.id()) + " distrusts a correct replica, of " +
+                          std::to_string(core.distrusted() & correct) + " (bitmap)");
   for (const consensus::Core::Holding& h : core.holdings()) holds(host.id(), h);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "sim/host.hpp"
@@ -19,8 +20,14 @@ class Liveness {
 
   // Nothing is wrong in this run: no fault, no Byzantine replica, load that one primary can serve.
   void expect_no_fault(bool none = true) { fault_free_ = none; }
-  // Of a correct replica, whenever convenient.
-  void sample(const Host& host);
+  // Nothing goes wrong, and the first primary is correct; others may be faulty, and clients
+  // hostile. Then nobody has a reason to leave its view.
+  void expect_one_view(bool one = true) { one_view_ = one; }
+  // A correct replica sends this.
+  void sent(messages::ReplicaId from, messages::ReplicaId to, const messages::PeerMessage& message,
+            std::uint64_t now_us);
+  // Of a correct replica, whenever convenient. `correct`: bitmap of all of these.
+  void sample(const Host& host, std::uint32_t correct);
   // What a correct replica keeps for others.
   void holds(messages::ReplicaId replica, const consensus::Core::Holding& holding);
   // The faults are over. `highest` is the highest view that a correct replica is in or wants.
@@ -32,6 +39,12 @@ class Liveness {
   const config::Config& config_;
   Violation violation_;
   bool fault_free_ = false;
+  bool one_view_ = false;
+  struct Second {
+    std::uint64_t number = 0;
+    std::uint64_t count = 0;
+  };
+  std::map<std::pair<messages::ReplicaId, messages::ReplicaId>, Second> histories_;  // by link
   std::optional<messages::View> healed_at_;
 };
 

@@ -79,8 +79,11 @@ Hash Oracles::digest() const {
   return all.finish();
 }
 
-void Oracles::sent(ReplicaId from, const messages::PeerMessage& message) {
-  statements_.sent(from, message);
+void Oracles::sent(ReplicaId from, const messages::PeerMessage& message,
+                   const std::vector<ReplicaId>& to) {
+  statements_.sent(from, message, to);
+  if (!known_.correct(from)) return;
+  for (const ReplicaId r : to) liveness_.sent(from, r, message, scheduler_.now());
 }
 
 void Oracles::logged(ReplicaId replica, const consensus::Record& record, std::uint64_t wall_us) {
@@ -89,9 +92,23 @@ void Oracles::logged(ReplicaId replica, const consensus::Record& record, std::ui
       (record.kind == RecordKind::vote || record.kind == RecordKind::prepared ||
        record.kind == RecordKind::left))
     violation("S13", "replica " + std::to_string(replica) + " is fenced and votes again");
+  if (record.kind == RecordKind::entered && known_.correct(replica)) {
+    const auto entered = decode<consensus::EnteredRecord>(record.payload, "entered record");
+    BFTMETA_ASSERT(entered.has_value());
+    const auto [last, first] = entered_.try_emplace(replica, entered->view);
+    if (!first && entered->view <= last->second)
+      violation("S4", "replica " + std::to_string(replica) + " enters view " +
+                          std::to_string(entered->view) + " after view " +
+                          std::to_string(last->second));
+    last->second = entered->view;
+  }
+  if (record.kind == RecordKind::body && record.digest) logged_[replica].insert(*record.digest);
   if (record.kind != RecordKind::vote || !known_.correct(replica)) return;
   const auto vote = decode<consensus::VoteRecord>(record.payload, "vote record");
   BFTMETA_ASSERT(vote.has_value());
+  if (!logged_[replica].contains(vote->proposal.digest))
+    violation("S4", "replica " + std::to_string(replica) + " votes at " +
+                        number(vote->proposal.seq) + " for a batch that it does not have");
   statements_.voted(replica, vote->proposal, wall_us);
 }
 
@@ -141,26 +158,34 @@ void Oracles::executed(ReplicaId replica, const messages::ParsedBatch& batch,
 
 void Oracles::check_items(const messages::ParsedBatch& batch,
                           const std::vector<Outcome>& outcomes) {
+  std::set<Hash> there;
   for (std::size_t i = 0; i < batch.items.size(); ++i) {
+    if (!there.insert(batch.items[i].digest).second)
+      violation("S3", "an item stands twice in " + number(batch.batch.seq));
     if (!messages::verify_item(*known_.verifier, known_.context.cluster_id, batch.batch.items[i],
                                batch.items[i].client))
       violation("S3", "an item of " + number(batch.batch.seq) + " was not signed by its client");
-    if (i >= outcomes.size() || !outcomes[i].final) continue;
-    const Outcome& o = outcomes[i];
-    const auto [it, first] = decided_.try_emplace(
-        o.request_digest, Decided{batch.batch.seq, o.results_digest, o.first_time});
-    if (!first && o.first_time && it->second.first_time)
-      violation("S3", "one request is executed at " + number(it->second.seq) + " and again at " +
-                          number(batch.batch.seq));
-    if (!first && it->second.results_digest != o.results_digest)
-      violation("S3", "one request has two outcomes, at " + number(it->second.seq) + " and at " +
-                          number(batch.batch.seq));
-    if (!o.first_time || o.bundle_no == 0) continue;
-    const auto of = executed_of_.try_emplace({o.session_id, o.bundle_no}, o.request_digest);
-    if (!of.second)
-      violation("S3", "bundle " + std::to_string(o.bundle_no) +
-                          " of one session is executed twice, again at " + number(batch.batch.seq));
+    if (i < outcomes.size() && outcomes[i].final) check_outcome(batch.batch.seq, outcomes[i]);
   }
+}
+
+void Oracles::check_outcome(Seq seq, const Outcome& o) {
+  const auto [it, first] =
+      decided_.try_emplace(o.request_digest, Decided{seq, o.results_digest, o.first_time});
+  if (first && !o.first_time && o.bundle_no != 0)
+    violation("S3",
+              "a request that was never executed has the outcome of another one at " + number(seq));
+  if (!first && o.first_time && it->second.first_time)
+    violation("S3", "one request is executed at " + number(it->second.seq) + " and again at " +
+                        number(seq));
+  if (!first && it->second.results_digest != o.results_digest)
+    violation("S3", "one request has two outcomes, at " + number(it->second.seq) + " and at " +
+                        number(seq));
+  if (!o.first_time || o.bundle_no == 0) return;
+  const auto of = executed_of_.try_emplace({o.session_id, o.bundle_no}, o.request_digest);
+  if (!of.second)
+    violation("S3", "bundle " + std::to_string(o.bundle_no) +
+                        " of one session is executed twice, again at " + number(seq));
 }
 
 // S11: agreed time is what the rules of execution say, never behind, and the proposal's own time

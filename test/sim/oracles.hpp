@@ -27,9 +27,12 @@ class Oracles {
   Oracles(Known known, const config::Genesis& genesis, const Scheduler& scheduler, bool reference);
 
   // ---- what the cluster shows
-  void sent(messages::ReplicaId from, const messages::PeerMessage& message);
+  // `to`: empty means everybody.
+  void sent(messages::ReplicaId from, const messages::PeerMessage& message,
+            const std::vector<messages::ReplicaId>& to = {});
   // `record` goes to its log; `wall_us` is what its clock shows.
   void logged(messages::ReplicaId replica, const consensus::Record& record, std::uint64_t wall_us);
+  void started(messages::ReplicaId replica) { entered_.erase(replica); }
   void fenced(messages::ReplicaId replica, const std::string& why);
   void accused(messages::ReplicaId holder, const messages::Accusation& accusation);
   void wiped(messages::ReplicaId replica) { fenced_.erase(replica); }
@@ -69,6 +72,7 @@ class Oracles {
   };
 
   void check_items(const messages::ParsedBatch& batch, const std::vector<Outcome>& outcomes);
+  void check_outcome(messages::Seq seq, const Outcome& outcome);
   void check_time(const messages::ParsedBatch& batch, const consensus::Outcome& outcome);
   void check_kept(const Host& host);
   void check_kept(const tree::Reader& state, const Acknowledged& what);
@@ -81,6 +85,8 @@ class Oracles {
   std::vector<std::string> violations_;
   std::set<messages::ReplicaId> fenced_;  // for the life of their disks
 
+  std::map<messages::ReplicaId, std::set<Hash>> logged_;        // bodies, ever
+  std::map<messages::ReplicaId, messages::View> entered_;       // since its start
   std::map<Hash, Decided> decided_;                             // by request
   std::map<std::pair<Id16, std::uint64_t>, Hash> executed_of_;  // (session, number) -> request
   std::map<messages::Seq, tree::Version> versions_;

@@ -69,6 +69,15 @@ consensus::Record vote_for(const messages::Proposal& p) {
   return {consensus::RecordKind::vote, p.seq, encode(consensus::VoteRecord{p, {}})};
 }
 
+consensus::Record body_of(const messages::Batch& batch, const messages::Proposal& p) {
+  return {consensus::RecordKind::body, p.seq, encode(batch), p.digest};
+}
+consensus::Record entered(messages::View view) {
+  consensus::EnteredRecord record;
+  record.view = view;
+  return {consensus::RecordKind::entered, 0, encode(record)};
+}
+
 }  // namespace
 
 TEST_CASE("S1 fires when two replicas execute different things") {
@@ -131,6 +140,29 @@ TEST_CASE("S4 fires on a second PREPARE, also when it is passed on by another re
   w.oracles().sent(1, w.prepare(1, w.proposal(4, 2)));
   CHECK(w.fired().empty());
   w.oracles().sent(2, w.prepare(1, w.proposal(0, 2)));
+  CHECK(w.fired() == "S4");
+}
+
+TEST_CASE("S4 fires on a vote for a batch that the log does not have") {
+  Watched w;
+  messages::Batch batch;
+  batch.seq = 1;
+  const messages::Proposal p{0, 1, messages::batch_digest(w.context(), batch)};
+  w.oracles().logged(1, body_of(batch, p), 0);
+  w.oracles().logged(1, vote_for(p), 0);
+  CHECK(w.fired().empty());
+  w.oracles().logged(1, vote_for(w.proposal(0, 2)), 0);
+  CHECK(w.fired() == "S4");
+}
+
+TEST_CASE("S4 fires when a view is entered twice, unless the replica has started again") {
+  Watched w;
+  w.oracles().logged(1, entered(0), 0);
+  w.oracles().logged(1, entered(2), 0);
+  w.oracles().started(1);
+  w.oracles().logged(1, entered(2), 0);
+  CHECK(w.fired().empty());
+  w.oracles().logged(1, entered(2), 0);
   CHECK(w.fired() == "S4");
 }
 
@@ -218,6 +250,7 @@ TEST_CASE("S11 fires on agreed time that is not the rule's, and on a vote agains
     m.proposal = {0, 1, messages::batch_digest(w.context(), m.batch)};
     m.signature = messages::sign_pre_prepare(w.cluster->signer(0), w.context(), m.proposal);
     w.oracles().sent(0, m);
+    w.oracles().logged(1, body_of(m.batch, m.proposal), 0);
     w.oracles().logged(1, vote_for(m.proposal), m.batch.time_us + limits::kSkewBehindUs + 1);
     CHECK(w.fired() == "S11");
   }
@@ -237,6 +270,34 @@ TEST_CASE("S12 fires when a replica keeps more than its bound") {
   CHECK(w.fired().empty());
   w.oracles().liveness().holds(1, {"slots", 5, 4});
   CHECK(w.fired() == "S12");
+}
+
+TEST_CASE("S12 fires on a vote beyond the window, and on answers without end") {
+  Watched w;
+  SUBCASE("vote") {
+    messages::Proposal p{0, limits::kWindow, Hash{1}};
+    w.oracles().sent(1, w.prepare(1, p));
+    CHECK(w.fired().empty());
+    p.seq += 1;
+    w.oracles().sent(1, w.prepare(1, p));
+  }
+  SUBCASE("answers") {
+    for (int i = 0; i < 250; ++i) w.oracles().sent(1, messages::HistoryData{}, {2});
+    CHECK(w.fired().empty());
+    w.oracles().sent(1, messages::HistoryData{}, {3});
+    CHECK(w.fired().empty());
+    w.oracles().sent(1, messages::HistoryData{}, {2});
+  }
+  CHECK(w.fired() == "S12");
+}
+
+TEST_CASE("S13 fires when a replica asks for what nobody has executed") {
+  Watched w;
+  w.execute(0, w.body(1));
+  w.oracles().sent(1, messages::FetchHistory{0});
+  CHECK(w.fired().empty());
+  w.oracles().sent(1, messages::FetchHistory{1});
+  CHECK(w.fired() == "S13");
 }
 
 TEST_CASE("S13 fires when a replica that lost nothing is fenced") {
@@ -283,6 +344,18 @@ TEST_CASE("S14 fires on a share, or an execution, of what was not committed") {
     const auto parsed = messages::parse_batch(w.context(), batch);
     for (messages::ReplicaId r = 0; r < 2; ++r)
       w.oracles().sent(r, messages::Commit{{0, 1, parsed->digest}});
+    consensus::Outcome outcome;
+    outcome.header.seq = 1;
+    w.oracles().executed(0, *parsed, outcome, {}, nullptr);
+    CHECK(w.fired() == "S14");
+  }
+  SUBCASE("execution by what others were told") {
+    Watched w(sim::Standing::byzantine);
+    messages::Batch batch;
+    batch.seq = 1;
+    const auto parsed = messages::parse_batch(w.context(), batch);
+    w.oracles().sent(1, messages::Commit{{0, 1, parsed->digest}});
+    w.oracles().sent(3, messages::Commit{{0, 1, parsed->digest}}, {1, 2});
     consensus::Outcome outcome;
     outcome.header.seq = 1;
     w.oracles().executed(0, *parsed, outcome, {}, nullptr);

@@ -136,6 +136,8 @@ int main(int argc, char** argv) {
   line.option("--minutes", arguments.minutes, "stop after this long; 0: no limit");
   line.option("--strategy", arguments.options.strategy,
               "only this one, of replicas or of a client, or 'none'");
+  line.flag("--calm", arguments.options.calm,
+            "four replicas and few other faults: what happens is the strategy's doing");
   line.option("--replicas", arguments.options.n, "4 or 7; 0: by the seed");
   const Result<config::Parsed> parsed = line.parse(argc, argv);
   if (!parsed) return usage(parsed.error().message);

@@ -17,8 +17,11 @@ std::string replica(messages::ReplicaId r) { return "replica " + std::to_string(
 
 }  // namespace
 
-void Statements::sent(ReplicaId from, const messages::PeerMessage& message) {
+void Statements::sent(ReplicaId from, const messages::PeerMessage& message,
+                      const std::vector<ReplicaId>& to) {
   witness(message);
+  if (const auto* commit = std::get_if<messages::Commit>(&message))
+    note_given(from, commit->proposal, to);
   if (known_.correct(from)) std::visit([&](const auto& m) { check(from, m); }, message);
 }
 
@@ -107,7 +110,18 @@ void Statements::check(ReplicaId from, const messages::PrePrepare& m) {
              m.proposal.seq, m.proposal.digest);
 }
 
+// W shares of correct replicas stand behind a certificate, so none is above what was executed; and
+// votes are given up to a window above the own one (protocol §2.4).
+void Statements::check_window(ReplicaId from, const Proposal& p) {
+  const Seq executed = known_.agreed.empty() ? 0 : known_.agreed.rbegin()->first;
+  if (p.seq > executed + limits::kWindow)
+    violation_("S12", replica(from) + " votes in " + at(p.view, p.seq) +
+                          ", beyond the window above what anybody has executed, " +
+                          std::to_string(executed));
+}
+
 void Statements::check(ReplicaId from, const messages::Prepare& m) {
+  if (m.replica == from) check_window(from, m.proposal);
   require(messages::verify_prepare(*known_.verifier, known_.context, known_.config, m), from,
           "PREPARE");
   state_once(m.replica, Kind::prepare, m.proposal.view, m.proposal.seq, m.proposal.digest);
@@ -183,6 +197,13 @@ void Statements::check(ReplicaId from, const messages::BatchData& m) {
   require(messages::parse_batch(known_.context, m.batch).has_value(), from, "BATCH");
 }
 
+// W claims, or a certificate, stand behind it: somebody correct has executed more.
+void Statements::check(ReplicaId from, const messages::FetchHistory& m) {
+  if (known_.agreed.empty() || m.executed >= known_.agreed.rbegin()->first)
+    violation_("S13", replica(from) + " asks for what comes behind sequence number " +
+                          std::to_string(m.executed) + ", which nobody has executed");
+}
+
 // ---- S4
 
 // Signed statements that are passed on count as their signer's: nobody else can make them.
@@ -215,13 +236,20 @@ void Statements::note_commit(ReplicaId from, const Proposal& p) {
                                   std::to_string(bound->second.view));
 }
 
+void Statements::note_given(ReplicaId from, const Proposal& p, const std::vector<ReplicaId>& to) {
+  auto& given = given_[p.seq];
+  for (ReplicaId r = 0; r < known_.config.n(); ++r)
+    if (to.empty() || std::ranges::find(to, r) != to.end())
+      given[{p.view, p.digest, r}] |= 1U << from;
+}
+
 bool Statements::committed(Seq seq, const Hash& digest, ReplicaId executor) const {
-  const auto votes = commits_.find(seq);
-  if (votes == commits_.end()) return false;
-  const std::uint32_t own = known_.correct(executor) ? 1U << executor : 0;
-  return std::ranges::any_of(votes->second, [&](const auto& vote) {
-    const auto count = static_cast<std::uint32_t>(std::popcount(vote.second | own));
-    return vote.first.second == digest && count + known_.faulty() >= known_.config.quorum();
+  const auto given = given_.find(seq);
+  if (given == given_.end()) return false;
+  return std::ranges::any_of(given->second, [&](const auto& votes) {
+    const auto& [view, of, receiver] = votes.first;
+    const auto count = static_cast<std::uint32_t>(std::popcount(votes.second | 1U << executor));
+    return of == digest && receiver == executor && count >= known_.config.quorum();
   });
 }
 

@@ -40,13 +40,14 @@ class Statements {
   Statements(const Known& known, Violation violation)
       : known_(known), violation_(std::move(violation)) {}
 
-  // A message leaves a replica, of whatever standing.
-  void sent(messages::ReplicaId from, const messages::PeerMessage& message);
+  // A message leaves a replica, of whatever standing. `to`: empty means everybody.
+  void sent(messages::ReplicaId from, const messages::PeerMessage& message,
+            const std::vector<messages::ReplicaId>& to = {});
   // A vote of a correct replica goes to the log (S11: its clock judged the batch).
   void voted(messages::ReplicaId replica, const messages::Proposal& proposal,
              std::uint64_t wall_us);
-  // Enough correct replicas sent COMMITs of one view for a quorum to be possible (S14). The
-  // executor may count its own by the record alone: it was cut off before the message left.
+  // The executor, who is the first, was sent COMMITs of one view by a quorum (S14). It may count
+  // its own by the record alone: it was cut off before the message left.
   bool committed(messages::Seq seq, const Hash& digest, messages::ReplicaId executor) const;
   // For `view`, by whom; of several by one replica some.
   std::map<messages::ReplicaId, const messages::ViewChange*> view_changes(
@@ -74,12 +75,15 @@ class Statements {
   void check(ReplicaId from, const messages::PreparedData& m);
   void check(ReplicaId from, const messages::HistoryData& m);
   void check(ReplicaId from, const messages::BatchData& m);
+  void check(ReplicaId from, const messages::FetchHistory& m);
   template <class Other>
   void check(ReplicaId, const Other&) {}
 
   void require(bool valid, ReplicaId from, const char* what);
+  void check_window(ReplicaId from, const messages::Proposal& p);
   void state_once(ReplicaId who, Kind kind, View view, Seq seq, const Hash& what);
   void note_commit(ReplicaId from, const messages::Proposal& p);
+  void note_given(ReplicaId from, const messages::Proposal& p, const std::vector<ReplicaId>& to);
 
   const Known& known_;
   Violation violation_;
@@ -89,6 +93,8 @@ class Statements {
   std::map<Hash, messages::ViewChange> view_changes_;    // by digest, whoever sent them
   // COMMITs of correct replicas.
   std::map<Seq, std::map<std::pair<View, Hash>, std::uint32_t>> commits_;
+  // COMMITs of whomever, by receiver: bitmap of senders.
+  std::map<Seq, std::map<std::tuple<View, Hash, ReplicaId>, std::uint32_t>> given_;
   struct Lock {
     View view = 0;
     Hash digest{};

@@ -95,7 +95,34 @@ std::uint32_t up_to(Random& random, std::uint32_t per_mille, std::uint64_t most)
 constexpr std::uint64_t kPerFaultyPrimaryUs = 16'000'000;
 constexpr std::uint64_t kCatchUpUs = 24'000'000;
 
+Plan calm_plan(std::uint64_t seed) {
+  Plan plan;
+  plan.seed = seed;
+  plan.heal_us = kPerFaultyPrimaryUs + kCatchUpUs;
+  plan.bundles_per_client = 40;
+  plan.think_max_us = 4'000'000;  // the soonest of eight bundles counts
+  plan.window_us = 2'000'000;
+  plan.reads = 400;
+  plan.reference = true;
+  if (seed >= kLoaded) {  // long enough to see how fast a primary could be (protocol §5.5)
+    plan.bundles_per_client = 850;
+    plan.reads = 0;
+    if (seed % 2 == 0) return plan;
+    // The first primary shows it, then there is another one.
+    constexpr std::uint64_t kSeenUs = 14'000'000;
+    plan.window_us = kSeenUs + 1'000'000;
+    plan.schedule = {
+        {.at_us = kSeenUs, .kind = FaultKind::power_cut, .replicas = 1, .for_us = 100'000}};
+    return plan;
+  }
+  if (seed % 3 == 1) plan.crashes = 2;
+  plan.crash_all = seed % 2 == 1;
+  if (seed % 3 == 2) plan.partitions = 1;
+  return plan;
+}
+
 Plan plan_for(std::uint64_t seed, const SwarmOptions& options, Random& random) {
+  if (options.calm) return calm_plan(seed);
   Plan plan;
   plan.seed = seed;
   plan.n = options.n != 0 ? options.n : (random.chance(250) ? 7 : 4);
@@ -145,6 +172,8 @@ Attack attack_for(const Plan& plan, const SwarmOptions& options, Random& random)
     BFTMETA_ASSERT(attack.strategy != nullptr || attack.client != nullptr);
   }
   if (attack.strategy != nullptr) attack.members = pick_members(plan.n, random);
+  if (attack.strategy != nullptr && options.calm && plan.seed >= kLoaded)
+    attack.members = {static_cast<messages::ReplicaId>(plan.seed % 2)};
   attack.seed = random.next();
   return attack;
 }
@@ -199,7 +228,7 @@ SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options) {
   run.plan = plan_for(seed, options, random);
   run.attack = attack_for(run.plan, options, random);
   for (const messages::ReplicaId r : run.attack.members) run.plan.byzantine[r] = nullptr;
-  add_damage(run.plan, random);
+  if (!options.calm) add_damage(run.plan, random);
   PlanRun done = run_plan(run.plan, run.attack);
   run.report = std::move(done.report);
   run.lies = done.lies;

@@ -9,7 +9,14 @@ namespace bftmeta::sim {
 struct SwarmOptions {
   std::uint32_t n = 0;   // 0: 4 or 7 by the seed
   std::string strategy;  // of replicas, or a hostile client; empty: by the seed, often "none"
+  // Four replicas and little that goes wrong beside the strategy: a power cut or two, or a
+  // partition, in two of three seeds. What happens then is the strategy's doing.
+  bool calm = false;
 };
+
+// Calm seeds from here on are long, with much load. The strategy is the first primary's (even) or
+// the second one's, and the first loses power when its best is known (odd).
+constexpr std::uint64_t kLoaded = 1000;
 
 struct SwarmRun {
   Plan plan;

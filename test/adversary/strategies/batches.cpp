@@ -61,8 +61,9 @@ class ReproposesExecuted final : public Rewriting {
     std::vector<Item> some;
     for (int i = 0; i < 3 && !known.empty(); ++i)
       some.push_back(known[random_.below(known.size())]);
-    std::swap(some, batch.items);  // in front of the new ones
-    add(batch, some);
+    const std::vector<Item> fresh = std::exchange(batch.items, {});
+    add(batch, some);  // in front of the new ones; none twice, else all would refuse the batch
+    add(batch, fresh);
   }
 };
 

@@ -62,6 +62,14 @@ bool BentViews::receive(ReplicaId from, const PeerMessage& message) {
   return false;
 }
 
+void Unsettling::send(ReplicaId to, Messages& messages) {
+  BentViews::send(to, messages);
+  for (const PeerMessage& m : messages)
+    if (const auto* commit = std::get_if<messages::Commit>(&m);
+        commit != nullptr && commit->proposal.seq > witness().certified())
+      return unsettle();
+}
+
 // The own core's NEW-VIEW names the own VIEW-CHANGE as it was before it was bent.
 void BentViews::name_own(ReplicaId to, NewView& nv) const {
   const auto told = told_view_changes_.find({nv.view, to});

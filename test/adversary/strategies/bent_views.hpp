@@ -37,4 +37,14 @@ class BentViews : public Strategy {
   std::map<Hash, messages::ViewChange> served_;
 };
 
+// Sees to it that there are views to bend, and in the worst moment: when something is prepared and
+// not certified.
+class Unsettling : public BentViews {
+ public:
+  using BentViews::BentViews;
+
+ protected:
+  void send(ReplicaId to, Messages& messages) override;
+};
+
 }  // namespace bftmeta::adversary

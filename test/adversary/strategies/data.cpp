@@ -23,12 +23,13 @@ class StaleRoot final : public Strategy {
     if (auto* fresh = std::get_if<messages::FreshReply>(&message)) return stale(*fresh);
     auto* read = std::get_if<ReadReply>(&message);
     if (read == nullptr || read->proof.empty()) return true;
-    if (read->cert && !first_) first_ = *read;
-    if (!first_) return true;
-    if (read->seq > first_->seq) lie();
-    // A real certificate and a real proof, but of the past.
+    if (read->cert && old_.size() < kMaxOld) old_.push_back(*read);
+    if (old_.empty()) return true;
+    // A real certificate and a real proof, but of the past; perhaps of the same question.
+    const ReadReply& old = old_[random_.below(old_.size())];
+    if (read->seq > old.seq) lie();
     const std::uint64_t id = read->request_id;
-    *read = *first_;
+    *read = old;
     read->request_id = id;
     return true;
   }
@@ -45,7 +46,8 @@ class StaleRoot final : public Strategy {
     return true;
   }
 
-  std::optional<ReadReply> first_;
+  static constexpr std::size_t kMaxOld = 3;
+  std::vector<ReadReply> old_;
   std::optional<RootCert> oldest_;
 };
 
@@ -122,7 +124,7 @@ class FetchFlood final : public Strategy {
 
  private:
   void act() override {
-    constexpr int kPerPeer = 4;
+    constexpr int kPerPeer = 12;  // more than a correct replica answers
     for (const ReplicaId to : victims())
       for (int i = 0; i < kPerPeer; ++i) say(to, question());
   }

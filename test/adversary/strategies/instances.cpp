@@ -106,11 +106,14 @@ class Amnesia final : public Strategy {
   void act() override {
     start();
     if (image_ && random_.below(3) != 0) {
-      if (image_->size() < instance_->log().size()) lie();
-      instance_ = std::make_unique<Instance>(id_, now_, *image_);
+      forget();
     } else if (!image_ || random_.below(3) == 0) {
       image_ = instance_->log();
     }
+  }
+  void forget() {
+    if (image_->size() < instance_->log().size()) lie();
+    instance_ = std::make_unique<Instance>(id_, now_, *image_);
   }
 
   void start() {
@@ -132,7 +135,16 @@ class Amnesia final : public Strategy {
   std::vector<Unasked> more() override {
     start();
     instance_->tick(now_);
-    return instance_->take_sent();
+    std::vector<Unasked> sent = instance_->take_sent();
+    // What it has committed to is what others may need to hear of, if they lose power now.
+    constexpr std::uint64_t kSeldom = 30;
+    const bool committed = std::ranges::any_of(
+        sent, [](const Unasked& u) { return std::holds_alternative<messages::Commit>(u.message); });
+    if (committed && image_ && random_.below(kSeldom) == 0) {
+      forget();
+      unsettle();
+    }
+    return sent;
   }
   std::uint64_t more_at() const override { return instance_ ? instance_->deadline() : 0; }
 

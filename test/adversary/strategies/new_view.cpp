@@ -13,33 +13,18 @@ using messages::ViewChange;
 
 namespace {
 
-// Sees to it that there are views of its own: after a power cut the primary abdicates. Where nobody
-// can cut the power it waits for its turn.
-class NewPrimary : public BentViews {
- public:
-  explicit NewPrimary(Identity identity) : BentViews(std::move(identity)) { period_us_ = 300'000; }
-
- private:
-  void act() override {
-    const PeerStatus* own = own_status();
-    const auto& cut_power = plot().powers.cut_power;
-    if (own == nullptr || !own->active || id_.is_primary(own->view) || !cut_power) return;
-    if (witness().certified() >= enough_) cut_power();
-    enough_ = witness().certified() + 2;  // work goes on in between
-  }
-
-  Seq enough_ = 1;
-};
-
 // 34, and T5.5
-class SplitNewView final : public NewPrimary {
+class SplitNewView final : public Unsettling {
  public:
-  using NewPrimary::NewPrimary;
+  using Unsettling::Unsettling;
 
  private:
   using BentViews::bend;
   std::optional<NewView> bend(ReplicaId to, const NewView& honest) override {
     if (in_first_half(to, honest.view)) return honest;
+    // When it has entered, it is shown what the others were told.
+    constexpr std::uint64_t kLaterUs = 20'000;
+    say_at(now_us() + kLaterUs, to, honest);
     const auto it = other_.find(honest.view);
     return it != other_.end() ? it->second
                               : other_.emplace(honest.view, another(honest)).first->second;
@@ -66,9 +51,9 @@ class SplitNewView final : public NewPrimary {
 };
 
 // 35
-class WrongO final : public NewPrimary {
+class WrongO final : public Unsettling {
  public:
-  using NewPrimary::NewPrimary;
+  using Unsettling::Unsettling;
 
  private:
   using BentViews::bend;
@@ -95,9 +80,9 @@ class WrongO final : public NewPrimary {
 };
 
 // 36
-class UnavailableViewChange final : public NewPrimary {
+class UnavailableViewChange final : public Unsettling {
  public:
-  using NewPrimary::NewPrimary;
+  using Unsettling::Unsettling;
 
  private:
   using BentViews::bend;
@@ -111,12 +96,13 @@ class UnavailableViewChange final : public NewPrimary {
 };
 
 // 37
-class LateNewView final : public NewPrimary {
+class LateNewView final : public Unsettling {
  public:
-  using NewPrimary::NewPrimary;
+  using Unsettling::Unsettling;
 
  private:
   void send(ReplicaId to, Messages& messages) override {
+    Unsettling::send(to, messages);
     std::erase_if(messages, [&](PeerMessage& m) {
       const auto* nv = std::get_if<NewView>(&m);
       if (nv == nullptr || !id_.is_primary(nv->view)) return false;
@@ -156,7 +142,11 @@ class WithheldPreparedBody final : public Proposing {
     constexpr std::uint64_t kTimeToPrepare = 150'000;
     leave_at_.try_emplace(view, now_us() + kTimeToPrepare);
     if (leave_at_.size() > kMaxRemembered) leave_at_.erase(leave_at_.begin());
-    if (chosen(to, 2 * config().f(), view)) return honest;
+    // Least of all the next primary has it.
+    auto getters = some_victims(config().n(), view);
+    std::erase(getters, config().primary(view + 1));
+    getters.resize(std::min<std::size_t>(getters.size(), 2 * config().f()));
+    if (std::ranges::find(getters, to) != getters.end()) return honest;
     return std::nullopt;
   }
   void send(ReplicaId to, Messages& messages) override {
@@ -195,9 +185,11 @@ class OldView final : public Strategy {
   }
   void note_view(const PeerStatus& own) {
     if (!own.active || own.view == current_) return;
-    old_ = std::exchange(current_, own.view);
+    const View before = std::exchange(current_, own.view);
+    if (!old_ || id_.is_primary(before) || !id_.is_primary(*old_)) old_ = before;
   }
   void act() override {
+    leave_own_view();
     if (!old_) return;
     const Seq seq = witness().certified() + 1 + random_.below(2);
     if (id_.is_primary(*old_)) return propose(seq);
@@ -205,6 +197,13 @@ class OldView final : public Strategy {
     if (p == nullptr) return;
     say_to_all(messages::sign_prepare(*id_.signer, context(), p->proposal, self()));
     say_to_all(forge::commit(*p));
+  }
+  // Says that it leaves, and stays.
+  void leave_own_view() {
+    constexpr std::uint32_t kStays = 6;
+    const PeerStatus* own = own_status();
+    if (++acts_ % kStays == 0 && own != nullptr && own->active && id_.is_primary(own->view))
+      say_to_all(forge::view_change(id_, own->view + 1));
   }
   // A new batch in the view that is over.
   void propose(Seq seq) {
@@ -219,6 +218,7 @@ class OldView final : public Strategy {
     say_to_all(forge::commit(p));
   }
 
+  std::uint32_t acts_ = 0;
   View current_ = 0;
   std::optional<View> old_;
 };
@@ -236,7 +236,7 @@ std::vector<Named> new_view_strategies() {
       {37, "late-new-view", "NEW-VIEW held to just under the timeout", make_strategy<LateNewView>},
       {39, "withheld-p-body", "leaves with a real prepared certificate whose batch it withholds",
        make_strategy<WithheldPreparedBody>},
-      {40, "old-view", "goes on in the view before", make_strategy<OldView>},
+      {40, "old-view", "goes on in a view that is over, its own above all", make_strategy<OldView>},
   };
 }
 

@@ -57,7 +57,7 @@ class Starving final : public Proposing {
   }
   void send(ReplicaId to, Messages& messages) override {
     Proposing::send(to, messages);
-    drop<messages::RootShare, messages::RootCert>(messages);
+    drop<messages::RootShare, messages::RootCert, messages::HistoryData>(messages);
   }
 };
 
@@ -144,6 +144,8 @@ class Holding : public Strategy {
 
  protected:
   virtual std::uint64_t hold_us() = 0;
+  // Nobody suspects it for that: who just misses a batch waits for two.
+  std::uint64_t longest_us() const { return id_.timing.request_min * 19 / 40; }
 
  private:
   void send(ReplicaId to, Messages& messages) override {
@@ -171,7 +173,7 @@ class SlowPrimary final : public Holding {
   using Holding::Holding;
 
  private:
-  std::uint64_t hold_us() override { return id_.timing.request_min * 19 / 20; }
+  std::uint64_t hold_us() override { return longest_us(); }
 };
 
 class ThrottlingPrimary final : public Holding {
@@ -179,17 +181,24 @@ class ThrottlingPrimary final : public Holding {
   using Holding::Holding;
 
  private:
-  // A batch that waits for a tenth of what one has taken so far: just above a floor of nine tenths
-  // of the best rate (§5.5).
+  // A batch waits for a tenth of what one has taken so far. Once the others have seen what the
+  // system can do (§5.5), every batch a tenth longer than the one before, as long as no request
+  // gets old by that: nothing but its rate tells on this primary.
   std::uint64_t hold_us() override {
     const std::uint64_t since = now_us() - std::exchange(last_us_, now_us());
+    if (began_us_ == 0) began_us_ = now_us();
+    constexpr std::uint64_t kSeenUs = 13'000'000;
+    if (now_us() - began_us_ > kSeenUs)
+      return hold_us_ = std::min(hold_us_ * 11 / 10 + 1, longest_us());
     constexpr std::uint64_t kIdle = 1'000'000;
     if (since < kIdle) interval_us_ = interval_us_ == 0 ? since : (7 * interval_us_ + since) / 8;
-    return std::max<std::uint64_t>(interval_us_ / 10, 1);
+    return hold_us_ = std::max<std::uint64_t>(interval_us_ / 10, 1);
   }
 
+  std::uint64_t began_us_ = 0;
   std::uint64_t last_us_ = 0;
   std::uint64_t interval_us_ = 0;
+  std::uint64_t hold_us_ = 0;
 };
 
 // 18
@@ -228,9 +237,10 @@ std::vector<Named> order_strategies() {
        make_strategy<SkippingNumbers>},
       {8, "window-edge", "proposes at, behind and far behind the edge of the window",
        make_strategy<WindowEdge>},
-      {12, "slow-primary", "holds every proposal to just under the request timeout",
+      {12, "slow-primary",
+       "holds every proposal so long that requests stay just under their timeout",
        make_strategy<SlowPrimary>},
-      {13, "throttling-primary", "slows proposals down by a tenth, to just above the floor",
+      {13, "throttling-primary", "slows proposals down by a tenth, later further and further",
        make_strategy<ThrottlingPrimary>},
       {18, "withheld-body", "gives the batch to 2f backups only, the digest to all",
        make_strategy<WithheldBody>},

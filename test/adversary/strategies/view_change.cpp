@@ -12,9 +12,9 @@ using messages::ViewChange;
 namespace {
 
 // 28
-class EmptyP final : public BentViews {
+class EmptyP final : public Unsettling {
  public:
-  using BentViews::BentViews;
+  using Unsettling::Unsettling;
 
  private:
   using BentViews::bend;
@@ -36,9 +36,9 @@ ViewChange with_stale_base(ViewChange vc, const messages::RootCert* oldest) {
 }
 
 // 29
-class StaleBase final : public BentViews {
+class StaleBase final : public Unsettling {
  public:
-  using BentViews::BentViews;
+  using Unsettling::Unsettling;
 
  private:
   using BentViews::bend;
@@ -48,9 +48,9 @@ class StaleBase final : public BentViews {
 };
 
 // 30
-class BrokenEntry final : public BentViews {
+class BrokenEntry final : public Unsettling {
  public:
-  using BentViews::BentViews;
+  using Unsettling::Unsettling;
 
  private:
   using BentViews::bend;
@@ -78,9 +78,9 @@ class BrokenEntry final : public BentViews {
 };
 
 // 31
-class DifferentViewChanges final : public BentViews {
+class DifferentViewChanges final : public Unsettling {
  public:
-  using BentViews::BentViews;
+  using Unsettling::Unsettling;
 
  private:
   using BentViews::bend;
@@ -144,9 +144,15 @@ class Abdicator final : public Strategy {
 // 62, and T5.15: targets that drift apart.
 class TwoViewChanges final : public Strategy {
  public:
-  using Strategy::Strategy;
+  explicit TwoViewChanges(Identity identity) : Strategy(std::move(identity)) {
+    period_us_ = 500'000;
+  }
 
  private:
+  // Also where nobody else wants to leave.
+  void act() override {
+    if (const PeerStatus* own = own_status(); own != nullptr && own->active) provoke(own->view + 1);
+  }
   void send(ReplicaId, Messages& messages) override {
     for (const PeerMessage& m : messages)
       if (const auto* vc = std::get_if<ViewChange>(&m); vc && vc->replica == self()) {

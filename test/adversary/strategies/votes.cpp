@@ -83,7 +83,10 @@ class NoShares final : public Strategy {
   using Strategy::Strategy;
 
  private:
-  void send(ReplicaId, Messages& messages) override { drop<RootShare>(messages); }
+  // Nor gives it away what it has signed for its own core.
+  void send(ReplicaId, Messages& messages) override {
+    drop<RootShare, RootCert, messages::HistoryData>(messages);
+  }
 };
 
 // 23
@@ -110,7 +113,7 @@ class SomeShares final : public Strategy {
 
  private:
   void send(ReplicaId to, Messages& messages) override {
-    if (!in_first_half(to, id_.seed)) drop<RootShare, RootCert>(messages);
+    if (!in_first_half(to, id_.seed)) drop<RootShare, RootCert, messages::HistoryData>(messages);
   }
 };
 
@@ -121,7 +124,8 @@ class VotesForFew final : public Strategy {
 
  private:
   void send(ReplicaId to, Messages& messages) override {
-    if (!chosen(to, config().f(), id_.seed)) drop<RootShare, RootCert, Commit>(messages);
+    if (!chosen(to, config().f(), id_.seed))
+      drop<RootShare, RootCert, messages::HistoryData, Commit>(messages);
   }
 };
 
@@ -208,6 +212,8 @@ class Replayer final : public Strategy {
 
  private:
   void act() override {
+    constexpr std::uint32_t kUnsettled = 30;
+    if (++acts_ % kUnsettled == 0) unsettle();
     const auto& recorded = witness().recorded();
     if (recorded.empty()) return;
     const auto all = victims();
@@ -215,6 +221,8 @@ class Replayer final : public Strategy {
     for (int i = 0; i < kBurst; ++i)
       say(all[random_.below(all.size())], recorded[random_.below(recorded.size())]);
   }
+
+  std::uint32_t acts_ = 0;
 };
 
 // 56: other bytes that a careless verifier would take for the same signature. S + L (L: the order

@@ -12,7 +12,9 @@
 #include <sstream>
 
 #include "config/command_line.hpp"
+#include "mutants/duel.hpp"
 #include "mutants/mutants.hpp"
+#include "mutants/witnesses.hpp"
 #include "sim/scenario.hpp"
 #include "sim/swarm.hpp"
 
@@ -25,6 +27,9 @@ struct Arguments {
   std::uint64_t start = 1;
   std::vector<std::uint32_t> only;
   std::string scenario;
+  bool witnesses = false;
+  bool strategies = false;
+  std::vector<std::string> by;
 };
 
 // What the process of one defect tells: the seed that it is at, and the finding once there is one.
@@ -88,9 +93,21 @@ void try_scenarios(const mutants::Entry& entry, const Arguments& a, Verdict& ver
   tell(out, verdict, "");
 }
 
+// Then the seeds of which it is known that a strategy finds this defect.
+void try_witnesses(const mutants::Entry& entry, Verdict& verdict, int out) {
+  for (const mutants::Witness& w : mutants::witnesses()) {
+    if (w.mutant != entry.mutant) continue;
+    verdict.seed = w.seed;
+    tell(out, verdict, w.strategy);
+    const std::string found = mutants::kill({w.strategy, w.mutant, w.seed});
+    if (!found.empty()) conclude(out, verdict, w.strategy + (": " + found), false);
+  }
+}
+
 void hunt(const mutants::Entry& entry, const Arguments& a, int out) {
   Verdict verdict;
   try_scenarios(entry, a, verdict, out);
+  if (a.seeds != 0) try_witnesses(entry, verdict, out);
   for (std::uint64_t i = 0; i < a.seeds; ++i) {
     verdict.seed = a.start + i;
     tell(out, verdict, "");
@@ -136,12 +153,18 @@ int main(int argc, char** argv) {
   line.option("--start", a.start, "the first one");
   line.option("--scenario", a.scenario, "of all scenarios this one only");
   line.option("--only", a.only, "numbers of defects").separated_by(',');
+  line.flag("--witnesses", a.witnesses, "each strategy against the defect that is its opponent");
+  line.flag("--strategies", a.strategies,
+            "every strategy against these, or all witnesses' defects");
+  line.option("--by", a.by, "with --strategies: these only").separated_by(',');
   const Result<config::Parsed> parsed = line.parse(argc, argv);
   if (!parsed) {
     std::fprintf(stderr, "mutants: %s\n", parsed.error().message.c_str());
     return static_cast<int>(ExitCode::usage);
   }
   if (*parsed == config::Parsed::answered) return 0;
+  if (a.witnesses) return mutants::verify_witnesses() ? 0 : 1;
+  if (a.strategies) return mutants::print_map({a.seeds, a.start, a.only, a.by}) ? 0 : 1;
   std::uint32_t killed = 0;
   std::uint32_t survived = 0;
   std::printf("%3s %-34s %-9s %6s %6s  %s\n", "no.", "defect", "", "seed", "s", "noticed by");
