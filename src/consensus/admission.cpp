@@ -25,8 +25,7 @@ void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<Repl
   if (!parsed) return refuse(item.digest(), RefusalReason::malformed);
   auto shared = std::make_shared<const messages::ParsedItem>(std::move(*parsed));
   if (const PendingItem* known = pending_.find(shared->digest)) {
-    // The first may be lost. The bytes that were verified: the digest does not cover the signature,
-    // and what is relayed with a bad one is charged to the relay.
+    // The first may be lost. Its digest covers the signature, which was verified when it came.
     if (pass_on) send(primary(view_), messages::Forward{known->item});
     return;
   }

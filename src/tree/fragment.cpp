@@ -1,7 +1,6 @@
 #include "tree/fragment.hpp"
 
-#include "base/codec.hpp"
-#include "tree/hashing.hpp"
+#include "tree/partial_tree_writer.hpp"
 
 namespace bftmeta::tree {
 
@@ -40,16 +39,14 @@ Result<Located> locate(const Version& version, const Region& region, const Hash*
 // of the recursion: at most kMaxBits.
 class Cutter {
  public:
-  Cutter(const Loader& loader, std::size_t max_bytes)
-      : loader_(loader), max_bytes_(max_bytes), encoder_(out_) {}
+  Cutter(const Loader& loader, std::size_t max_bytes) : loader_(loader), max_bytes_(max_bytes) {}
 
   Result<Bytes> run(const Ref& ref, const Region& region, std::size_t levels) {
-    encoder_.put(kPartialTreeVersion);
     if (ref.empty())
-      put_token(Token::empty);
+      out_.empty();
     else
       BFTMETA_TRY(emit(ref, region, levels));
-    return std::move(out_);
+    return out_.take();
   }
 
  private:
@@ -57,40 +54,25 @@ class Cutter {
     BFTMETA_ASSIGN(const NodePtr held, loader_.load(ref, region, nullptr));
     const Node& node = *held.get();
     if (node.is_leaf()) {
-      put_token(Token::leaf);
-      encoder_.put(static_cast<std::uint8_t>(node.key().size()));
-      put_bytes(node.key());
-      encoder_.put(static_cast<std::uint32_t>(node.value().size()));
-      put_bytes(node.value());
+      out_.leaf(node);
       return {};
     }
     if (levels == 0 || full()) {
-      put_token(Token::stub);
-      encoder_.put(node.bitlen());
-      put_bytes(node.prefix());
-      encoder_.put(node.count());
-      encoder_.put(node.child(false).hash());
-      encoder_.put(node.child(true).hash());
+      out_.stub(node);
       return {};
     }
-    put_token(Token::node);
-    encoder_.put(node.bitlen());
-    encoder_.put(node.count());
+    out_.node(node);
     BFTMETA_TRY(emit(node.child(false), Region::below(node, false), levels - 1));
     if (!full()) return emit(node.child(true), Region::below(node, true), levels - 1);
-    put_token(Token::pruned);
-    encoder_.put(node.child(true).hash());
+    out_.pruned(node.child(true).hash());
     return {};
   }
 
   bool full() const { return out_.size() >= max_bytes_; }
-  void put_token(Token token) { encoder_.put(static_cast<std::uint8_t>(token)); }
-  void put_bytes(ByteView bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
 
   const Loader& loader_;
   const std::size_t max_bytes_;
-  Bytes out_;
-  codec::Encoder encoder_;
+  PartialTreeWriter out_;
 };
 
 }  // namespace

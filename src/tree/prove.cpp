@@ -1,8 +1,7 @@
 #include <algorithm>
 
-#include "base/codec.hpp"
 #include "base/limits.hpp"
-#include "tree/hashing.hpp"
+#include "tree/partial_tree_writer.hpp"
 #include "tree/recorder.hpp"
 
 namespace bftmeta::tree {
@@ -47,15 +46,14 @@ std::span<const KeyRange> ranges_within(std::span<const KeyRange> ranges, ByteVi
 // Pre-order walk. Depth of the recursion: at most kMaxBits.
 class Prover {
  public:
-  explicit Prover(const Loader& loader) : loader_(loader), out_(), encoder_(out_) {}
+  explicit Prover(const Loader& loader) : loader_(loader) {}
 
   Result<Bytes> run(const Ref& root, const Interest& interest) {
-    encoder_.put(kPartialTreeVersion);
     if (root.empty())
-      put_token(Token::empty);
+      out_.empty();
     else
       BFTMETA_TRY(emit(root, Region{}, interest));
-    return std::move(out_);
+    return out_.take();
   }
 
  private:
@@ -74,12 +72,10 @@ class Prover {
     const Interest left = below(node, false, interest);
     const Interest right = below(node, true, interest);
     if (left.empty() && right.empty()) {
-      emit_stub(node);
+      out_.stub(node);
       return {};
     }
-    put_token(Token::node);
-    encoder_.put(node.bitlen());
-    encoder_.put(node.count());
+    out_.node(node);
     BFTMETA_TRY(emit_child(node, false, left));
     return emit_child(node, true, right);
   }
@@ -87,8 +83,7 @@ class Prover {
   Status emit_child(const Node& node, bool side, const Interest& interest) {
     const Ref& child = node.child(side);
     if (!interest.empty()) return emit(child, Region::below(node, side), interest);
-    put_token(Token::pruned);
-    encoder_.put(child.hash());
+    out_.pruned(child.hash());
     return {};
   }
 
@@ -98,24 +93,10 @@ class Prover {
                         std::ranges::any_of(interest.ranges, [&](const KeyRange& r) {
                           return r.from <= key && (!r.to || key < *r.to);
                         });
-    put_token(wanted ? Token::leaf : Token::redacted);
-    encoder_.put(static_cast<std::uint8_t>(key.size()));
-    put_bytes(key);
-    if (wanted) {
-      encoder_.put(static_cast<std::uint32_t>(leaf.value().size()));
-      put_bytes(leaf.value());
-    } else {
-      encoder_.put(value_hash(leaf.value()));
-    }
-  }
-
-  void emit_stub(const Node& node) {
-    put_token(Token::stub);
-    encoder_.put(node.bitlen());
-    put_bytes(node.prefix());
-    encoder_.put(node.count());
-    encoder_.put(node.child(false).hash());
-    encoder_.put(node.child(true).hash());
+    if (wanted)
+      out_.leaf(leaf);
+    else
+      out_.redacted(leaf);
   }
 
   // What is left to be asked of a child once the node's own prefix and count are known.
@@ -137,12 +118,8 @@ class Prover {
     return out;
   }
 
-  void put_token(Token token) { encoder_.put(static_cast<std::uint8_t>(token)); }
-  void put_bytes(ByteView bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
-
   const Loader& loader_;
-  Bytes out_;
-  codec::Encoder encoder_;
+  PartialTreeWriter out_;
 };
 
 }  // namespace
