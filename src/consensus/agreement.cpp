@@ -66,9 +66,7 @@ void Core::attach_batch(Seq seq, std::shared_ptr<const ParsedBatch> batch) {
 // Whether a batch of so many bytes may be kept until it is executed. Only what has a lower number
 // counts, so what is needed next always fits.
 bool Core::has_room(Seq seq, std::size_t bytes) const {
-  for (auto it = slots_.upper_bound(executed_seq()); it != slots_.end() && it->first < seq; ++it)
-    if (it->second.batch) bytes += it->second.batch->bytes;
-  return bytes <= limits::kMaxWaitingBytes;
+  return waiting_bytes(seq) + bytes <= limits::kMaxWaitingBytes;
 }
 
 // A faulty primary may propose two windows of the largest batches. The highest give way; what was
@@ -85,9 +83,10 @@ bool Core::make_room(Seq seq, std::size_t bytes) {
   return true;
 }
 
-std::size_t Core::waiting_bytes() const {
+// Of batches that were not executed, below a number.
+std::size_t Core::waiting_bytes(Seq below) const {
   std::size_t bytes = 0;
-  for (auto it = slots_.upper_bound(executed_seq()); it != slots_.end(); ++it)
+  for (auto it = slots_.upper_bound(executed_seq()); it != slots_.end() && it->first < below; ++it)
     if (it->second.batch) bytes += it->second.batch->bytes;
   return bytes;
 }
