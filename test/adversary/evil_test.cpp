@@ -149,10 +149,18 @@ void check_evidence(EvilCluster& e, std::uint32_t keeper, std::uint32_t accused)
   const auto file = e.cluster.settings(keeper).data_dir + "/evidence/replica-" +
                     std::to_string(accused) + "-two-proposals.evidence";
   CHECK(std::filesystem::exists(file));
-  const auto status = client->status(keeper, 5s);
-  REQUIRE(status.has_value());
-  CHECK(status->condition.find("evidence against replica " + std::to_string(accused)) !=
-        std::string::npos);
+  // Shown once nothing worse is: right after a start, that it does not vote yet.
+  const std::string shown = "evidence against replica " + std::to_string(accused);
+  std::string condition;
+  for (const auto until = std::chrono::steady_clock::now() + 20s;
+       condition.find(shown) == std::string::npos && std::chrono::steady_clock::now() < until;
+       std::this_thread::sleep_for(50ms)) {
+    const auto status = client->status(keeper, 5s);
+    REQUIRE(status.has_value());
+    condition = status->condition;
+  }
+  CAPTURE(condition);
+  CHECK(condition.find(shown) != std::string::npos);
 }
 
 }  // namespace
