@@ -30,6 +30,9 @@ class BlockDirectory final : public BlockStore {
   Result<Block> get(const Hash& digest) override;
   Result<bool> has(const Hash& digest) override;
 
+  // Whether there is a file of that name. Its content was right when it got it. Errors: io.
+  Result<bool> named(const Hash& digest) { return fs_.exists(path_of(digest)); }
+
   // Several blocks whose digests the caller has checked, with one directory sync per subdirectory
   // for all of them. One status each, in order.
   struct Named {

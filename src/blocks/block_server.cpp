@@ -9,9 +9,9 @@ using messages::BlockRefusal;
 Result<std::unique_ptr<BlockServer>> BlockServer::start(const net::Context& context,
                                                         const crypto::LinkKey& key,
                                                         net::ServerOptions options,
-                                                        const crypto::Context& cluster,
+                                                        BlockServerContext around,
                                                         BlockDirectory& directory) {
-  std::unique_ptr<BlockServer> server(new BlockServer(cluster, directory));
+  std::unique_ptr<BlockServer> server(new BlockServer(std::move(around), directory));
   BFTMETA_ASSIGN(server->server_,
                  net::Server::bind(context, key, std::move(options), server->poller_.waker()));
   server->poller_.add(*server->server_);
@@ -19,8 +19,8 @@ Result<std::unique_ptr<BlockServer>> BlockServer::start(const net::Context& cont
   return server;
 }
 
-BlockServer::BlockServer(const crypto::Context& cluster, BlockDirectory& directory)
-    : cluster_(cluster), directory_(directory) {}
+BlockServer::BlockServer(BlockServerContext around, BlockDirectory& directory)
+    : around_(std::move(around)), directory_(directory) {}
 
 BlockServer::~BlockServer() { stop(); }
 
@@ -52,7 +52,7 @@ void BlockServer::run() {
 }
 
 void BlockServer::handle(const net::Route& from, ByteView message) {
-  auto request = messages::decode_block_request_frame(cluster_, message);
+  auto request = messages::decode_block_request_frame(around_.cluster, message);
   if (!request) {
     ++malformed_;
     return;
@@ -61,6 +61,10 @@ void BlockServer::handle(const net::Route& from, ByteView message) {
 }
 
 void BlockServer::take(const net::Route& from, messages::PutBlock put) {
+  if (around_.members.contains(from.key)) {
+    ++refused_;
+    return answer(from, messages::BlockRefused{put.digest, BlockRefusal::not_allowed});
+  }
   if (!check_block_size(put.content) || crypto::sha256(put.content) != put.digest) {
     ++refused_;
     return answer(from, messages::BlockRefused{put.digest, BlockRefusal::wrong_digest});
@@ -75,7 +79,12 @@ void BlockServer::take(const net::Route& from, messages::PutBlock put) {
 
 void BlockServer::take(const net::Route& from, const messages::GetBlock& get) {
   const Result<Block> block = directory_.get(get.digest);
-  if (!block) return refuse(from, get.digest, block.error());
+  if (!block) {
+    refuse(from, get.digest, block.error());
+    const bool gone = block.error().code == Errc::not_found || block.error().code == Errc::corrupt;
+    if (gone && around_.missed && !around_.members.contains(from.key)) around_.missed(get.digest);
+    return;
+  }
   ++served_;
   answer(from, messages::BlockContent{get.digest, **block});
 }
@@ -107,7 +116,7 @@ void BlockServer::store_pending() {
 
 // A reply that does not fit into the connection's queue is lost; the client asks again.
 void BlockServer::answer(const net::Route& to, const messages::BlockReply& reply) {
-  server_->send(to, messages::encode_frame(cluster_, reply));
+  server_->send(to, messages::encode_frame(around_.cluster, reply));
 }
 
 void BlockServer::refuse(const net::Route& to, const Hash& digest, const Error& cause) {

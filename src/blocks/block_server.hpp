@@ -6,7 +6,9 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "blocks/block_directory.hpp"
@@ -20,8 +22,17 @@ struct BlockServerCounters {
   std::uint64_t stored = 0;
   std::uint64_t served = 0;
   std::uint64_t missing = 0;
-  std::uint64_t refused = 0;    // busy, disk full, wrong digest, I/O error
+  std::uint64_t refused = 0;    // busy, disk full, wrong digest, I/O error, a member's put
   std::uint64_t malformed = 0;  // messages that do not decode
+};
+
+// What the replica around it knows.
+struct BlockServerContext {
+  crypto::Context cluster;
+  std::set<PublicKey> members;  // link keys of other replicas: they may get and check, not put
+  // Told of each block that somebody else than a member asked for and that is not here; on the
+  // server's thread. May be empty.
+  std::function<void(const Hash& digest)> missed;
 };
 
 class BlockServer {
@@ -34,7 +45,7 @@ class BlockServer {
   static Result<std::unique_ptr<BlockServer>> start(const net::Context& context,
                                                     const crypto::LinkKey& key,
                                                     net::ServerOptions options,
-                                                    const crypto::Context& cluster,
+                                                    BlockServerContext around,
                                                     BlockDirectory& directory);
   ~BlockServer();
   BlockServer(const BlockServer&) = delete;
@@ -50,7 +61,7 @@ class BlockServer {
     messages::PutBlock block;
   };
 
-  BlockServer(const crypto::Context& cluster, BlockDirectory& directory);
+  BlockServer(BlockServerContext around, BlockDirectory& directory);
   void run();
   void handle(const net::Route& from, ByteView message);
   void take(const net::Route& from, messages::PutBlock put);
@@ -60,7 +71,7 @@ class BlockServer {
   void answer(const net::Route& to, const messages::BlockReply& reply);
   void refuse(const net::Route& to, const Hash& digest, const Error& cause);
 
-  const crypto::Context cluster_;
+  const BlockServerContext around_;
   BlockDirectory& directory_;
   net::Poller poller_;
   std::unique_ptr<net::Server> server_;

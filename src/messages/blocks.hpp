@@ -79,6 +79,7 @@ enum class BlockRefusal : std::uint8_t {
   disk_full = 1,     // no space for it
   wrong_digest = 2,  // content and digest do not belong together
   io_error = 3,      // the disk failed; the replica's log says how
+  not_allowed = 4,   // members read blocks of each other, they do not store any
 };
 bool valid_value(BlockRefusal r);
 

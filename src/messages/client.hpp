@@ -172,6 +172,59 @@ struct StatusQuery {
   friend bool operator==(const StatusQuery&, const StatusQuery&) = default;
 };
 
+// How long something goes on, when nobody can tell.
+constexpr std::uint64_t kUnknownUs = ~std::uint64_t{0};
+
+// The pass over the blocks that certified files name, under way or the last one.
+struct BlocksProgress {
+  bool running = false;
+  bool thorough = false;       // each block is read; else those that have no file are looked for
+  std::uint32_t permille = 0;  // of the way
+  std::uint64_t checked = 0;   // blocks
+  std::uint64_t missing = 0;   // not here: still to come, or nobody has given them
+  std::uint64_t fetched = 0;
+  std::uint64_t fetched_bytes = 0;
+  std::uint64_t bytes_per_second = 0;  // fetched, mean of the pass
+  std::uint64_t left_us = kUnknownUs;  // about, until it ends
+  std::uint64_t finished_s = 0;        // Unix time when the last one ended; 0: none has
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("running", s.running);
+    v.field("thorough", s.thorough);
+    v.field("permille", s.permille);
+    v.field("checked", s.checked);
+    v.field("missing", s.missing);
+    v.field("fetched", s.fetched);
+    v.field("fetched_bytes", s.fetched_bytes);
+    v.field("bytes_per_second", s.bytes_per_second);
+    v.field("left_us", s.left_us);
+    v.field("finished_s", s.finished_s);
+  }
+  friend bool operator==(const BlocksProgress&, const BlocksProgress&) = default;
+};
+
+// A state transfer under way.
+struct TransferProgress {
+  bool running = false;
+  Seq target = 0;                      // sequence number of the state; 0: none is chosen yet
+  std::uint64_t leaves = 0;            // of the own tree, whatever state they are of
+  std::uint64_t target_leaves = 0;     // 0: not known yet
+  std::uint64_t received_bytes = 0;    // in answers
+  std::uint64_t bytes_per_second = 0;  // mean
+  std::uint64_t left_us = kUnknownUs;  // about
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("running", s.running);
+    v.field("target", s.target);
+    v.field("leaves", s.leaves);
+    v.field("target_leaves", s.target_leaves);
+    v.field("received_bytes", s.received_bytes);
+    v.field("bytes_per_second", s.bytes_per_second);
+    v.field("left_us", s.left_us);
+  }
+  friend bool operator==(const TransferProgress&, const TransferProgress&) = default;
+};
+
 struct StatusReply {
   std::uint64_t request_id = 0;
   ReplicaId replica = 0;
@@ -187,6 +240,8 @@ struct StatusReply {
   std::uint64_t inodes = 0;
   std::string version;
   std::string condition;  // "ok", or what is wrong in one line
+  BlocksProgress blocks;
+  TransferProgress transfer;
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("request_id", s.request_id);
@@ -203,6 +258,8 @@ struct StatusReply {
     v.field("inodes", s.inodes);
     v.field("version", s.version, Cap{64});
     v.field("condition", s.condition, Cap{512});
+    v.field("blocks", s.blocks);
+    v.field("transfer", s.transfer);
   }
   friend bool operator==(const StatusReply&, const StatusReply&) = default;
 };

@@ -98,7 +98,7 @@ Result<ReplicaMessage> decode_replica_frame(const crypto::Context& context, Byte
   return decode_as<ReplicaMessage>(context, frame, kReplicaTypes);
 }
 
-bool valid_value(BlockRefusal r) { return r <= BlockRefusal::io_error; }
+bool valid_value(BlockRefusal r) { return r <= BlockRefusal::not_allowed; }
 
 Bytes encode_frame(const crypto::Context& context, const BlockRequest& message) {
   return encode_as(context, message, kBlockRequestTypes);

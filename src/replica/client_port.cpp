@@ -63,6 +63,8 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   if (const auto counters = machine_->engine().counters()) s.inodes = counters->inodes;
   s.version = kVersion;
   s.condition = condition().substr(0, 512);
+  s.blocks = block_keeper_->progress();
+  s.transfer = transfer_progress();
   answer(from, std::move(s));
 }
 
@@ -153,6 +155,9 @@ void Replica::refresh_members() {
       });
   members_ = std::move(members);
   client_domain_->set_allowed(allowed);
+  // Members read each other's blocks.
+  for (const config::Replica& member : setup_.genesis.config.replicas)
+    allowed.emplace(member.link_key, "replica " + std::to_string(member.id));
   block_domain_->set_allowed(allowed);
 }
 

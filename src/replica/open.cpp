@@ -125,13 +125,35 @@ Status Replica::open_network() {
   block_options.domain = block_domain_;
   block_options.host = host;
   block_options.port = self.block_port();
-  BFTMETA_ASSIGN(block_server_,
-                 blocks::BlockServer::start(net_context_, setup_.link_key, block_options, context(),
-                                            *block_directory_));
+  BFTMETA_TRY(open_block_port(std::move(block_options)));
   poller_.add(*mesh_);
   poller_.add(*client_port_);
   reads_ = std::make_unique<ReadService>(cluster_id_, poller_.waker());
   flusher_ = std::make_unique<Flusher>(*store_, *log_, poller_.waker());
+  return {};
+}
+
+Status Replica::open_block_port(net::ServerOptions port) {
+  const config::ReplicaSettings& s = setup_.settings;
+  BlockKeeperOptions options;
+  options.self = s.id;
+  options.config = setup_.genesis.config;
+  options.cluster = context();
+  // Below the blocks: who removes them removes it, too.
+  options.record_path = directory_->blocks_path() + "/pass";
+  options.bytes_per_second = s.block_fetch_rate;
+  options.interval_us = std::uint64_t{s.block_check_interval_s} * 1'000'000;
+  BFTMETA_ASSIGN(block_keeper_,
+                 BlockKeeper::open(net_context_, setup_.link_key, storage::posix_file_system(),
+                                   *block_directory_, std::move(options)));
+  blocks::BlockServerContext around;
+  around.cluster = context();
+  for (const config::Replica& member : setup_.genesis.config.replicas)
+    around.members.insert(member.link_key);
+  around.missed = [keeper = block_keeper_.get()](const Hash& digest) { keeper->missed(digest); };
+  BFTMETA_ASSIGN(block_server_,
+                 blocks::BlockServer::start(net_context_, setup_.link_key, std::move(port),
+                                            std::move(around), *block_directory_));
   return {};
 }
 

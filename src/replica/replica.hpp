@@ -13,6 +13,7 @@
 #include "crypto/caching_verifier.hpp"
 #include "net/peer_mesh.hpp"
 #include "replica/answers.hpp"
+#include "replica/block_keeper.hpp"
 #include "replica/evidence_files.hpp"
 #include "replica/flusher.hpp"
 #include "replica/links.hpp"
@@ -54,6 +55,7 @@ class Replica {
   explicit Replica(Setup setup);
   Status open_storage();
   Status open_network();
+  Status open_block_port(net::ServerOptions port);
   void recover();
 
   Status turn();
@@ -73,6 +75,7 @@ class Replica {
   Status sync_log();
   Status note_space(const Result<storage::Lsn>& committed);
   std::string condition() const;
+  messages::TransferProgress transfer_progress() const;
   void keep_bundle(const consensus::action::Diverged& diverged);
   void certified(const messages::RootCert& cert);
   Status maybe_flush();
@@ -124,9 +127,11 @@ class Replica {
   // ---- state transfer; one writer of the store at a time
   std::optional<messages::Seq> transfer_floor_;  // wanted, and not begun
   std::unique_ptr<transfer::Receiver> receiver_;
-  std::int64_t transfer_retry_us_ = 0;  // after a write that failed; 0: none did
-  bool published_ = false;              // a certified version, to the read service
-  bool space_ = true;                   // for the log, outside its reserve
+  std::int64_t transfer_began_us_ = 0;
+  std::uint64_t transfer_first_leaves_ = 0;  // of the own tree when it began
+  std::int64_t transfer_retry_us_ = 0;       // after a write that failed; 0: none did
+  bool published_ = false;                   // a certified version, to the read service
+  bool space_ = true;                        // for the log, outside its reserve
   std::int64_t space_retry_us_ = 0;
   std::string space_fault_;  // what is wrong in one line each; empty: nothing
   std::string read_fault_;
@@ -141,6 +146,7 @@ class Replica {
   std::unique_ptr<net::PeerMesh> mesh_;
   std::unique_ptr<net::Server> client_port_;
   std::unique_ptr<blocks::BlockDirectory> block_directory_;
+  std::unique_ptr<BlockKeeper> block_keeper_;
   std::unique_ptr<blocks::BlockServer> block_server_;
   std::unique_ptr<ReadService> reads_;
   std::unique_ptr<Flusher> flusher_;

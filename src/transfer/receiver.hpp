@@ -82,7 +82,9 @@ class Receiver {
 
   // ---- what a driver shows and tests check
   std::uint64_t received_bytes() const { return received_; }
-  std::uint32_t banned() const;  // bitmap
+  std::uint64_t leaves() const { return work_.own().leaf_count(); }
+  std::uint64_t target_leaves() const { return work_.target_leaves(); }  // 0: not known yet
+  std::uint32_t banned() const;                                          // bitmap
   std::size_t open() const { return work_.open(); }
   const std::optional<CertifiedState>& target() const { return target_.state(); }
 

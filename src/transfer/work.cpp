@@ -22,6 +22,7 @@ Status Work::restart(const messages::CertBody& target) {
   tasks_.clear();
   surplus_.clear();
   target_ = target;
+  target_leaves_ = 0;
   NodeCache cache;
   return add({{}, target.state_root}, tree::kMaxLeaves, cache);
 }
@@ -72,6 +73,7 @@ Status Work::merge(const Task& task, ByteView fragment) {
                                              : theirs.root_hash();
   if (root != subtree.hash)
     return fail(Errc::unverified, "fragment: not the subtree that was asked for");
+  if (subtree.region.bits == 0) target_leaves_ = theirs.leaf_count();
   NodeCache cache;
   BFTMETA_ASSIGN(tree::Difference difference, tree::compare(own_, theirs, subtree.region, cache));
   BFTMETA_TRY(apply(difference.missing, cache));

@@ -34,6 +34,8 @@ class Work {
   // ---- subtrees
   bool empty() const { return tasks_.empty() && surplus_.empty(); }
   std::size_t open() const { return tasks_.size(); }
+  // Leaves of the target; 0: nobody has shown its root yet.
+  std::uint64_t target_leaves() const { return target_leaves_; }
   // At most so many tasks for one question to `peer`, all with equal `compares`; what the own tree
   // has by now is dropped. Errors: of the own tree.
   Result<std::vector<Task>> take(ReplicaId peer, std::size_t most);
@@ -61,6 +63,7 @@ class Work {
   const Hash cluster_id_;
   tree::Version own_;
   messages::CertBody target_;
+  std::uint64_t target_leaves_ = 0;
   std::vector<Task> tasks_;  // the last is next: depth first keeps them few
   std::deque<tree::KeyRange> surplus_;
   std::size_t unwritten_ = 0;

@@ -30,10 +30,12 @@ struct Cluster {
   net::Authenticator authenticator{context};
   crypto::Context identity{Hash{1, 2, 3}, 0};
   crypto::LinkKey client = crypto::generate_link_key();
+  crypto::LinkKey member = crypto::generate_link_key();
   std::array<Host, kN> hosts;
   config::Config config;
   std::mutex mutex;
   std::vector<std::string> reports;
+  std::vector<Hash> missed;  // by clients, at all replicas
 
   Cluster() {
     for (std::uint32_t i = 0; i < kN; ++i) {
@@ -52,25 +54,35 @@ struct Cluster {
   net::ServerOptions options(std::size_t i) {
     net::ServerOptions options = net::block_port_options();
     options.domain = authenticator.domain("blocks-" + std::to_string(i), 4);
-    options.domain->set_allowed({{client.public_key, "client"}});
+    options.domain->set_allowed({{client.public_key, "client"}, {member.public_key, "replica 9"}});
     options.host = "127.0.0.1";
     return options;
   }
+  blocks::BlockServerContext around() {
+    return {identity, {member.public_key}, [this](const Hash& digest) {
+              const std::lock_guard lock(mutex);
+              missed.push_back(digest);
+            }};
+  }
   std::uint16_t start(std::size_t i) {
-    auto server = blocks::BlockServer::start(context, hosts[i].key, options(i), identity,
+    auto server = blocks::BlockServer::start(context, hosts[i].key, options(i), around(),
                                              *hosts[i].directory);
     REQUIRE(server);
     hosts[i].server = std::move(*server);
     return hosts[i].server->port();
   }
   std::unique_ptr<blocks::ReplicaStore> open(std::chrono::milliseconds timeout = 10s) {
+    return open(client, timeout);
+  }
+  std::unique_ptr<blocks::ReplicaStore> open(const crypto::LinkKey& key,
+                                             std::chrono::milliseconds timeout) {
     blocks::ReplicaStoreOptions store_options;
     store_options.timeout = timeout;
     store_options.report = [this](const std::string& line) {
       std::lock_guard lock(mutex);
       reports.push_back(line);
     };
-    auto store = blocks::ReplicaStore::open(context, client, config, identity, store_options);
+    auto store = blocks::ReplicaStore::open(context, key, config, identity, store_options);
     REQUIRE(store);
     return std::move(*store);
   }
@@ -244,4 +256,27 @@ TEST_CASE("frames: digest checked before storing, strict codec, own cap") {
   const crypto::Context other{Hash{7}, 0};
   CHECK(messages::decode_block_request_frame(other, messages::encode_frame(id, put)).error().code ==
         Errc::identity);
+}
+
+TEST_CASE(
+    "a member reads blocks and stores none; what a client misses is told, what a member misses "
+    "not") {
+  Cluster cluster;
+  const auto client = cluster.open();
+  const auto member = cluster.open(cluster.member, 10s);
+  const auto digest = client->put(to_bytes("content"));
+  REQUIRE(digest);
+  CHECK(member->get(*digest));
+  CHECK(member->put(to_bytes("other")).error().code == Errc::io);
+  CHECK(cluster.holders(crypto::sha256(to_bytes("other"))) == 0);
+  const Hash unknown = crypto::sha256(to_bytes("never stored"));
+  CHECK_FALSE(member->get(unknown));
+  {
+    const std::lock_guard lock(cluster.mutex);
+    CHECK(cluster.missed.empty());
+  }
+  CHECK_FALSE(client->get(unknown));
+  const std::lock_guard lock(cluster.mutex);
+  CHECK_FALSE(cluster.missed.empty());
+  CHECK(std::ranges::all_of(cluster.missed, [&](const Hash& d) { return d == unknown; }));
 }

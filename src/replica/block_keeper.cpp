@@ -1,0 +1,190 @@
+#include "replica/block_keeper.hpp"
+
+#include <chrono>
+
+#include "net/auth.hpp"
+#include "replica/log.hpp"
+
+namespace bftmeta::replica {
+
+namespace {
+
+// The links are looked after at least so often.
+constexpr std::uint64_t kTurnUs = 250'000;
+constexpr std::size_t kMaxRecordFile = 4096;
+
+std::uint64_t mono_us() { return static_cast<std::uint64_t>(net::steady_us()); }
+
+std::uint64_t wall_s() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(
+                                        std::chrono::system_clock::now().time_since_epoch())
+                                        .count());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BlockKeeper>> BlockKeeper::open(const net::Context& context,
+                                                       const crypto::LinkKey& key,
+                                                       storage::FileSystem& fs,
+                                                       blocks::BlockDirectory& directory,
+                                                       BlockKeeperOptions options) {
+  std::unique_ptr<BlockKeeper> keeper(new BlockKeeper(fs, directory, std::move(options)));
+  for (const config::Replica& replica : keeper->options_.config.replicas) {
+    auto& link = keeper->links_.emplace_back();
+    if (replica.id == keeper->options_.self) continue;
+    net::LinkOptions to = net::block_link_options();
+    to.host = replica.host;
+    to.port = replica.block_port();
+    to.server_key = replica.link_key;
+    BFTMETA_ASSIGN(link,
+                   net::ClientLink::open(context, key, std::move(to), keeper->poller_.waker()));
+    keeper->poller_.add(*link);
+  }
+  keeper->thread_ = std::thread([raw = keeper.get()] { raw->run(); });
+  return keeper;
+}
+
+BlockKeeper::BlockKeeper(storage::FileSystem& fs, blocks::BlockDirectory& directory,
+                         BlockKeeperOptions options)
+    : fs_(fs), directory_(directory), options_(std::move(options)) {}
+
+BlockKeeper::~BlockKeeper() {
+  stopping_ = true;
+  poller_.waker()->wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void BlockKeeper::publish(tree::Version version) {
+  // Declared before the lock: the old version is destroyed outside of it.
+  auto shared = std::make_shared<const tree::Version>(std::move(version));
+  const std::lock_guard lock(mutex_);
+  version_.swap(shared);
+}
+
+void BlockKeeper::transferred() {
+  std::shared_ptr<const tree::Version> old;
+  {
+    const std::lock_guard lock(mutex_);
+    version_.swap(old);
+    transferred_ = true;
+    missed_.clear();
+  }
+  poller_.waker()->wake();
+}
+
+void BlockKeeper::missed(const Hash& digest) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (missed_.size() >= refill::Refill::kMaxUrgent) return;
+    missed_.push_back(digest);
+  }
+  poller_.waker()->wake();
+}
+
+messages::BlocksProgress BlockKeeper::progress() const {
+  const std::lock_guard lock(mutex_);
+  return progress_;
+}
+
+// A record that is not there or not whole means: look at everything.
+std::optional<refill::PassRecord> BlockKeeper::read_record() {
+  const auto file = storage::read_file(fs_, options_.record_path, kMaxRecordFile);
+  if (!file) {
+    if (file.error().code != Errc::not_found) say(true, file.error().message);
+    return std::nullopt;
+  }
+  auto record = refill::decode_record(*file);
+  if (!record) {
+    say(true, options_.record_path + ": " + record.error().message +
+                  "; all blocks are looked for from the beginning");
+    return std::nullopt;
+  }
+  return std::move(*record);
+}
+
+void BlockKeeper::run() {
+  refill::Options options;
+  options.self = options_.self;
+  options.n = options_.config.n();
+  options.bytes_per_second = options_.bytes_per_second;
+  options.interval_us = options_.interval_us;
+  refill_.emplace(options, *this, read_record(), mono_us(), wall_s());
+  while (!stopping_) {
+    const std::uint64_t before = mono_us();
+    const std::uint64_t due = std::min(refill_->deadline(), before + kTurnUs);
+    poller_.wait(std::chrono::microseconds(due > before ? due - before : 0));
+    const std::uint64_t now = mono_us();
+    for (messages::ReplicaId id = 0; id < links_.size(); ++id) {
+      if (!links_[id]) continue;
+      links_[id]->receive([&](ByteView message) { receive(id, message, now); });
+      refill_->connected(id, links_[id]->state() == net::LinkState::connected, now);
+    }
+    take_news(now);
+    refill_->turn(now, wall_s());
+    for (const auto& link : links_)
+      if (link) link->flush();
+    const auto progress = refill_->progress(mono_us());
+    const std::lock_guard lock(mutex_);
+    progress_ = progress;
+  }
+}
+
+void BlockKeeper::take_news(std::uint64_t now_us) {
+  std::vector<Hash> missed;
+  bool transferred = false;
+  {
+    const std::lock_guard lock(mutex_);
+    missed.swap(missed_);
+    transferred = std::exchange(transferred_, false);
+  }
+  if (transferred) refill_->transferred(now_us);
+  for (const Hash& digest : missed) refill_->missed(digest, now_us);
+}
+
+void BlockKeeper::receive(messages::ReplicaId from, ByteView message, std::uint64_t now_us) {
+  auto reply = messages::decode_block_reply_frame(options_.cluster, message);
+  if (!reply)
+    log_line(LogLevel::debug,
+             "block port of replica " + std::to_string(from) + ": " + reply.error().message);
+  else
+    refill_->on(from, std::move(*reply), now_us);
+}
+
+Result<refill::Slice> BlockKeeper::named(const Key& cursor) {
+  std::shared_ptr<const tree::Version> version;
+  {
+    const std::lock_guard lock(mutex_);
+    version = version_;
+  }
+  if (!version) return fail(Errc::stale, "no certified version yet");
+  return refill::named_blocks(*version, cursor);
+}
+
+Result<bool> BlockKeeper::holds(const Hash& digest, bool thorough) {
+  return thorough ? directory_.has(digest) : directory_.named(digest);
+}
+
+// What does not fit the link's queue is asked for again, of somebody else.
+void BlockKeeper::ask(messages::ReplicaId to, const Hash& digest) {
+  links_[to]->send(messages::encode_frame(options_.cluster, messages::GetBlock{digest}));
+}
+
+std::vector<Status> BlockKeeper::keep(const std::vector<refill::Fetcher::Keep>& blocks) {
+  std::vector<blocks::BlockDirectory::Named> group;
+  group.reserve(blocks.size());
+  for (const auto& block : blocks) group.push_back({block.digest, block.content});
+  return directory_.put_group(group);
+}
+
+void BlockKeeper::remember(const refill::PassRecord& record) {
+  if (const Status written =
+          storage::write_file(fs_, options_.record_path, refill::encode_record(record));
+      !written)
+    say(true, written.error().message);
+}
+
+void BlockKeeper::say(bool warning, const std::string& line) {
+  log_line(warning ? LogLevel::warn : LogLevel::info, line);
+}
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,79 @@
+// Brings blocks that certified files name, and that are not here, from the other replicas: the
+// sockets, files and versions around refill::Refill, on a thread of its own, so that neither
+// agreement nor the block port waits for it. Thread-safety: publish, transferred and the destructor
+// from the main thread; missed and progress from any.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "blocks/block_directory.hpp"
+#include "config/genesis.hpp"
+#include "net/client_link.hpp"
+#include "refill/refill.hpp"
+
+namespace bftmeta::replica {
+
+struct BlockKeeperOptions {
+  messages::ReplicaId self = 0;
+  config::Config config;
+  crypto::Context cluster;
+  std::string record_path;  // what of a pass outlives the process
+  std::uint64_t bytes_per_second = 0;
+  std::uint64_t interval_us = 0;  // between thorough passes; 0: none
+};
+
+class BlockKeeper final : public refill::Surroundings {
+ public:
+  // The net context, the file system and the directory outlive it. Errors: invalid_argument (an
+  // address that cannot be one).
+  static Result<std::unique_ptr<BlockKeeper>> open(const net::Context& context,
+                                                   const crypto::LinkKey& key,
+                                                   storage::FileSystem& fs,
+                                                   blocks::BlockDirectory& directory,
+                                                   BlockKeeperOptions options);
+  ~BlockKeeper() override;
+  BlockKeeper(const BlockKeeper&) = delete;
+  BlockKeeper& operator=(const BlockKeeper&) = delete;
+
+  // The newest certified version. It is held until the next one, as the read service does.
+  void publish(tree::Version version);
+  // A state transfer has ended: nothing before it counts, the next version will be of its state.
+  void transferred();
+  // A client asked for this block.
+  void missed(const Hash& digest);
+  messages::BlocksProgress progress() const;
+
+ private:
+  BlockKeeper(storage::FileSystem& fs, blocks::BlockDirectory& directory,
+              BlockKeeperOptions options);
+  std::optional<refill::PassRecord> read_record();
+  void run();
+  void take_news(std::uint64_t now_us);
+  void receive(messages::ReplicaId from, ByteView message, std::uint64_t now_us);
+
+  Result<refill::Slice> named(const Key& cursor) override;
+  Result<bool> holds(const Hash& digest, bool thorough) override;
+  void ask(messages::ReplicaId to, const Hash& digest) override;
+  std::vector<Status> keep(const std::vector<refill::Fetcher::Keep>& blocks) override;
+  void remember(const refill::PassRecord& record) override;
+  void say(bool warning, const std::string& line) override;
+
+  storage::FileSystem& fs_;
+  blocks::BlockDirectory& directory_;
+  const BlockKeeperOptions options_;
+  net::Poller poller_;
+  std::vector<std::unique_ptr<net::ClientLink>> links_;  // by replica; null: this one
+  std::optional<refill::Refill> refill_;                 // the thread's
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<const tree::Version> version_;
+  bool transferred_ = false;
+  std::vector<Hash> missed_;  // at most Refill::kMaxUrgent
+  messages::BlocksProgress progress_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,234 @@
+// Passes under virtual time: when there is one, how it goes on, what is said of it.
+#include "refill/refill.hpp"
+
+#include <algorithm>
+
+#include "crypto/hash.hpp"
+#include "world.hpp"
+
+using namespace bftmeta;
+using refill::PassRecord;
+using test::Files;
+using test::kSecond;
+using test::World;
+
+namespace {
+
+constexpr std::uint64_t kDay = 24 * 3600 * kSecond;
+
+Files files_of(std::size_t count, std::size_t blocks, std::size_t bytes) {
+  Files files;
+  for (std::uint64_t ino = 1; ino <= count; ++ino) files.add(ino, blocks, bytes);
+  return files;
+}
+
+}  // namespace
+
+TEST_CASE("pass: a new store is filled, from several peers, and it is said and remembered") {
+  World world(files_of(10, 60, 50'000));
+  world.start();
+  CHECK(world.refill->running());
+  CHECK(world.records.back().running);
+  world.run_pass();
+  CHECK(world.own == world.files.contents());
+  for (std::uint32_t peer = 1; peer <= World::kPeers; ++peer) CHECK(world.asked[peer] > 100);
+  CHECK(world.received_bytes == 600 * 50'000);
+  CHECK(world.most_asked <= refill::Fetcher::kMaxOpen);
+  const auto progress = world.refill->progress(world.now_us);
+  CHECK(progress.checked == 600);
+  CHECK(progress.fetched == 600);
+  CHECK(progress.fetched_bytes == 600 * 50'000);
+  CHECK(progress.missing == 0);
+  CHECK(progress.permille == 1000);
+  REQUIRE(world.lines.size() == 1);
+  CHECK(world.warnings.empty());
+  const PassRecord& last = world.records.back();
+  CHECK_FALSE(last.running);
+  CHECK(last.missing == 0);
+  CHECK(last.finished_s == progress.finished_s);
+}
+
+TEST_CASE("pass: position, rate and estimate on the way") {
+  World world(files_of(20, 60, 100'000));
+  world.options.bytes_per_second = 10'000'000;
+  world.start();
+  const std::uint64_t began = world.now_us;
+  REQUIRE(world.run([&] { return world.refill->progress(world.now_us).permille >= 500; },
+                    began + 60 * kSecond));
+  const auto half = world.refill->progress(world.now_us);
+  const std::uint64_t so_far = world.now_us - began;
+  CHECK(half.running);
+  CHECK(half.fetched_bytes > 40'000'000);
+  CHECK(half.fetched_bytes < 80'000'000);
+  CHECK(half.bytes_per_second > 9'000'000);
+  CHECK(half.bytes_per_second < 14'000'000);
+  const std::uint64_t rest = world.run_pass();
+  CHECK(half.left_us > rest / 2);
+  CHECK(half.left_us < rest * 2);
+  CHECK(so_far + rest > 11 * kSecond);  // 120 MB at 10 MB/s, but the burst
+}
+
+TEST_CASE("pass: it waits for a certified version") {
+  World world(files_of(1, 5, 100));
+  world.version.reset();
+  world.start();
+  CHECK_FALSE(world.run([&] { return !world.refill->running(); }, world.now_us + 5 * kSecond));
+  CHECK(world.own.empty());
+  world.version = world.files.version();
+  world.run_pass();
+  CHECK(world.complete());
+}
+
+TEST_CASE("pass: an unfinished one goes on behind its cursor, a finished one waits for its day") {
+  World world(files_of(4, 256, 100));
+  // Everything before the third file was looked at.
+  const auto second = refill::named_blocks(*world.version, refill::first_cursor());
+  REQUIRE(second->next);
+  world.start(PassRecord{1, true, false, 0, 0, *second->next});
+  world.run_pass();
+  CHECK(world.own.size() == 3 * 256);
+
+  World later(files_of(1, 5, 100));
+  const std::uint64_t wall = 1'700'000'000 + later.now_us / kSecond;
+  later.start(PassRecord{1, false, false, 0, wall - 3600, {}});
+  CHECK_FALSE(later.refill->running());
+  const std::uint64_t began = later.now_us;
+  REQUIRE(later.run([&] { return later.refill->running(); }, began + 2 * kDay));
+  CHECK(later.now_us - began > kDay - 3601 * kSecond);
+  CHECK(later.now_us - began < kDay - 3599 * kSecond);
+  CHECK(later.refill->progress(later.now_us).thorough);
+  later.run_pass();
+  CHECK(later.complete());
+}
+
+TEST_CASE("pass: the daily one reads what is here, at its rate, and replaces what has rotted") {
+  World world(files_of(1, 100, 1'000'000));
+  world.own = world.files.contents();
+  world.rotten.insert(world.own.begin()->first);
+  world.options.bytes_per_second = 20'000'000;
+  world.start();
+  world.run_pass();  // of a new store: by names
+  CHECK(world.rotten.size() == 1);
+  REQUIRE(world.run([&] { return world.refill->running(); }, world.now_us + 2 * kDay));
+  CHECK(world.run_pass() > 4 * kSecond);  // 100 MB
+  CHECK(world.rotten.empty());
+  CHECK(world.refill->progress(world.now_us).fetched == 1);
+  world.options.interval_us = 0;  // never
+  world.start();
+  world.run_pass();
+  CHECK_FALSE(world.run([&] { return world.refill->running(); }, world.now_us + 30 * kDay));
+}
+
+TEST_CASE("pass: what nobody has is counted, and tried again later and later") {
+  World world(files_of(2, 50, 1000));
+  const Hash lost = world.files.contents().begin()->first;
+  for (std::uint32_t peer = 1; peer <= World::kPeers; ++peer)
+    world.set(peer, world.without({lost}));
+  world.start();
+  CHECK(world.run_pass() < 2 * kSecond);
+  CHECK(world.own.size() == 99);
+  CHECK(world.refill->progress(world.now_us).missing == 1);
+  CHECK(world.warnings.size() == 1);
+  std::vector<std::uint64_t> pauses;
+  for (int again = 0; again < 3; ++again) {
+    const std::uint64_t ended = world.now_us;
+    REQUIRE(world.run([&] { return world.refill->running(); }, ended + kDay));
+    pauses.push_back((world.now_us - ended) / kSecond);
+    if (again == 2) world.set(2, world.honest());
+    world.run_pass();
+  }
+  CHECK(pauses == std::vector<std::uint64_t>{60, 120, 240});
+  CHECK(world.complete());
+  CHECK(world.refill->progress(world.now_us).missing == 0);
+}
+
+TEST_CASE("pass: a state transfer begins a new one in place of the old, never a second") {
+  World world(files_of(4, 200, 10'000));
+  world.options.bytes_per_second = 2'000'000;
+  world.start();
+  REQUIRE(world.run([&] { return world.own.size() > 500; }, world.now_us + 60 * kSecond));
+  const auto before = world.own.size();
+  Files more = world.files;
+  more.add(1, 200, 9000);  // other blocks at the beginning
+  world.files = more;
+  world.version = more.version();
+  world.refill->transferred(world.now_us);
+  CHECK(world.refill->progress(world.now_us).checked == 0);
+  world.run_pass();
+  CHECK(world.lines.size() == 1);
+  CHECK(world.own.size() >= before);
+  for (std::optional<Key> at = refill::first_cursor(); at;) {
+    const auto slice = refill::named_blocks(*world.version, *at);
+    for (const auto& block : slice->blocks) CHECK(world.own.contains(block.digest));
+    at = slice->next;
+  }
+}
+
+TEST_CASE("pass: on a full disk it gives up at once, and begins again later") {
+  World world(files_of(4, 200, 10'000));
+  world.disk_full = true;
+  world.start();
+  world.run_pass();
+  CHECK(world.own.empty());
+  CHECK(world.received_bytes <= 2 * refill::Fetcher::kMaxOpen * 10'000);
+  REQUIRE(world.warnings.size() == 1);
+  CHECK(world.warnings[0].find("no space") != std::string::npos);
+  CHECK(world.records.back().running);
+  world.disk_full = false;
+  REQUIRE(world.run([&] { return world.complete(); }, world.now_us + 120 * kSecond));
+}
+
+TEST_CASE("missed: what a client asks for comes at once, before the pass and without one") {
+  World world(files_of(1, 100, 1'000'000));
+  world.options.bytes_per_second = 1'000'000;
+  world.start();
+  REQUIRE(world.run([&] { return world.own.size() > 5; }, world.now_us + 60 * kSecond));
+  const auto slice = refill::named_blocks(*world.version, refill::first_cursor());
+  const Hash last = slice->blocks.back().digest;
+  REQUIRE_FALSE(world.own.contains(last));
+  world.refill->missed(last, world.now_us);
+  CHECK(world.run([&] { return world.own.contains(last); }, world.now_us + 20 * kSecond));
+  CHECK(world.own.size() < 50);
+  world.run_pass();
+  CHECK(world.complete());
+  world.own.erase(last);
+  world.refill->missed(last, world.now_us);
+  CHECK(world.run([&] { return world.own.contains(last); }, world.now_us + 20 * kSecond));
+  CHECK_FALSE(world.refill->running());
+}
+
+TEST_CASE("missed: inventions are bounded, in number and in rate") {
+  World world(files_of(1, 1, 1000));
+  world.own = world.files.contents();
+  world.start();
+  world.run_pass();
+  std::uint64_t name = 0;
+  for (int ms = 0; ms < 10'000; ++ms) {
+    Bytes invented(8);
+    store_be64(invented.data(), ++name);
+    world.refill->missed(crypto::sha256(invented), world.now_us);
+    const std::uint64_t until = world.now_us + 1000;
+    while (world.now_us < until)
+      world.run([&] { return world.now_us >= until; }, until), world.now_us = until;
+  }
+  // 64 at once and 50 per second of 10 seconds, from three peers.
+  CHECK(world.asked[1] + world.asked[2] + world.asked[3] <= 3 * (64 + 50 * 10 + 1));
+  CHECK(world.asked[1] > 100);
+}
+
+TEST_CASE("record: what is written is read, what has rotted is none") {
+  const PassRecord record{1, true, true, 5, 6, refill::first_cursor()};
+  Bytes file = refill::encode_record(record);
+  const auto read = refill::decode_record(file);
+  REQUIRE(read);
+  CHECK(*read == record);
+  for (std::size_t i = 0; i < file.size(); ++i) {
+    file[i] ^= 1;
+    CHECK_FALSE(refill::decode_record(file));
+    file[i] ^= 1;
+    CHECK_FALSE(refill::decode_record(ByteView(file).first(i)));
+  }
+  PassRecord other = record;
+  other.format = 2;
+  CHECK_FALSE(refill::decode_record(refill::encode_record(other)));
+}
