@@ -136,6 +136,53 @@ ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeo
   return judge(config, std::move(replies));
 }
 
+namespace {
+
+// Microseconds in JSON as in text; what nobody knows is a word.
+Value left(std::uint64_t us) {
+  if (us == messages::kUnknownUs) return std::string("unknown");
+  return us;
+}
+
+Table blocks_table(const ClusterStatus& s) {
+  Table table{"blocks",
+              {"id", "pass", "percent", "checked", "missing", "fetched", "fetched_bytes",
+               "bytes_per_second", "left_us", "finished"},
+              {}};
+  for (std::size_t id = 0; id < s.replicas.size(); ++id) {
+    if (!s.replicas[id]) continue;
+    const messages::BlocksProgress& b = s.replicas[id]->blocks;
+    table.rows.push_back(
+        {std::uint64_t{id},
+         std::string(!b.running   ? "idle"
+                     : b.thorough ? "reading"
+                                  : "looking"),
+         b.permille / 10.0, b.checked, b.missing, b.fetched, b.fetched_bytes, b.bytes_per_second,
+         b.running ? left(b.left_us) : Value(std::uint64_t{0}),
+         b.finished_s == 0 ? std::string("never") : utc_time(b.finished_s * 1'000'000)});
+  }
+  return table;
+}
+
+// Of those that fetch the state; often none.
+Table transfers_table(const ClusterStatus& s) {
+  Table table{"transfers",
+              {"id", "target_seq", "leaves", "target_leaves", "received_bytes", "bytes_per_second",
+               "left_us"},
+              {},
+              true};
+  for (std::size_t id = 0; id < s.replicas.size(); ++id) {
+    if (!s.replicas[id] || !s.replicas[id]->transfer.running) continue;
+    const messages::TransferProgress& t = s.replicas[id]->transfer;
+    table.rows.push_back({std::uint64_t{id}, t.target, t.leaves,
+                          t.target_leaves == 0 ? Value(std::string("unknown")) : t.target_leaves,
+                          t.received_bytes, t.bytes_per_second, left(t.left_us)});
+  }
+  return table;
+}
+
+}  // namespace
+
 Report status_report(const ClusterStatus& s) {
   Report report;
   report.fields.push_back({"health", std::string(health_name(s.health))});
@@ -158,6 +205,8 @@ Report status_report(const ClusterStatus& s) {
                                                              : r.condition});
   }
   report.tables.push_back(std::move(table));
+  report.tables.push_back(blocks_table(s));
+  report.tables.push_back(transfers_table(s));
   return report;
 }
 

@@ -45,7 +45,8 @@ ClusterStatus judge(const config::Config& config,
                     std::vector<std::optional<messages::StatusReply>> replicas);
 // Asks all replicas at once; a silent one costs `timeout`.
 ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeout);
-// The health line first, then one row per replica.
+// The health line first, then one row per replica; then the pass over the blocks of each that
+// answers, and the state transfers under way.
 Report status_report(const ClusterStatus& status);
 // What `--exit-code` makes of it.
 ExitCode status_exit_code(Health health);

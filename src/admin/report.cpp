@@ -68,6 +68,7 @@ std::string to_text(const Report& report) {
   for (const Field& f : report.fields)
     out += padded(label(f.key), width, false) + "  " + shown(f.value) + "\n";
   for (const Table& t : report.tables) {
+    if (t.rows.empty() && t.hidden_when_empty) continue;
     if (!out.empty()) out += "\n";
     add_table(out, t);
   }

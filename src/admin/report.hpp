@@ -24,6 +24,7 @@ struct Table {
   std::string key;
   std::vector<std::string> columns;
   std::vector<std::vector<Value>> rows;  // as long as columns
+  bool hidden_when_empty = false;        // in text; JSON has an empty array
 };
 
 struct Report {

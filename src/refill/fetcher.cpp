@@ -72,7 +72,10 @@ void Fetcher::connected(ReplicaId peer, bool is, std::uint64_t now_us) {
   if (p.connected == is) return;
   p.connected = is;
   p.changed_us = now_us;
-  if (is) p.quiet_until_us = 0;
+  if (is)
+    p.quiet_until_us = 0;
+  else
+    drop_questions(peer);  // what was under way is lost
 }
 
 void Fetcher::on(ReplicaId from, messages::BlockReply reply, std::uint64_t now_us, Actions& out) {
@@ -215,10 +218,14 @@ void Fetcher::leave_alone(Peer& peer, std::uint64_t first_us, std::uint64_t now_
 void Fetcher::ban(ReplicaId id, Actions& out) {
   peers_[id].banned = true;
   out.liars.push_back(id);
+  drop_questions(id);
+}
+
+void Fetcher::drop_questions(ReplicaId to) {
   std::vector<Hash> asked;
   for (const auto& [question, until] : questions_)
-    if (question.first == id) asked.push_back(question.second);
-  for (const Hash& digest : asked) drop_question(id, digest);
+    if (question.first == to) asked.push_back(question.second);
+  for (const Hash& digest : asked) drop_question(to, digest);
 }
 
 void Fetcher::end(Entry entry, Outcome outcome, Actions& out) {

@@ -119,6 +119,7 @@ class Fetcher {
   void leave_alone(Peer& peer, std::uint64_t first_us, std::uint64_t now_us);
   void ban(ReplicaId id, Actions& out);
   void drop_question(ReplicaId to, const Hash& digest);
+  void drop_questions(ReplicaId to);
   void end(Entry entry, Outcome outcome, Actions& out);
 
   const FetcherOptions options_;

@@ -62,6 +62,39 @@ TEST_CASE("health: behind by more than the window, between views, in bad conditi
   CHECK(admin::judge(four(), all).reason == "replica 3: disk is full");
 }
 
+TEST_CASE("status: the pass over the blocks, and a state transfer when there is one") {
+  Replies all = replies({0, 0, 0, 0});
+  all[1].reset();
+  all[2]->blocks = {true, false, 255, 10, 3, 4, 4096, 2048, 5'000'000, 1'700'000'000};
+  admin::Report report = admin::status_report(admin::judge(four(), all));
+  std::string json = admin::to_json(report);
+  CHECK(json.find("\"transfers\": []") != std::string::npos);
+  CHECK(admin::to_text(report).find("target") == std::string::npos);
+  REQUIRE(report.tables.size() == 3);
+  REQUIRE(report.tables[1].rows.size() == 3);
+  const std::vector<admin::Value> expected = {std::uint64_t{2},
+                                              "looking",
+                                              25.5,
+                                              std::uint64_t{10},
+                                              std::uint64_t{3},
+                                              std::uint64_t{4},
+                                              std::uint64_t{4096},
+                                              std::uint64_t{2048},
+                                              std::uint64_t{5'000'000},
+                                              "2023-11-14T22:13:20.000000Z"};
+  CHECK(report.tables[1].rows[1] == expected);
+  CHECK(report.tables[1].rows[0][1] == admin::Value("idle"));
+  CHECK(report.tables[1].rows[0][9] == admin::Value("never"));
+
+  all[3]->transfer = {true, 70, 5, 0, 600, 60};
+  report = admin::status_report(admin::judge(four(), all));
+  json = admin::to_json(report);
+  CHECK(json.find("\"target_seq\": 70") != std::string::npos);
+  CHECK(json.find("\"target_leaves\": \"unknown\"") != std::string::npos);
+  CHECK(json.find("\"left_us\": \"unknown\"") != std::string::npos);
+  CHECK(admin::to_text(report).find("target seq") != std::string::npos);
+}
+
 TEST_CASE("paths: absolute, without dots, within the limits") {
   CHECK(admin::parse_path("/")->path.empty());
   CHECK(admin::parse_path("//a//b/")->path.size() == 2);
