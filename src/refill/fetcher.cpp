@@ -13,6 +13,9 @@ constexpr std::uint32_t kMostDenials = 8;  // more in a row make nobody a worse 
 // So many unanswered questions in a row, and a peer is not waited for.
 constexpr std::uint32_t kUnanswered = 2;
 
+constexpr auto kPass = static_cast<std::size_t>(Why::pass);
+constexpr auto kAsked = static_cast<std::size_t>(Why::asked);
+
 std::uint32_t bit(ReplicaId id) { return std::uint32_t{1} << id; }
 
 }  // namespace
@@ -22,24 +25,17 @@ Fetcher::Fetcher(FetcherOptions options, std::uint64_t now_us)
   for (Peer& peer : peers_) peer.changed_us = now_us;
 }
 
-void Fetcher::want(const NamedBlock& block) {
+void Fetcher::want(const NamedBlock& block, Why why) {
   const auto [entry, fresh] = wanted_.try_emplace(block.digest);
-  Wanted& wanted = entry->second;
-  if (wanted.of_pass) return;
-  wanted.block = block;
-  wanted.of_pass = true;
-  ++of_pass_;
-  if (fresh) waiting_.push_back(block.digest);
-}
-
-void Fetcher::want_at_once(const Hash& digest) {
-  const auto [entry, fresh] = wanted_.try_emplace(digest);
-  Wanted& wanted = entry->second;
-  if (wanted.urgent) return;
-  if (fresh) wanted.block = {digest, 0};
-  wanted.urgent = true;
-  ++urgent_;
-  if (!open_.contains(digest)) waiting_.push_front(digest);
+  bool& already = entry->second.why[static_cast<std::size_t>(why)];
+  if (already) return;
+  already = true;
+  ++counts_[static_cast<std::size_t>(why)];
+  if (fresh || block.bytes != 0) entry->second.block = block;
+  if (why == Why::asked && !open_.contains(block.digest))
+    waiting_.push_front(block.digest);
+  else if (fresh)
+    waiting_.push_back(block.digest);
 }
 
 void Fetcher::forgive() {
@@ -48,9 +44,10 @@ void Fetcher::forgive() {
 
 void Fetcher::forget() {
   for (auto entry = wanted_.begin(); entry != wanted_.end();) {
-    if (entry->second.of_pass) --of_pass_;
-    entry->second.of_pass = false;
-    if (entry->second.urgent || entry->second.keeping) {
+    bool& of_pass = entry->second.why[kPass];
+    counts_[kPass] -= of_pass ? 1 : 0;
+    of_pass = false;
+    if (entry->second.keeping || std::ranges::count(entry->second.why, true) != 0) {
       ++entry;
       continue;
     }
@@ -113,11 +110,11 @@ void Fetcher::tick(std::uint64_t now_us, Actions& out) {
   time_out(now_us);
   open_more();
   const std::vector<Hash> open(open_.begin(), open_.end());
-  // The urgent ones have the first choice.
-  for (const bool urgent : {true, false})
+  // What a client waits for has the first choice.
+  for (const bool asked : {true, false})
     for (const Hash& digest : open)
       if (const auto entry = wanted_.find(digest);
-          entry != wanted_.end() && entry->second.urgent == urgent)
+          entry != wanted_.end() && entry->second.why[kAsked] == asked)
         serve(entry, now_us, out);
   deadline_us_ = wanted_.empty() ? kNever : now_us + kLook;
 }
@@ -229,9 +226,8 @@ void Fetcher::drop_questions(ReplicaId to) {
 }
 
 void Fetcher::end(Entry entry, Outcome outcome, Actions& out) {
-  out.ended.push_back({entry->second.block, entry->second.of_pass, outcome});
-  urgent_ -= entry->second.urgent ? 1 : 0;
-  of_pass_ -= entry->second.of_pass ? 1 : 0;
+  out.ended.push_back({entry->second.block, entry->second.why, outcome});
+  for (std::size_t why = 0; why < kWhys; ++why) counts_[why] -= entry->second.why[why] ? 1 : 0;
   const Hash digest = entry->first;
   // Whoever was asked as well still counts as busy with it until it answers or its time is over.
   open_.erase(digest);

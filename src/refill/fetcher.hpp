@@ -4,6 +4,7 @@
 // microseconds. Thread-safety: one thread.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <set>
@@ -33,6 +34,14 @@ struct FetcherOptions {
   Timing timing;
 };
 
+// Who wants a block; there may be several.
+enum class Why : std::uint8_t {
+  pass,      // it goes through all blocks
+  followed,  // an operation that was certified here names it
+  asked,     // a client does: before all others
+};
+constexpr std::size_t kWhys = 3;
+
 enum class Outcome : std::uint8_t {
   kept,     // durable
   nowhere,  // nobody who answers has it
@@ -57,8 +66,10 @@ class Fetcher {
   };
   struct Ended {
     NamedBlock block;
-    bool of_pass = false;
+    std::array<bool, kWhys> why{};
     Outcome outcome = Outcome::kept;
+
+    bool wanted_by(Why w) const { return why[static_cast<std::size_t>(w)]; }
   };
   struct Actions {
     std::vector<Ask> asks;
@@ -69,10 +80,8 @@ class Fetcher {
 
   Fetcher(FetcherOptions options, std::uint64_t now_us);
 
-  // Precondition: it is not here. Twice the same is one.
-  void want(const NamedBlock& block);
-  // Before all others, and no part of a pass.
-  void want_at_once(const Hash& digest);
+  // Precondition: it is not here. Twice the same is one. `bytes` may be unknown, 0.
+  void want(const NamedBlock& block, Why why);
   // Who lied gets another chance.
   void forgive();
   // The pass is over: what only it wants is forgotten, and answers to that are dropped.
@@ -84,8 +93,7 @@ class Fetcher {
   void tick(std::uint64_t now_us, Actions& out);
   std::uint64_t deadline() const { return deadline_us_; }  // kNever: nothing is wanted
 
-  std::size_t of_pass() const { return of_pass_; }  // wanted by it
-  std::size_t urgent() const { return urgent_; }
+  std::size_t wanted(Why why) const { return counts_[static_cast<std::size_t>(why)]; }
   std::uint32_t banned() const;  // bitmap
 
  private:
@@ -100,8 +108,7 @@ class Fetcher {
   };
   struct Wanted {
     NamedBlock block;
-    bool of_pass = false;
-    bool urgent = false;
+    std::array<bool, kWhys> why{};
     bool keeping = false;
     std::uint32_t denied = 0;    // bitmaps of peers: do not have it
     std::uint32_t silent = 0;    // did not answer in time
@@ -129,8 +136,7 @@ class Fetcher {
   std::deque<Hash> waiting_;  // of wanted_, not open; some may have gone
   std::set<Hash> open_;
   std::map<std::pair<ReplicaId, Hash>, std::uint64_t> questions_;  // when their time is over
-  std::size_t of_pass_ = 0;                                        // of wanted_
-  std::size_t urgent_ = 0;
+  std::array<std::size_t, kWhys> counts_{};                        // of wanted_
   std::uint64_t deadline_us_ = kNever;
 };
 

@@ -48,7 +48,7 @@ Result<PassRecord> decode_record(ByteView file) {
 }
 
 Refill::Refill(Options options, Surroundings& surroundings, const std::optional<PassRecord>& left,
-               std::uint64_t now_us, std::uint64_t wall_s)
+               std::uint64_t now_us)
     : options_(options),
       surroundings_(surroundings),
       fetcher_({options.self, options.n, options.bytes_per_second, options.timing}, now_us),
@@ -56,26 +56,65 @@ Refill::Refill(Options options, Surroundings& surroundings, const std::optional<
       urgent_(kUrgentPerSecond, kMaxUrgent) {
   if (left) {
     finished_s_ = left->finished_s;
-    missing_ = left->missing;
+    thorough_s_ = left->thorough_s;
   }
-  if (!left)
-    begin(false, first_cursor(), 0, now_us);
-  else if (left->running)
+  if (left && left->running) {
     begin(left->thorough, left->cursor, left->missing, now_us);
-  else
-    schedule(now_us, wall_s);
+    again_ = true;
+  } else {
+    begin(false, first_cursor(), 0, now_us);
+  }
 }
 
-// After a pass that another process has finished.
-void Refill::schedule(std::uint64_t now_us, std::uint64_t wall_s) {
-  if (missing_ != 0) {
-    due_us_ = now_us + options_.first_retry_us;
-  } else if (options_.interval_us != 0) {
-    // A clock that went back costs one interval at most.
-    const std::uint64_t past = wall_s > finished_s_ ? (wall_s - finished_s_) * kSecond : 0;
-    due_us_ = now_us + options_.interval_us - std::min(past, options_.interval_us);
-    due_thorough_ = true;
+// A clock that went back costs one interval at most.
+std::uint64_t Refill::next_thorough(std::uint64_t now_us, std::uint64_t wall_s) const {
+  if (options_.interval_us == 0) return kNever;
+  const std::uint64_t last_s = thorough_s_ != 0 ? thorough_s_ : finished_s_;
+  const std::uint64_t past_s = wall_s > last_s ? wall_s - last_s : 0;
+  return now_us + options_.interval_us - std::min(past_s, options_.interval_us / kSecond) * kSecond;
+}
+
+void Refill::changed(const std::vector<Key>& extents, std::uint64_t now_us) {
+  for (const Key& extent : extents) {
+    if (followed_.size() >= kMaxFollowed) {
+      followed_.clear();
+      return look_soon(now_us + kGraceUs);
+    }
+    followed_.push_back({extent, now_us + kGraceUs});
   }
+  if (!followed_.empty()) deadline_us_ = std::min(deadline_us_, followed_.front().due_us);
+}
+
+// A pass by names at that time, or again when the one under way has ended.
+void Refill::look_soon(std::uint64_t due_us) {
+  if (running_) {
+    again_ = true;
+  } else if (due_us < due_us_) {
+    due_us_ = due_us;
+    due_thorough_ = false;
+  }
+}
+
+void Refill::follow(std::uint64_t now_us) {
+  for (std::size_t n = 0; n < kLooks && !followed_.empty(); ++n) {
+    const Followed& next = followed_.front();
+    if (next.due_us > now_us || fetcher_.wanted(Why::followed) >= kMostWanted) break;
+    const auto block = surroundings_.named_at(next.extent);
+    // A state transfer is about to begin a pass; anything else is a pass's to report.
+    if (!block && block.error().code != Errc::stale) look_soon(now_us + kGraceUs);
+    if (block && *block) {
+      const Result<bool> here = surroundings_.holds((*block)->digest, false);
+      if (!here) look_soon(now_us + kGraceUs);
+      if (here && !*here) fetcher_.want(**block, Why::followed);
+    }
+    followed_.pop_front();
+  }
+  if (!followed_.empty() && fetcher_.wanted(Why::followed) < kMostWanted)
+    deadline_us_ = std::min(deadline_us_, std::max(now_us, followed_.front().due_us));
+}
+
+PassRecord Refill::record(const Key& cursor) const {
+  return {1, running_, thorough_, missing_, finished_s_, thorough_s_, cursor};
 }
 
 void Refill::begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64_t now_us) {
@@ -95,18 +134,20 @@ void Refill::begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64
   failure_.reset();
   due_us_ = kNever;
   deadline_us_ = now_us;
-  surroundings_.remember({1, true, thorough, missing, finished_s_, cursor});
+  surroundings_.remember(record(cursor));
 }
 
 void Refill::transferred(std::uint64_t now_us) {
   retries_ = 0;
+  again_ = false;
+  followed_.clear();
   begin(false, first_cursor(), 0, now_us);
 }
 
 void Refill::missed(const Hash& digest, std::uint64_t now_us) {
-  if (fetcher_.urgent() >= kMaxUrgent || !urgent_.open(now_us)) return;
+  if (fetcher_.wanted(Why::asked) >= kMaxUrgent || !urgent_.open(now_us)) return;
   urgent_.spend(1, now_us);
-  fetcher_.want_at_once(digest);
+  fetcher_.want({digest, 0}, Why::asked);
   deadline_us_ = now_us;
 }
 
@@ -118,13 +159,14 @@ void Refill::on(ReplicaId from, messages::BlockReply reply, std::uint64_t now_us
 void Refill::turn(std::uint64_t now_us, std::uint64_t wall_s) {
   if (!running_ && now_us >= due_us_) begin(due_thorough_, first_cursor(), 0, now_us);
   deadline_us_ = due_us_;
+  follow(now_us);
   if (running_) look(now_us);
-  settle();
+  settle(now_us);
   fetcher_.tick(now_us, actions_);
-  settle();
+  settle(now_us);
   deadline_us_ = std::min(deadline_us_, fetcher_.deadline());
   if (!running_) return;
-  const bool all_ended = fetcher_.of_pass() == 0;
+  const bool all_ended = fetcher_.wanted(Why::pass) == 0;
   if (failure_ || (!cursor_ && unseen_.empty() && all_ended)) return end(now_us, wall_s);
   if (!all_ended) return;
   if (draining_) deadline_us_ = now_us;
@@ -133,7 +175,7 @@ void Refill::turn(std::uint64_t now_us, std::uint64_t wall_s) {
 }
 
 void Refill::look(std::uint64_t now_us) {
-  draining_ = draining_ || fetcher_.of_pass() >= kMostWanted;
+  draining_ = draining_ || fetcher_.wanted(Why::pass) >= kMostWanted;
   if (draining_ || failure_) return;
   if (unseen_.empty() && cursor_) read_slice(now_us);
   for (std::size_t n = 0; n < (thorough_ ? kReads : kLooks) && !unseen_.empty(); ++n) {
@@ -156,7 +198,7 @@ bool Refill::look_at(const NamedBlock& block, std::uint64_t now_us) {
   }
   if (thorough_ && *here) reads_.spend(block.bytes, now_us);
   ++checked_;
-  if (!*here) fetcher_.want(block);
+  if (!*here) fetcher_.want(block, Why::pass);
   return true;
 }
 
@@ -181,7 +223,7 @@ void Refill::give_up(const Error& why) {
 }
 
 // What the fetcher wants done. Storing may end blocks, nothing else follows from it.
-void Refill::settle() {
+void Refill::settle(std::uint64_t now_us) {
   Fetcher::Actions actions = std::exchange(actions_, {});
   for (const Fetcher::Ask& ask : actions.asks) surroundings_.ask(ask.to, ask.digest);
   for (const ReplicaId liar : actions.liars)
@@ -200,21 +242,26 @@ void Refill::settle() {
       fetcher_.stored(actions.keeps[i].digest, kept[i].has_value(), actions);
     }
   }
-  for (const Fetcher::Ended& ended : actions.ended)
-    if (ended.of_pass && ended.outcome != Outcome::kept) ++missing_;
+  for (const Fetcher::Ended& ended : actions.ended) {
+    if (ended.outcome == Outcome::kept) continue;
+    if (ended.wanted_by(Why::pass)) ++missing_;
+    if (ended.wanted_by(Why::followed)) look_soon(now_us + options_.first_retry_us);
+  }
 }
 
 // Everything before the next slice was looked at.
 void Refill::remember(std::uint64_t now_us) {
   if (!cursor_ || now_us - remembered_us_ < kRememberUs) return;
   remembered_us_ = now_us;
-  surroundings_.remember({1, true, thorough_, missing_, finished_s_, *cursor_});
+  surroundings_.remember(record(*cursor_));
 }
 
 void Refill::end(std::uint64_t now_us, std::uint64_t wall_s) {
   running_ = false;
   ended_us_ = now_us;
   finished_s_ = wall_s;
+  // What nobody has is no reason to read all others again.
+  if (thorough_ && !failure_) thorough_s_ = wall_s;
   const bool whole = !failure_ && missing_ == 0;
   std::string line =
       "blocks: a pass over the certified files has ended: " + std::to_string(checked_) +
@@ -224,15 +271,24 @@ void Refill::end(std::uint64_t now_us, std::uint64_t wall_s) {
   surroundings_.say(!whole, line);
   fetcher_.forget();
   unseen_.clear();
-  // What could not be looked at is looked at again from the beginning.
-  surroundings_.remember(
-      {1, failure_.has_value(), thorough_, missing_, finished_s_, first_cursor()});
-  retries_ = whole ? 0 : retries_ + 1;
-  const std::uint64_t regular = options_.interval_us != 0 ? options_.interval_us : kNever - now_us;
-  std::uint64_t pause = regular;
-  if (!whole) pause = std::min(pause, options_.first_retry_us << std::min(retries_ - 1, 12U));
-  due_us_ = now_us + pause;
-  due_thorough_ = pause == regular;
+  surroundings_.remember(record(first_cursor()));
+  plan(whole, now_us, wall_s);
+}
+
+// The next pass.
+void Refill::plan(bool whole, std::uint64_t now_us, std::uint64_t wall_s) {
+  const std::uint64_t regular = next_thorough(now_us, wall_s);
+  due_us_ = regular;
+  if (whole) {
+    retries_ = 0;
+    if (again_) due_us_ = now_us;
+  } else {
+    std::uint64_t pause = options_.first_retry_us << std::min(retries_++, 12U);
+    if (options_.interval_us != 0) pause = std::min(pause, options_.interval_us);
+    due_us_ = now_us + pause;
+  }
+  again_ = false;
+  due_thorough_ = regular <= due_us_;
   deadline_us_ = std::min(due_us_, fetcher_.deadline());
 }
 
@@ -243,7 +299,7 @@ messages::BlocksProgress Refill::progress(std::uint64_t now_us) const {
   const double at = position();
   p.permille = static_cast<std::uint32_t>(at * 1000);
   p.checked = checked_;
-  p.missing = missing_ + fetcher_.of_pass();
+  p.missing = missing_ + fetcher_.wanted(Why::pass) + fetcher_.wanted(Why::followed);
   p.fetched = fetched_;
   p.fetched_bytes = fetched_bytes_;
   p.finished_s = finished_s_;
@@ -260,7 +316,7 @@ messages::BlocksProgress Refill::progress(std::uint64_t now_us) const {
 // 0..1: of the last slice as much as has ended.
 double Refill::position() const {
   if (!running_) return 1;
-  const std::size_t open = unseen_.size() + fetcher_.of_pass();
+  const std::size_t open = unseen_.size() + fetcher_.wanted(Why::pass);
   const double ended = slice_size_ > open ? static_cast<double>(slice_size_ - open) /
                                                 static_cast<double>(slice_size_)
                                           : 0;

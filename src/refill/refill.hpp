@@ -17,6 +17,7 @@ struct PassRecord {
   bool thorough = false;         // see Refill
   std::uint64_t missing = 0;     // blocks that it has not got, so far
   std::uint64_t finished_s = 0;  // Unix time of the end of the last pass; 0: none has ended
+  std::uint64_t thorough_s = 0;  // ... of the last thorough one
   Key cursor;                    // everything before was looked at; of a running pass
 
   template <class V, class Self>
@@ -26,6 +27,7 @@ struct PassRecord {
     v.field("thorough", s.thorough);
     v.field("missing", s.missing);
     v.field("finished_s", s.finished_s);
+    v.field("thorough_s", s.thorough_s);
     v.field("cursor", s.cursor, Cap{Key::kMaxSize});
   }
   friend bool operator==(const PassRecord&, const PassRecord&) = default;
@@ -42,6 +44,8 @@ class Surroundings {
 
   // Of the newest certified version. Errors: stale (there is none yet: later), corrupt, io.
   virtual Result<Slice> named(const Key& cursor) = 0;
+  // As refill::named_at, of the newest certified version; the same errors.
+  virtual Result<std::optional<NamedBlock>> named_at(const Key& extent) = 0;
   // `thorough`: it is read and hashed, else a name is enough. Errors: io.
   virtual Result<bool> holds(const Hash& digest, bool thorough) = 0;
   virtual void ask(ReplicaId to, const Hash& digest) = 0;
@@ -56,9 +60,9 @@ class Surroundings {
 struct Options {
   ReplicaId self = 0;
   std::uint32_t n = 0;
-  std::uint64_t bytes_per_second =
-      0;                          // that come from peers; and again, that a thorough pass reads
-  std::uint64_t interval_us = 0;  // from the end of a pass to the next, thorough one; 0: none
+  // That come from peers; and again, that a thorough pass reads.
+  std::uint64_t bytes_per_second = 0;
+  std::uint64_t interval_us = 0;  // from the end of a thorough pass to the next; 0: none
   std::uint64_t first_retry_us = 60'000'000;  // after a pass that lacks blocks; then twice as long
   Timing timing;
 };
@@ -67,17 +71,24 @@ class Refill {
  public:
   static constexpr std::uint64_t kNever = Fetcher::kNever;
   static constexpr std::size_t kMaxUrgent = 64;
+  static constexpr std::size_t kMaxFollowed = 65'536;
+  static constexpr std::uint64_t kGraceUs = 5'000'000;
 
-  // `left`: by the last process; nullopt: the store is new, or nobody knows: a pass from the
-  // beginning. `surroundings` outlive it.
+  // Begins a pass, since what was written while this replica was away is not here. `left`: by the
+  // last process; nullopt: the store is new, or nobody knows. `surroundings` outlive it.
   Refill(Options options, Surroundings& surroundings, const std::optional<PassRecord>& left,
-         std::uint64_t now_us, std::uint64_t wall_s);
+         std::uint64_t now_us);
 
   // The state came from peers: a pass from the beginning, in place of one under way.
   void transferred(std::uint64_t now_us);
   // A client asked for a block that is not here. At most kMaxUrgent wait, and their rate is
   // bounded, too: what a client asks for need not exist.
   void missed(const Hash& digest, std::uint64_t now_us);
+  // Extents that certified batches have changed: kGraceUs later their blocks are here, as the
+  // client has sent them to all replicas, or they are fetched. More than kMaxFollowed that wait,
+  // and a pass takes their place.
+  void changed(const std::vector<Key>& extents, std::uint64_t now_us);
+  void changed_unknown(std::uint64_t now_us) { look_soon(now_us + kGraceUs); }
   void connected(ReplicaId peer, bool is, std::uint64_t now_us) {
     fetcher_.connected(peer, is, now_us);
   }
@@ -91,15 +102,19 @@ class Refill {
   messages::BlocksProgress progress(std::uint64_t now_us) const;
 
  private:
-  void schedule(std::uint64_t now_us, std::uint64_t wall_s);
+  std::uint64_t next_thorough(std::uint64_t now_us, std::uint64_t wall_s) const;
+  PassRecord record(const Key& cursor) const;
   void begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64_t now_us);
   void look(std::uint64_t now_us);
   double position() const;
   bool look_at(const NamedBlock& block, std::uint64_t now_us);
+  void follow(std::uint64_t now_us);
+  void look_soon(std::uint64_t due_us);
   void read_slice(std::uint64_t now_us);
-  void settle();
+  void settle(std::uint64_t now_us);
   void give_up(const Error& why);
   void end(std::uint64_t now_us, std::uint64_t wall_s);
+  void plan(bool whole, std::uint64_t now_us, std::uint64_t wall_s);
   void remember(std::uint64_t now_us);
 
   const Options options_;
@@ -130,7 +145,15 @@ class Refill {
   std::uint64_t due_us_ = kNever;
   bool due_thorough_ = false;
   std::uint32_t retries_ = 0;  // passes in a row that lacked blocks
+  struct Followed {
+    Key extent;
+    std::uint64_t due_us = 0;
+  };
+  std::deque<Followed> followed_;
+  bool again_ = false;  // at once: the one under way did not begin at the beginning
   std::uint64_t finished_s_ = 0;
+  std::uint64_t thorough_s_ = 0;
+
   std::uint64_t remembered_us_ = 0;
   std::uint64_t deadline_us_ = 0;
 };

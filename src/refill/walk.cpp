@@ -16,6 +16,10 @@ constexpr std::size_t kKindAt = 1 + 8;  // in an inode key
 // a descent from the root.
 constexpr std::size_t kEntriesRead = 32;
 
+NamedBlock block_of(const schema::Extent& extent) {
+  return {extent.digest, std::min(extent.block_length, limits::kBlockSize)};
+}
+
 class Walk {
  public:
   Walk(const tree::Version& version, Key cursor)
@@ -85,7 +89,7 @@ class Walk {
     if (!extent)
       error_ = std::move(extent.error());
     else if (attributes_ && schema::live_extent(*attributes_, offset, *extent))
-      slice_.blocks.push_back({extent->digest, std::min(extent->block_length, limits::kBlockSize)});
+      slice_.blocks.push_back(block_of(*extent));
   }
 
   Status take_error() {
@@ -107,9 +111,8 @@ class Walk {
   double position(const Key& key) const {
     if (key.size() <= kKindAt) return 0;
     auto inodes = static_cast<double>(schema::keys::ino_of(key));
-    const bool extent = key.size() == schema::keys::extent(0, 0).size() &&
-                        key.data()[kKindAt] == static_cast<std::uint8_t>(InodeKind::extent);
-    if (extent && attributes_ && attributes_->size != 0 && schema::keys::ino_of(key) == ino_)
+    if (schema::keys::is_extent(key) && attributes_ && attributes_->size != 0 &&
+        schema::keys::ino_of(key) == ino_)
       inodes += std::min(1.0, static_cast<double>(schema::keys::offset_of_extent(key)) /
                                   static_cast<double>(attributes_->size));
     return std::min(1.0, inodes / static_cast<double>(next_ino_));
@@ -131,6 +134,20 @@ class Walk {
 }  // namespace
 
 Key first_cursor() { return Key(ByteView(schema::keys::inode_prefix(0)).first(1)); }
+
+Result<std::optional<NamedBlock>> named_at(const tree::Version& version, const Key& extent) {
+  tree::NodeCache cache;
+  BFTMETA_ASSIGN(const auto value, version.read(extent, &cache));
+  BFTMETA_ASSIGN(const auto inode,
+                 version.read(schema::keys::attributes(schema::keys::ino_of(extent)), &cache));
+  if (!value || !inode) return std::nullopt;
+  BFTMETA_ASSIGN(const auto found, schema::decode_record<schema::Extent>(*value, "extent"));
+  BFTMETA_ASSIGN(const auto attributes,
+                 schema::decode_record<schema::Attributes>(*inode, "attributes"));
+  if (!schema::live_extent(attributes, schema::keys::offset_of_extent(extent), found))
+    return std::nullopt;
+  return block_of(found);
+}
 
 Result<Slice> named_blocks(const tree::Version& version, const Key& cursor) {
   return Walk(version, cursor).run();

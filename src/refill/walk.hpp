@@ -30,6 +30,10 @@ struct Slice {
 // The beginning.
 Key first_cursor();
 
+// The block of one extent; nullopt: there is no such extent now, or it is cut off. Errors: corrupt,
+// io.
+Result<std::optional<NamedBlock>> named_at(const tree::Version& version, const Key& extent);
+
 // Any key may be the cursor. Errors: corrupt, io (the version cannot be read).
 Result<Slice> named_blocks(const tree::Version& version, const Key& cursor);
 

@@ -54,11 +54,14 @@ BlockKeeper::~BlockKeeper() {
   if (thread_.joinable()) thread_.join();
 }
 
-void BlockKeeper::publish(tree::Version version) {
+void BlockKeeper::publish(tree::Version version, Machine::ChangedExtents changed) {
   // Declared before the lock: the old version is destroyed outside of it.
   auto shared = std::make_shared<const tree::Version>(std::move(version));
   const std::lock_guard lock(mutex_);
   version_.swap(shared);
+  changed_.lost = changed_.lost || changed.lost || changed_.keys.size() > Machine::kMaxExtents;
+  if (changed_.lost) return changed_.keys.clear();
+  changed_.keys.insert(changed_.keys.end(), changed.keys.begin(), changed.keys.end());
 }
 
 void BlockKeeper::transferred() {
@@ -68,6 +71,7 @@ void BlockKeeper::transferred() {
     version_.swap(old);
     transferred_ = true;
     missed_.clear();
+    changed_ = {};
   }
   poller_.waker()->wake();
 }
@@ -108,7 +112,7 @@ void BlockKeeper::run() {
   options.n = options_.config.n();
   options.bytes_per_second = options_.bytes_per_second;
   options.interval_us = options_.interval_us;
-  refill_.emplace(options, *this, read_record(), mono_us(), wall_s());
+  refill_.emplace(options, *this, read_record(), mono_us());
   while (!stopping_) {
     const std::uint64_t before = mono_us();
     const std::uint64_t due = std::min(refill_->deadline(), before + kTurnUs);
@@ -131,13 +135,19 @@ void BlockKeeper::run() {
 
 void BlockKeeper::take_news(std::uint64_t now_us) {
   std::vector<Hash> missed;
+  Machine::ChangedExtents changed;
   bool transferred = false;
   {
     const std::lock_guard lock(mutex_);
     missed.swap(missed_);
+    changed = std::exchange(changed_, {});
     transferred = std::exchange(transferred_, false);
   }
   if (transferred) refill_->transferred(now_us);
+  if (changed.lost)
+    refill_->changed_unknown(now_us);
+  else
+    refill_->changed(changed.keys, now_us);
   for (const Hash& digest : missed) refill_->missed(digest, now_us);
 }
 
@@ -151,13 +161,20 @@ void BlockKeeper::receive(messages::ReplicaId from, ByteView message, std::uint6
 }
 
 Result<refill::Slice> BlockKeeper::named(const Key& cursor) {
-  std::shared_ptr<const tree::Version> version;
-  {
-    const std::lock_guard lock(mutex_);
-    version = version_;
-  }
-  if (!version) return fail(Errc::stale, "no certified version yet");
-  return refill::named_blocks(*version, cursor);
+  const auto newest = version();
+  if (!newest) return fail(Errc::stale, "no certified version yet");
+  return refill::named_blocks(*newest, cursor);
+}
+
+Result<std::optional<refill::NamedBlock>> BlockKeeper::named_at(const Key& extent) {
+  const auto newest = version();
+  if (!newest) return fail(Errc::stale, "no certified version yet");
+  return refill::named_at(*newest, extent);
+}
+
+std::shared_ptr<const tree::Version> BlockKeeper::version() const {
+  const std::lock_guard lock(mutex_);
+  return version_;
 }
 
 Result<bool> BlockKeeper::holds(const Hash& digest, bool thorough) {

@@ -12,6 +12,7 @@
 #include "config/genesis.hpp"
 #include "net/client_link.hpp"
 #include "refill/refill.hpp"
+#include "replica/machine.hpp"
 
 namespace bftmeta::replica {
 
@@ -37,8 +38,9 @@ class BlockKeeper final : public refill::Surroundings {
   BlockKeeper(const BlockKeeper&) = delete;
   BlockKeeper& operator=(const BlockKeeper&) = delete;
 
-  // The newest certified version. It is held until the next one, as the read service does.
-  void publish(tree::Version version);
+  // The newest certified version, and which extents have changed up to it. The version is held
+  // until the next one, as the read service does.
+  void publish(tree::Version version, Machine::ChangedExtents changed);
   // A state transfer has ended: nothing before it counts, the next version will be of its state.
   void transferred();
   // A client asked for this block.
@@ -51,9 +53,11 @@ class BlockKeeper final : public refill::Surroundings {
   std::optional<refill::PassRecord> read_record();
   void run();
   void take_news(std::uint64_t now_us);
+  std::shared_ptr<const tree::Version> version() const;
   void receive(messages::ReplicaId from, ByteView message, std::uint64_t now_us);
 
   Result<refill::Slice> named(const Key& cursor) override;
+  Result<std::optional<refill::NamedBlock>> named_at(const Key& extent) override;
   Result<bool> holds(const Hash& digest, bool thorough) override;
   void ask(messages::ReplicaId to, const Hash& digest) override;
   std::vector<Status> keep(const std::vector<refill::Fetcher::Keep>& blocks) override;
@@ -70,6 +74,7 @@ class BlockKeeper final : public refill::Surroundings {
   mutable std::mutex mutex_;
   std::shared_ptr<const tree::Version> version_;
   bool transferred_ = false;
+  Machine::ChangedExtents changed_;
   std::vector<Hash> missed_;  // at most Refill::kMaxUrgent
   messages::BlocksProgress progress_;
   std::atomic<bool> stopping_{false};

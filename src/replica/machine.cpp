@@ -1,5 +1,7 @@
 #include "replica/machine.hpp"
 
+#include "schema/keys.hpp"
+
 namespace bftmeta::replica {
 
 namespace {
@@ -54,10 +56,21 @@ std::optional<tree::Version> Machine::take_version(Seq seq) {
     if (!it->second.version) break;
     if (it->first == seq) version = std::move(it->second.version);
     it->second.version.reset();
+    note_extents(it->second.executed.touched);
     it->second.executed.touched = {};
   }
   forget_old();
   return version;
+}
+
+void Machine::note_extents(const std::vector<Key>& touched) {
+  for (const Key& key : touched) {
+    if (!schema::keys::is_extent(key)) continue;
+    if (extents_.keys.size() >= kMaxExtents)
+      extents_.lost = true;
+    else
+      extents_.keys.push_back(key);
+  }
 }
 
 std::uint64_t Machine::last_bundle(const Id16& session_id) const {
@@ -84,6 +97,7 @@ void Machine::replace(execution::Engine engine) {
   entries_.clear();
   bytes_ = 0;
   principals_changed_ = true;
+  extents_ = {};
 }
 
 bool Machine::take_principals_changed() { return std::exchange(principals_changed_, false); }

@@ -51,17 +51,27 @@ class Machine final : public consensus::StateMachine {
   // The version after `seq` if it is still there; it and older ones are given up. A certificate at
   // `seq` is known: nobody will read at an older one any more.
   std::optional<tree::Version> take_version(Seq seq);
+  // Keys of the extents that batches up to the last take_version() have changed, since the last
+  // call. At most kMaxExtents are kept; then `lost`, and nobody knows which.
+  struct ChangedExtents {
+    std::vector<Key> keys;
+    bool lost = false;
+  };
+  static constexpr std::size_t kMaxExtents = 65'536;
+  ChangedExtents take_changed_extents() { return std::exchange(extents_, {}); }
   // True once after a batch that may have changed who is registered.
   bool take_principals_changed();
 
  private:
   void forget_old();
+  void note_extents(const std::vector<Key>& touched);
 
   execution::Engine engine_;
   Audience audience_;
   std::map<Seq, Entry> entries_;
   std::size_t bytes_ = 0;  // of all entries
   bool principals_changed_ = true;
+  ChangedExtents extents_;
 };
 
 }  // namespace bftmeta::replica

@@ -205,7 +205,7 @@ void Replica::publish(const RootCert& cert, tree::Version version) {
   auto state = machine_->certified_state(cert);
   if (!state) return;  // genesis, or not known any more
   published_ = true;
-  block_keeper_->publish(version);
+  block_keeper_->publish(version, machine_->take_changed_extents());
   reads_->publish({std::move(*state), std::move(version)});
 }
 

@@ -122,5 +122,8 @@ std::uint64_t ino_of_session_hold(const Key& key) { return u64_at(key, 1 + 16 + 
 std::uint64_t ino_of_orphan(const Key& key) { return u64_at(key, 1 + 8); }
 std::uint64_t ino_of_garbage(const Key& key) { return u64_at(key, 1); }
 std::uint64_t offset_of_extent(const Key& key) { return u64_at(key, 1 + 8 + 1); }
+bool is_extent(const Key& key) {
+  return key.size() == 1 + 8 + 1 + 8 && key.starts_with(extents(ino_of(key)));
+}
 
 }  // namespace bftmeta::schema::keys

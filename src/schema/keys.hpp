@@ -88,5 +88,6 @@ std::uint64_t ino_of_session_hold(const Key& key);
 std::uint64_t ino_of_orphan(const Key& key);
 std::uint64_t ino_of_garbage(const Key& key);
 std::uint64_t offset_of_extent(const Key& key);
+bool is_extent(const Key& key);  // of any key
 
 }  // namespace bftmeta::schema::keys

@@ -1,11 +1,6 @@
 // State transfer with real processes (protocol §7.7): a replica without a state store, of which
 // nobody's log has the beginning, comes back under load.
-#include <doctest/doctest.h>
-
-#include <filesystem>
-
-#include "support/create_load.hpp"
-#include "support/process_cluster.hpp"
+#include "block_files.hpp"
 
 using namespace bftmeta;
 using namespace std::chrono_literals;
@@ -28,6 +23,8 @@ TEST_CASE("T7.3 an emptied state store and a gap in all logs: the state is fetch
       BFTMETAD, {.log_segment_bytes = 4ULL << 20, .log_retain_bytes = 0, .flush_interval_ms = 500});
   cluster.start_all();
   const auto client = cluster.open();
+  test::BlockFiles files(cluster, *client);
+  files.write("data", 8);
   test::CreateLoad load(*client, "f");
   REQUIRE(load.wait_acknowledged(200, 20s));
   REQUIRE(cluster.stop(kEmptied) == 0);
@@ -40,11 +37,13 @@ TEST_CASE("T7.3 an emptied state store and a gap in all logs: the state is fetch
     load.run_for(800ms);
   }
   std::filesystem::remove_all(cluster.settings(kEmptied).data_dir + "/state");
+  std::filesystem::remove_all(files.directory(kEmptied));
 
   cluster.start(kEmptied);
   REQUIRE(load.wait_acknowledged(200, 60s));
   CHECK(follows(*client));
   CHECK(cluster.errors(kEmptied).find(kFetched) != std::string::npos);
+  CHECK(files.wait_held_by(kEmptied, 60s));  // the blocks follow the state
   // It is needed now: with another one away there is no quorum without it.
   cluster.kill(0);
   CHECK(load.wait_acknowledged(200, 60s));

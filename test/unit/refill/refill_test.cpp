@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "crypto/hash.hpp"
+#include "schema/keys.hpp"
 #include "world.hpp"
 
 using namespace bftmeta;
@@ -79,26 +80,79 @@ TEST_CASE("pass: it waits for a certified version") {
   CHECK(world.complete());
 }
 
-TEST_CASE("pass: an unfinished one goes on behind its cursor, a finished one waits for its day") {
+TEST_CASE("pass: an unfinished one goes on behind its cursor, and then looks at what was before") {
   World world(files_of(4, 256, 100));
-  // Everything before the third file was looked at.
-  const auto second = refill::named_blocks(*world.version, refill::first_cursor());
-  REQUIRE(second->next);
-  world.start(PassRecord{1, true, false, 0, 0, *second->next});
-  world.run_pass();
+  const auto first = refill::named_blocks(*world.version, refill::first_cursor());
+  REQUIRE(first->next);
+  world.start(PassRecord{1, true, false, 0, 0, 0, *first->next});
+  CHECK(world.run_pass() < kSecond);
   CHECK(world.own.size() == 3 * 256);
+  REQUIRE(world.run([&] { return world.refill->running(); }, world.now_us + kSecond));
+  world.run_pass();
+  CHECK(world.complete());
+  CHECK_FALSE(world.records.back().running);
+}
 
-  World later(files_of(1, 5, 100));
-  const std::uint64_t wall = 1'700'000'000 + later.now_us / kSecond;
-  later.start(PassRecord{1, false, false, 0, wall - 3600, {}});
-  CHECK_FALSE(later.refill->running());
-  const std::uint64_t began = later.now_us;
-  REQUIRE(later.run([&] { return later.refill->running(); }, began + 2 * kDay));
-  CHECK(later.now_us - began > kDay - 3601 * kSecond);
-  CHECK(later.now_us - began < kDay - 3599 * kSecond);
-  CHECK(later.refill->progress(later.now_us).thorough);
-  later.run_pass();
-  CHECK(later.complete());
+TEST_CASE("pass: each start looks for names, and the thorough one keeps its day") {
+  World world(files_of(1, 5, 100));
+  const std::uint64_t wall = 1'700'000'000 + world.now_us / kSecond;
+  world.start(PassRecord{1, false, false, 0, wall - 60, wall - 3600, {}});
+  CHECK(world.refill->running());
+  CHECK_FALSE(world.refill->progress(world.now_us).thorough);
+  world.run_pass();
+  CHECK(world.complete());
+  const std::uint64_t began = world.now_us;
+  REQUIRE(world.run([&] { return world.refill->running(); }, began + 2 * kDay));
+  CHECK(world.now_us - began > kDay - 3602 * kSecond);
+  CHECK(world.now_us - began < kDay - 3598 * kSecond);
+  CHECK(world.refill->progress(world.now_us).thorough);
+  world.run_pass();
+  const std::uint64_t ended = world.now_us;
+  REQUIRE(world.run([&] { return world.refill->running(); }, ended + 2 * kDay));
+  CHECK(world.now_us - ended > kDay - 2 * kSecond);
+}
+
+TEST_CASE("followed: what certified operations name is here a little later, without a pass") {
+  World world(files_of(1, 5, 100));
+  world.start();
+  world.run_pass();
+  const std::vector<Hash> here = world.files.add(2, 300, 100);
+  const std::vector<Hash> replaced = world.files.add(3, 1, 100);
+  const std::vector<Hash> newest = world.files.add(3, 1, 100);
+  world.version = world.files.version();
+  world.own[here[0]] = world.files.contents().at(here[0]);  // the client's put has come
+  std::vector<Key> extents;
+  for (std::uint64_t i = 0; i < 300; ++i)
+    extents.push_back(schema::keys::extent(2, i * limits::kBlockSize));
+  extents.push_back(schema::keys::extent(3, 0));
+  extents.push_back(schema::keys::extent(4, 0));  // there is none any more
+  world.refill->changed(extents, world.now_us);
+  CHECK_FALSE(world.run([&] { return world.own.size() > 6; }, world.now_us + 4 * kSecond));
+  CHECK(world.run([&] { return world.own.size() == 5 + 301; }, world.now_us + 10 * kSecond));
+  CHECK(world.own.contains(newest[0]));
+  CHECK_FALSE(world.own.contains(replaced[0]));
+  CHECK_FALSE(world.refill->running());
+}
+
+TEST_CASE("followed: what nobody has yet is looked for by a pass; so is what were too many") {
+  World world(files_of(1, 5, 100));
+  world.start();
+  world.run_pass();
+  const std::vector<Hash> late = world.files.add(2, 1, 100);
+  world.version = world.files.version();
+  for (std::uint32_t peer = 1; peer <= World::kPeers; ++peer)
+    world.set(peer, world.without({late[0]}));
+  world.refill->changed({schema::keys::extent(2, 0)}, world.now_us);
+  CHECK_FALSE(world.run([&] { return world.refill->running(); }, world.now_us + 30 * kSecond));
+  world.set(3, world.honest());
+  CHECK(world.run([&] { return world.complete(); }, world.now_us + 70 * kSecond));
+
+  world.run_pass();
+  world.files.add(3, 2, 100);
+  world.version = world.files.version();
+  world.refill->changed(
+      std::vector<Key>(refill::Refill::kMaxFollowed + 1, schema::keys::extent(3, 0)), world.now_us);
+  CHECK(world.run([&] { return world.complete(); }, world.now_us + 10 * kSecond));
 }
 
 TEST_CASE("pass: the daily one reads what is here, at its rate, and replaces what has rotted") {
@@ -173,7 +227,6 @@ TEST_CASE("pass: on a full disk it gives up at once, and begins again later") {
   CHECK(world.received_bytes <= 2 * refill::Fetcher::kMaxOpen * 10'000);
   REQUIRE(world.warnings.size() == 1);
   CHECK(world.warnings[0].find("no space") != std::string::npos);
-  CHECK(world.records.back().running);
   world.disk_full = false;
   REQUIRE(world.run([&] { return world.complete(); }, world.now_us + 120 * kSecond));
 }
@@ -217,7 +270,7 @@ TEST_CASE("missed: inventions are bounded, in number and in rate") {
 }
 
 TEST_CASE("record: what is written is read, what has rotted is none") {
-  const PassRecord record{1, true, true, 5, 6, refill::first_cursor()};
+  const PassRecord record{1, true, true, 5, 6, 7, refill::first_cursor()};
   Bytes file = refill::encode_record(record);
   const auto read = refill::decode_record(file);
   REQUIRE(read);

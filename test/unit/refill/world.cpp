@@ -72,7 +72,7 @@ Behaviour World::without(std::set<Hash> blocks) {
 }
 
 void World::start(const std::optional<refill::PassRecord>& left) {
-  refill.emplace(options, *this, left, now_us, wall());
+  refill.emplace(options, *this, left, now_us);
   for (messages::ReplicaId id = 1; id <= kPeers; ++id) refill->connected(id, true, now_us);
 }
 
@@ -109,6 +109,11 @@ void World::deliver() {
 Result<refill::Slice> World::named(const Key& cursor) {
   if (!version) return fail(Errc::stale, "no version");
   return refill::named_blocks(*version, cursor);
+}
+
+Result<std::optional<refill::NamedBlock>> World::named_at(const Key& extent) {
+  if (!version) return fail(Errc::stale, "no version");
+  return refill::named_at(*version, extent);
 }
 
 Result<bool> World::holds(const Hash& digest, bool thorough) {

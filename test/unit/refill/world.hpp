@@ -67,6 +67,7 @@ class World final : public refill::Surroundings {
 
   // ---- Surroundings
   Result<refill::Slice> named(const Key& cursor) override;
+  Result<std::optional<refill::NamedBlock>> named_at(const Key& extent) override;
   Result<bool> holds(const Hash& digest, bool thorough) override;
   void ask(messages::ReplicaId to, const Hash& digest) override;
   std::vector<Status> keep(const std::vector<refill::Fetcher::Keep>& blocks) override;
