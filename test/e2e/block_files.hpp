@@ -52,9 +52,7 @@ class BlockFiles {
   const Hash& some_block() const { return contents_.begin()->first; }
 
   bool held_by(std::uint32_t replica, const Hash& digest) const {
-    const std::string hex = to_hex(digest);
-    return std::filesystem::exists(directory(replica) + "/" + hex.substr(0, 2) + "/" +
-                                   hex.substr(2));
+    return std::filesystem::exists(path(replica, digest));
   }
   // How many of all blocks this replica has a file for.
   std::size_t held_by(std::uint32_t replica) const {
@@ -75,8 +73,7 @@ class BlockFiles {
   }
   // Behind a running replica's back, too.
   void lose_blocks(std::uint32_t replica) const {
-    for (const auto& [digest, content] : contents_)
-      std::filesystem::remove_all(directory(replica) + "/" + to_hex(digest).substr(0, 2));
+    for (const auto& [digest, content] : contents_) std::filesystem::remove(path(replica, digest));
   }
 
   // As a client that knows only this replica. True: it has answered that it has no such block.
@@ -125,6 +122,11 @@ class BlockFiles {
   }
 
  private:
+  std::string path(std::uint32_t replica, const Hash& digest) const {
+    const std::string hex = to_hex(digest);
+    return directory(replica) + "/" + hex.substr(0, 2) + "/" + hex.substr(2);
+  }
+
   const ProcessCluster& cluster_;
   client::Client& client_;
   net::Context context_;
