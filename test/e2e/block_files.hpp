@@ -17,9 +17,12 @@ namespace bftmeta::test {
 
 class BlockFiles {
  public:
-  BlockFiles(const ProcessCluster& cluster, client::Client& client)
+  // `hidden`: a replica whose block port this client does not find.
+  BlockFiles(const ProcessCluster& cluster, client::Client& client,
+             std::optional<std::uint32_t> hidden = std::nullopt)
       : cluster_(cluster), client_(client) {
-    const config::Config& config = cluster.genesis().config;
+    config::Config config = cluster.genesis().config;
+    if (hidden) config.replicas[*hidden].port = 1;
     auto store = blocks::ReplicaStore::open(context_, cluster.client_options().link_key, config,
                                             {cluster.genesis().cluster_id(), config.epoch}, {});
     REQUIRE(store);

@@ -53,3 +53,19 @@ TEST_CASE("blocks: written while a replica is down, read when it alone still has
     std::this_thread::sleep_for(20ms);
   CHECK(files.held_by(0, block));
 }
+
+TEST_CASE("blocks: a replica that clients do not reach has what it executes, without a pass") {
+  test::ProcessCluster cluster(BFTMETAD);
+  cluster.start_all();
+  const auto client = cluster.open();
+  REQUIRE(client->execute(test::create_file("first")));
+  REQUIRE(test::pass_ends(*client, 3, 20s));
+  test::BlockFiles files(cluster, *client, 3);
+  files.write("data", 4);
+  CHECK(files.held_by(3) == 0);
+  REQUIRE(files.wait_held_by(3, 20s));
+  const auto status = client->status(3, 1s);
+  REQUIRE(status);
+  CHECK(status->blocks.checked == 0);  // by no pass
+  CHECK(files.read_all() == files.blocks());
+}
