@@ -71,7 +71,7 @@ Status Replica::open_storage() {
     recovered_.flushed_cert = checkpoint->cert;
     BFTMETA_ASSIGN(auto version, tree::Version::open(std::move(snapshot)));
     BFTMETA_ASSIGN(auto engine,
-                   execution::Engine::from_checkpoint(setup_.genesis, *verifier_,
+                   execution::Engine::from_checkpoint(cluster_id_, *verifier_,
                                                       std::move(*checkpoint), std::move(version)));
     machine_ = std::make_unique<Machine>(std::move(engine));
   } else {

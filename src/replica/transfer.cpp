@@ -72,8 +72,8 @@ void Replica::write(transfer::action::Write write) {
 Status Replica::transferred() {
   const auto done = std::move(receiver_);
   BFTMETA_ASSIGN(auto engine, execution::Engine::from_checkpoint(
-                                  setup_.genesis, *verifier_,
-                                  execution::checkpoint_of(done->state()), done->version()));
+                                  cluster_id_, *verifier_, execution::checkpoint_of(done->state()),
+                                  done->version()));
   machine_->replace(std::move(engine));
   flushed_seq_ = flush_from_ = machine_->executed_seq();
   flush_started_us_ = net::steady_us();

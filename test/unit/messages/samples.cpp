@@ -45,6 +45,12 @@ std::vector<schema::OperationBody> every_operation(const Cluster& cluster) {
   reg.body.valid_until_us = kTime;
   reg.signatures.push_back(
       {0, cluster.admin->sign(tags::kAdmin, {cluster.context.cluster_id, 0}, encode(reg.body))});
+  schema::ChangeConfig change;
+  change.body = {cluster.config().hash(), cluster.config(), kTime};
+  change.body.next.epoch = 1;
+  change.signatures.push_back(
+      {0,
+       cluster.admin->sign(tags::kConfig, {cluster.context.cluster_id, 0}, encode(change.body))});
   return {schema::Noop{},
           set,
           make,
@@ -56,7 +62,8 @@ std::vector<schema::OperationBody> every_operation(const Cluster& cluster) {
           data,
           schema::Hold{12, true},
           schema::CloseSession{},
-          reg};
+          reg,
+          change};
 }
 
 }  // namespace
@@ -105,6 +112,10 @@ SessionOpen sample_open(const Cluster& cluster) {
   return {cluster.clients[1]->public_key(), {9, 8, 7}, kTime + 2};
 }
 
+Ready sample_ready(const Cluster& cluster) {
+  return {cluster.config().hash(), cluster.replicas[2]->public_key(), 5};
+}
+
 Batch sample_batch(const Cluster& cluster) {
   Batch b;
   b.seq = 6;
@@ -112,6 +123,7 @@ Batch sample_batch(const Cluster& cluster) {
   const Hash& id = cluster.context.cluster_id;
   b.items.push_back(sign_bundle(*cluster.clients[0], id, sample_bundle(cluster)));
   b.items.push_back(sign_session_open(*cluster.clients[1], id, sample_open(cluster)));
+  b.items.push_back(sign_ready(*cluster.replicas[2], id, sample_ready(cluster)));
   return b;
 }
 
