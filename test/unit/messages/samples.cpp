@@ -95,6 +95,18 @@ CertBody sample_body(const Cluster& cluster, Seq seq) {
   return b;
 }
 
+EpochStep sample_step(const Cluster& cluster) {
+  const Cluster seven(7);
+  EpochStep step;
+  step.next = seven.config();
+  step.next.epoch = cluster.context.epoch + 1;
+  CertBody body = sample_body(cluster, 6);
+  body.epoch_end_seq = body.seq;
+  body.next_config_hash = step.next.hash();
+  step.cert = cluster.certify_jointly(body, cluster.quorum_bitmap(), seven, seven.quorum_bitmap());
+  return step;
+}
+
 Bundle sample_bundle(const Cluster& cluster) {
   Bundle b;
   b.session_id = {0xde, 0xad};
@@ -211,7 +223,8 @@ std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
       HelloReply{{1, 2, 3}, 8, sample_statements(cluster)},
       sample_evidence(cluster),
       FetchNodes{9, 5, {{{}, 0, pattern(6)}, {Key(Bytes{0x10, 0x80}), 9, pattern(7)}}},
-      NodesData{9, CertifiedState{cert, sample_header(6), pattern(8)}, {{{1, 0}}, {}}}};
+      NodesData{9, CertifiedState{cert, sample_header(6), pattern(8)}, {{{1, 0}}, {}}},
+      Epochs{{sample_step(cluster)}}};
 }
 
 std::vector<ClientMessage> client_samples(const Cluster& cluster) {
@@ -250,7 +263,8 @@ std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
           Refusal{pattern(1), RefusalReason::busy, 250},
           StatusReply{78, 2, 4711, 3, true, 10, 9, 8, 1'000'000, 1, 2, 3, "0.1.0", "ok"},
           FreshReply{{5, 6, 7}, 0, cert},
-          EvidenceReply{81, 3, sample_evidence(cluster)}};
+          EvidenceReply{81, 3, sample_evidence(cluster)},
+          Epochs{{sample_step(cluster)}}};
 }
 
 }  // namespace bftmeta::test

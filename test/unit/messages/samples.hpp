@@ -16,6 +16,7 @@ messages::BatchHeader sample_header(messages::Seq seq);
 messages::CertBody sample_body(const Cluster& cluster, messages::Seq seq);
 messages::Bundle sample_bundle(const Cluster& cluster);  // every kind of operation
 messages::SessionOpen sample_open(const Cluster& cluster);
+messages::EpochStep sample_step(const Cluster& cluster);  // of four members: to seven
 messages::Ready sample_ready(const Cluster& cluster);
 messages::Batch sample_batch(const Cluster& cluster);  // an item of every kind
 schema::BundleResult sample_result();
