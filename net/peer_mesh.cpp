@@ -119,7 +119,7 @@ bool PeerMesh::send(std::uint32_t replica, ByteView message) {
 }
 
 void PeerMesh::broadcast(ByteView message) {
-  for (const auto& [number, link] : links_) link->send(message);
+  for (const auto& [number, member] : members_) send(number, message);
 }
 
 void PeerMesh::flush() {

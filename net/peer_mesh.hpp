@@ -48,7 +48,7 @@ class PeerMesh final : public PollSource {
   // Queues for the end of the turn. False: dropped, because the queue is full (or `replica` is not
   // another replica).
   bool send(std::uint32_t replica, ByteView message);
-  void broadcast(ByteView message);
+  void broadcast(ByteView message);  // to the members
   void flush();
 
   // For status pages: nullptr for the replica itself.

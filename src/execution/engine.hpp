@@ -84,6 +84,8 @@ class Engine {
   std::optional<schema::Principal> principal(const PublicKey& sign_key) const;
   std::optional<schema::Counters> counters() const;
   std::optional<schema::PendingChange> pending_change() const;
+  // Hash of the pending configuration, if it waits for a READY of its member with this key.
+  std::optional<Hash> unconfirmed(const PublicKey& vote_key) const;
 
  private:
   Engine(const Hash& cluster_id, config::Config config, const crypto::Verifier& verifier,

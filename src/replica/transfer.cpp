@@ -26,9 +26,9 @@ Status Replica::try_transfer() {
     BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
     BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
     transfer::Options options;
-    options.self = setup_.settings.id;
+    options.self = self_;
     options.cluster_id = cluster_id_;
-    options.config = setup_.genesis.config;
+    options.config = membership_.config();
     options.floor = *std::exchange(transfer_floor_, std::nullopt);
     Id16 random{};
     crypto::random_bytes(random);
