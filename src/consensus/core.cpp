@@ -84,7 +84,10 @@ void Core::tick() {
   look_at_deferred();
   look_for_divergence();
   if (halted_) return;
-  if (!epoch_over()) watch_view();
+  if (epoch_over())
+    suspect(Reason::none);  // nobody has anything left to be late with
+  else
+    watch_view();
   for (auto& [seq, s] : slots_)  // proposals that were too early for the clock
     if (s.proposal && !s.voted) advance(seq);
   if (outstanding())  // what was quiet a moment ago may have a second to go

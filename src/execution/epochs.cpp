@@ -62,6 +62,27 @@ void Epochs::end_epoch(const config::Config& next) {
   state_.erase(keys::pending_change());
 }
 
+Result<Joining> joining(const tree::Reader& state, const messages::CertBody& body,
+                        const PublicKey& vote_key) {
+  Joining says;
+  says.epoch_end = body.epoch_end_seq;
+  if (body.next_config_hash != Hash{}) {
+    BFTMETA_ASSIGN(const config::Config next, config_after(state, body));
+    says.end_share = config::position_of(next, vote_key);
+    says.expected = says.end_share.has_value();
+    return says;
+  }
+  Bytes value;
+  if (state.get(keys::pending_change(), value) != tree::Found::value) return says;
+  BFTMETA_ASSIGN(const auto change,
+                 schema::decode_record<schema::PendingChange>(value, "pending change"));
+  const auto position = config::position_of(change.next, vote_key);
+  says.expected = position.has_value();
+  if (position && change.epoch_end_seq == 0 && (change.ready >> *position & 1) == 0)
+    says.ready = messages::Ready{change.next.hash(), vote_key, body.seq};
+  return says;
+}
+
 Result<config::Config> config_after(const tree::Reader& state, const messages::CertBody& body) {
   const bool ended = body.next_config_hash != Hash{};
   const std::uint64_t epoch = ended ? body.epoch + 1 : body.epoch;

@@ -41,6 +41,16 @@ class Epochs {
   const BatchClock clock_;
 };
 
+// What the state asks of a replica that is a member of the next configuration and of none now.
+struct Joining {
+  std::optional<messages::Ready> ready;          // to be said
+  std::optional<messages::ReplicaId> end_share;  // position there: the last batch is to be signed
+  messages::Seq epoch_end = 0;                   // 0: not scheduled
+  bool expected = false;                         // a change under way names it
+};
+Result<Joining> joining(const tree::Reader& state, const messages::CertBody& body,
+                        const PublicKey& vote_key);
+
 // The configuration under which the batch after `body` is executed, from the tree of that state:
 // the next one after an epoch end. Errc::corrupt if the tree does not hold the one that the body
 // names.

@@ -2,7 +2,6 @@
 
 #include "execution/epochs.hpp"
 #include "replica/log.hpp"
-#include "schema/keys.hpp"
 
 namespace bftmeta::replica {
 
@@ -10,15 +9,6 @@ namespace {
 
 constexpr std::uint64_t kRoundUs = 200'000;
 constexpr std::size_t kSliceRecords = 2000;
-
-template <class Record>
-std::optional<Record> read(const tree::Reader& state, const Key& key) {
-  Bytes value;
-  if (state.get(key, value) != tree::Found::value) return std::nullopt;
-  auto record = schema::decode_record<Record>(value, "record");
-  if (!record) return std::nullopt;
-  return std::move(*record);
-}
 
 }  // namespace
 
@@ -163,23 +153,14 @@ Status Learner::announce() {
   std::string waits = "waits for a change of the configuration that names its card";
   if (state_) {
     const messages::CertBody& body = state_->cert.body;
-    const PublicKey& key = setup_.signer->public_key();
-    const auto change = read<schema::PendingChange>(*version_, schema::keys::pending_change());
-    if (body.next_config_hash != Hash{}) {
-      BFTMETA_ASSIGN(const config::Config next, execution::config_after(*version_, body));
-      if (const auto position = config::position_of(next, key)) {
-        waits = "has the last state of the epoch; waits for the others";
-        send_all(messages::sign_share(*setup_.signer, body, *position));
-      }
-    } else if (change && config::position_of(change->next, key)) {
-      const auto position = *config::position_of(change->next, key);
-      waits = change->epoch_end_seq == 0
-                  ? "is ready; waits for the other members of the next epoch"
-                  : "is ready; the epoch ends at " + std::to_string(change->epoch_end_seq);
-      if (change->epoch_end_seq == 0 && (change->ready >> position & 1) == 0)
-        send_all(messages::Forward{messages::sign_ready(*setup_.signer, cluster_id_,
-                                                        {change->next.hash(), key, body.seq})});
-    }
+    BFTMETA_ASSIGN(const execution::Joining says,
+                   execution::joining(*version_, body, setup_.signer->public_key()));
+    if (says.ready)
+      send_all(messages::Forward{messages::sign_ready(*setup_.signer, cluster_id_, *says.ready)});
+    if (says.end_share) send_all(messages::sign_share(*setup_.signer, body, *says.end_share));
+    if (says.expected)
+      waits = says.epoch_end == 0 ? "is ready; waits for the other members of the next epoch"
+                                  : "is ready; the epoch ends at " + std::to_string(says.epoch_end);
   }
   if (waits != said_)
     log_line(LogLevel::info,

@@ -1,6 +1,7 @@
 #include "sim/engine_machine.hpp"
 
 #include "base/assert.hpp"
+#include "execution/epochs.hpp"
 
 namespace bftmeta::sim {
 
@@ -53,6 +54,12 @@ std::optional<messages::CertifiedState> EngineMachine::certified_state(
   if (it == entries_.end()) return std::nullopt;
   const execution::Executed& executed = it->second.executed;
   return messages::CertifiedState{cert, executed.header, executed.history_before};
+}
+
+Transferable::Asked EngineMachine::asked_of(const PublicKey& vote_key) const {
+  const auto says = execution::joining(engine_.version(), engine_.body(), vote_key);
+  BFTMETA_ASSERT(says.has_value());
+  return {says->ready, says->end_share};
 }
 
 void EngineMachine::adopt(const messages::CertifiedState& state, const tree::Version& version) {

@@ -237,7 +237,8 @@ std::vector<ClientMessage> client_samples(const Cluster& cluster) {
                   {caller, schema::GetData{5, 0, 1 << 20}},
                   {caller, schema::GetStatistics{}},
                   {caller, schema::ListPrincipals{}},
-                  {caller, schema::GetSession{{1}, 2}}};
+                  {caller, schema::GetSession{{1}, 2}},
+                  {caller, schema::GetMembership{3}}};
   return {Submit{sample_batch(cluster).items[1]},
           Subscribe{{7}},
           read,
