@@ -18,7 +18,7 @@ enum class RecordKind : std::uint8_t {
   prepared = 5,     // control: PreparedCert
   certificate = 6,  // bulk: RootCert (the newest is in every state group, and with every flush)
   executed = 7,     // bulk: BatchHeader
-  fenced = 8,       // control: FenceRecord; once in the log, it stays until the epoch ends
+  fenced = 8,       // control: FenceRecord; once in the log, it stays for the life of the log
   epoch = 9,        // control: EpochRecord; the first of its epoch, in front of every state group
 };
 bool valid_value(RecordKind k);

@@ -63,8 +63,11 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
 Status Core::replay(const Recovered& recovered, Replay& r) {
   r.of_this_epoch = config_.epoch == 0;
   for (const Record& record : recovered.records) {
-    // Bodies and headers carry their own number, and stand where they were written.
-    if (is_control(record.kind) && record.kind != RecordKind::epoch && !r.of_this_epoch) continue;
+    // Bodies and headers carry their own number, and stand where they were written. A fence is the
+    // key's, in every epoch.
+    const bool of_an_epoch = is_control(record.kind) && record.kind != RecordKind::epoch &&
+                             record.kind != RecordKind::fenced;
+    if (of_an_epoch && !r.of_this_epoch) continue;
     switch (record.kind) {
       case RecordKind::entered: {
         BFTMETA_ASSIGN(auto entered, read<EnteredRecord>(record, "entered record"));

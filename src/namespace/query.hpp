@@ -72,8 +72,9 @@ struct MembershipAnswer {
   std::optional<schema::PendingChange> pending;  // at most one is under way
 };
 
-using Answer = std::variant<std::monostate, InodeAnswer, DirectoryPage, XattrValue, XattrNames,
-                            FileData, schema::Counters, PrincipalList, SessionAnswer, MembershipAnswer>;
+using Answer =
+    std::variant<std::monostate, InodeAnswer, DirectoryPage, XattrValue, XattrNames, FileData,
+                 schema::Counters, PrincipalList, SessionAnswer, MembershipAnswer>;
 
 struct QueryResult {
   // The reader did not know something: nothing may be concluded, `code` and `answer` are void.

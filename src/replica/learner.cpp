@@ -101,6 +101,7 @@ Status Learner::begin_transfer() {
   options.self = limits::kMaxReplicas;  // none of those who are asked
   options.cluster_id = cluster_id_;
   options.config = membership_.config();
+  options.epoch_start = membership_.start_body();
   options.floor = state_ ? state_->cert.body.seq + 1 : 1;
   Id16 random{};
   crypto::random_bytes(random);

@@ -25,6 +25,11 @@ const config::Config* Membership::config_of(std::uint64_t epoch) const {
   return epoch == 0 ? &first_ : &steps_[epoch - 1].next;
 }
 
+std::optional<messages::CertBody> Membership::start_body() const {
+  if (steps_.empty()) return std::nullopt;
+  return steps_.back().cert.body;
+}
+
 messages::Epochs Membership::steps_from(std::uint64_t epoch) const {
   messages::Epochs answer;
   for (std::uint64_t e = epoch; e < steps_.size() && answer.steps.size() < limits::kMaxEpochSteps;

@@ -29,6 +29,7 @@ Status Replica::try_transfer() {
     options.self = self_;
     options.cluster_id = cluster_id_;
     options.config = membership_.config();
+    options.epoch_start = membership_.start_body();
     options.floor = *std::exchange(transfer_floor_, std::nullopt);
     Id16 random{};
     crypto::random_bytes(random);

@@ -11,6 +11,7 @@ using messages::Seq;
 namespace {
 
 constexpr std::uint64_t kSampleUs = 20'000;
+constexpr std::uint64_t kWantUs = 700'000;             // between proposals of a membership
 constexpr std::uint64_t kStatementUs = 1'000'000'000;  // of admins; within the hour that counts
 constexpr std::int64_t kMaxOffsetUs = 100'000;         // of a clock that NTP keeps, either way
 
@@ -73,12 +74,10 @@ config::Replica Cluster::member(ReplicaId r) const {
 }
 
 void Cluster::reconfigure(std::uint32_t n) {
-  const config::Config* newest = &genesis_.config;
-  for (const auto& host : hosts_)
-    if (host->correct() && host->epoch() > newest->epoch) newest = &host->config();
+  const config::Config& newest = newest_config();
   schema::ChangeConfig op;
-  op.body.config_hash = newest->hash();
-  op.body.next = *newest;
+  op.body.config_hash = newest.hash();
+  op.body.next = newest;
   op.body.next.epoch += 1;
   op.body.next.replicas.clear();
   for (ReplicaId r = 0; r < n; ++r) op.body.next.replicas.push_back(member(r));
@@ -86,6 +85,24 @@ void Cluster::reconfigure(std::uint32_t n) {
   const IdealSigner admin(key_of("admin", 0));
   op.signatures.push_back({0, admin.sign(tags::kConfig, {cluster_id_, 0}, encode(op.body))});
   clients_.front()->submit({schema::Operation{{}, std::move(op)}});
+}
+
+const config::Config& Cluster::newest_config() const {
+  const config::Config* newest = &genesis_.config;
+  for (const auto& host : hosts_)
+    if (host->correct() && host->epoch() > newest->epoch) newest = &host->config();
+  return *newest;
+}
+
+// Said again until it is so: what was proposed may be lost with a session, or dropped.
+void Cluster::want_memberships() {
+  if (memberships_ == plan_.memberships.size()) return;
+  const std::uint32_t n = plan_.memberships[memberships_];
+  if (newest_config().n() == n)
+    ++memberships_;
+  else
+    reconfigure(n);
+  scheduler_.after(kWantUs, [this] { want_memberships(); });
 }
 
 void Cluster::make_oracles() {
@@ -114,7 +131,7 @@ HostCallbacks Cluster::host_callbacks() {
   };
   callbacks.epoch = [this](ReplicaId id, const messages::EpochStep& step) {
     trace_.note(scheduler_.now(), id, "is in epoch " + std::to_string(step.next.epoch));
-    if (hosts_[id]->standing() != Standing::byzantine) oracles_->epoch_began(step);
+    oracles_->epoch_began(step);  // whoever it is: the step proves itself
   };
   callbacks.executed = [this](ReplicaId id, const messages::ParsedBatch& batch,
                               const consensus::Outcome& o) {
@@ -359,13 +376,15 @@ void Cluster::end_faults() {
   healed_us_ = scheduler_.now();
   network_->set_faults(false);
   injector_->end_all();
-  oracles_->liveness().healed(highest_view());
+  oracles_->liveness().healed(newest_config().epoch, highest_view());
 }
 
 messages::View Cluster::highest_view() const {
   messages::View highest = 0;
+  const std::uint64_t epoch = newest_config().epoch;
   for (const auto& host : hosts_)
-    if (host->correct() && host->up()) highest = std::max(highest, host->core().view());
+    if (host->correct() && host->up() && host->epoch() == epoch)
+      highest = std::max(highest, host->core().view());
   return highest;
 }
 
@@ -377,6 +396,9 @@ bool Cluster::caught_up() const {
   Seq highest = 0;
   for (const auto& host : hosts_)
     if (host->correct() && host->up()) highest = std::max(highest, host->machine().executed_seq());
+  const config::Config& newest = newest_config();
+  for (const auto& host : hosts_)
+    if (host->correct() && host->id() < newest.n() && host->epoch() != newest.epoch) return false;
   // Prepared everywhere, to be finished after a power cut.
   if (highest < oracles_->last_acknowledged()) return false;
   for (const auto& host : hosts_) {
@@ -391,14 +413,18 @@ bool Cluster::caught_up() const {
 Report Cluster::run() {
   start_all();
   begin_faults();
+  scheduler_.after(kWantUs, [this] { want_memberships(); });
   const auto over = [this] {
-    return !oracles_->violations().empty() || (!faults_on_ && clients_done() && caught_up());
+    return !oracles_->violations().empty() ||
+           (!faults_on_ && memberships_ == plan_.memberships.size() && clients_done() &&
+            caught_up());
   };
   run_until(over, plan_.window_us + plan_.heal_us);
   done_us_ = scheduler_.now();
-  oracles_->liveness().check_views(highest_view());
+  oracles_->liveness().check_views(newest_config(), highest_view());
   if (plan_.final_power_cut && oracles_->violations().empty()) cut_all_power();
-  if (oracles_->violations().empty() && !(clients_done() && caught_up()))
+  if (oracles_->violations().empty() &&
+      !(memberships_ == plan_.memberships.size() && clients_done() && caught_up()))
     oracles_->violation("L1", standstill());
   finish();
   return report();
@@ -435,8 +461,9 @@ std::string Cluster::standstill() const {
   for (const auto& host : hosts_) {
     state += " | r" + std::to_string(host->id());
     if (!host->correct()) state += "(faulty)";
+    state += " epoch " + std::to_string(host->epoch());
     if (!host->up()) {
-      state += " down";
+      state += host->member() ? " down" : " no member";
       continue;
     }
     const consensus::Core& core = host->core();
@@ -458,7 +485,7 @@ void Cluster::finish() {
 Report Cluster::report() const {
   Report r;
   r.violations = oracles_->violations();
-  r.completed = clients_done() && caught_up();
+  r.completed = memberships_ == plan_.memberships.size() && clients_done() && caught_up();
   r.batches = oracles_->known().agreed->size();
   for (const auto& c : clients_) {
     r.acknowledged += c->acknowledged();

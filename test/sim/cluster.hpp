@@ -23,6 +23,8 @@ struct Plan : FaultCounts {
   std::uint32_t clients = 3;
   std::uint32_t other_clients = 0;  // registered, but driven from outside
   std::uint32_t learners = 0;       // replicas beside the n of the genesis, with the next ids
+  // Sizes of memberships that the admins want one after another, each until it is in force.
+  std::vector<std::uint32_t> memberships;
   std::uint32_t bundles_per_client = 40;
   std::uint64_t think_max_us = 200'000;  // of a client between an answer and its next bundle
   std::uint32_t reads = 0;               // per mille of the bundles that a verified read follows
@@ -111,6 +113,7 @@ class Cluster {
   void wipe(messages::ReplicaId id);  // one that is down gets a new disk
   bool clients_done() const;
   bool caught_up() const;
+  const config::Config& newest_config() const;  // of a correct replica
   messages::View highest_view() const;
   // The oracles that look back.
   void finish();
@@ -134,6 +137,7 @@ class Cluster {
   void send_to_replica(std::uint32_t client, messages::ReplicaId to,
                        const messages::ClientMessage& message);
   void sample();
+  void want_memberships();
   void begin_faults();
   void end_faults();
   std::string standstill() const;
@@ -160,7 +164,8 @@ class Cluster {
   std::uint64_t healed_us_ = 0;
   std::uint64_t done_us_ = 0;
   std::uint64_t restarts_ = 0;
-  std::uint64_t cuts_ = 0;  // by adversaries
+  std::uint64_t cuts_ = 0;       // by adversaries
+  std::size_t memberships_ = 0;  // of the plan's, in force or past
   std::function<void(const Outcome&)> observe_;
 };
 

@@ -82,6 +82,13 @@ void Host::start() {
     machine_ =
         mixture_ ? flushed_machine_->transferable()->at_genesis() : flushed_machine_->reopen();
   source_ = std::make_unique<transfer::Source>(setup_.options.cluster_id);
+  // Until this epoch has a certificate of its own, the last one's state is what there is.
+  if (flushed_cert_ && flushed_cert_->body.epoch != epoch() &&
+      machine_->executed_seq() == flushed_cert_->body.seq) {
+    readable_ = flushed_cert_;
+    served_ = transfer::Served{*machine_->transferable()->certified_state(*flushed_cert_),
+                               *machine_->version(flushed_cert_->body.seq)};
+  }
   recording_ = std::make_unique<RecordingMachine>(*this, *machine_);
   consensus::Recovered recovered;
   recovered.records = std::move(recovered_log->records);
@@ -432,6 +439,7 @@ transfer::Options Host::transfer_options(Seq floor) {
   options.self = id();
   options.cluster_id = setup_.options.cluster_id;
   options.config = setup_.options.config;
+  if (!steps_.empty()) options.epoch_start = steps_.back().cert.body;
   options.floor = floor;
   options.first_id = random_.next();
   options.write_bytes = kTransferWrite;
