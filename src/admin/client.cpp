@@ -32,13 +32,15 @@ Result<config::Client> load_client_card(const std::string& path) {
 }
 
 Result<std::vector<schema::AdminSignature>> sign(const std::vector<std::string>& keys,
-                                                 const config::Genesis& genesis,
+                                                 client::Client& client,
                                                  const schema::RegisterClient::Body& body) {
+  const config::Genesis& genesis = client.genesis();
+  const config::Config config = members_of(client);
   auto passphrase = crypto::PassphraseSource::terminal();
   std::vector<schema::AdminSignature> signatures;
   for (const std::string& path : keys) {
     BFTMETA_ASSIGN(const auto signer, crypto::load_sign_key(path, passphrase));
-    const auto& admins = genesis.config.admins;
+    const auto& admins = config.admins;
     const auto admin = std::ranges::find(admins, signer->public_key(), &config::Admin::key);
     if (admin == admins.end())
       return fail(Errc::permission, "admin key " + path + ": belongs to no admin of cluster '" +
@@ -46,9 +48,9 @@ Result<std::vector<schema::AdminSignature>> sign(const std::vector<std::string>&
     signatures.push_back({static_cast<std::uint32_t>(admin - admins.begin()),
                           signer->sign(tags::kAdmin, {genesis.cluster_id(), 0}, encode(body))});
   }
-  if (signatures.size() < genesis.config.admin_threshold)
+  if (signatures.size() < config.admin_threshold)
     return fail(Errc::permission, "cluster '" + genesis.name + "' wants the signatures of " +
-                                      std::to_string(genesis.config.admin_threshold) +
+                                      std::to_string(config.admin_threshold) +
                                       " admins: repeat --admin-key");
   return signatures;
 }
@@ -74,7 +76,7 @@ Result<ExitCode> change(const Options& o, const Globals& globals, client::Client
   op.body = {std::move(who), remove,
              std::max(static_cast<std::uint64_t>(wall.count()), root.body.time_us) +
                  static_cast<std::uint64_t>(valid.count())};
-  BFTMETA_ASSIGN(op.signatures, sign(keys, client.genesis(), op.body));
+  BFTMETA_ASSIGN(op.signatures, sign(keys, client, op.body));
   BFTMETA_ASSIGN(const schema::OpResult result, client.execute({current_caller(), op}));
   const std::string name = "client '" + op.body.client.name + "'";
   if (result.code != schema::Code::ok)

@@ -28,6 +28,11 @@ Bytes encode_chain_file(const Hash& cluster_id, std::span<const messages::EpochS
   return encode(file);
 }
 
+bool is_chain_file(ByteView bytes) {
+  constexpr ChainFile none;
+  return bytes.size() >= none.magic.size() && equal(bytes.first(none.magic.size()), none.magic);
+}
+
 Result<std::vector<messages::EpochStep>> decode_chain_file(const Hash& cluster_id, ByteView bytes) {
   BFTMETA_ASSIGN(ChainFile file, decode<ChainFile>(bytes, "chain of epochs"));
   if (file.magic != ChainFile{}.magic) return fail(Errc::malformed, "chain of epochs: it is none");

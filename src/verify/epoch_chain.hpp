@@ -14,6 +14,7 @@ constexpr std::size_t kMaxChainFile = 64 * 1024 * 1024;  // kMaxEpochs of the la
 
 // Magic, version, cluster, steps; one encoding per value.
 Bytes encode_chain_file(const Hash& cluster_id, std::span<const messages::EpochStep> steps);
+bool is_chain_file(ByteView bytes);  // by its magic
 // Structure and cluster only. Errc::malformed, or Errc::identity.
 Result<std::vector<messages::EpochStep>> decode_chain_file(const Hash& cluster_id, ByteView bytes);
 
