@@ -34,6 +34,8 @@ void Replica::follow(messages::ReplicaId from, const messages::Epochs& epochs) {
 // The chain is durable before anything is done in the new epoch. What this core still has to say is
 // of the old one, and nobody needs it any more.
 Status Replica::enter_epoch(std::span<const messages::EpochStep> steps) {
+  // The same end may be shown by a peer and found by the core within one turn.
+  if (next_epoch_ || leaves_us_ != 0) return {};
   const std::uint64_t before = membership_.epoch();
   Status followed = membership_.follow(storage::posix_file_system(), *verifier_, steps);
   if (membership_.epoch() == before) return followed;
