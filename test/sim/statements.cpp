@@ -145,9 +145,11 @@ void Statements::check(ReplicaId from, const messages::RootShare& m) {
 }
 
 void Statements::check(ReplicaId from, const messages::RootCert& m) {
-  require(messages::verify_cert(*known_.verifier, known_.context.cluster_id, known_.config, m)
-              .has_value(),
-          from, "ROOT-CERT");
+  const Status holds =
+      messages::verify_cert(*known_.verifier, known_.context.cluster_id, known_.config, m);
+  if (!holds)
+    violation_("S13", replica(from) + " is correct and sends an invalid ROOT-CERT: " +
+                          holds.error().message);
 }
 
 void Statements::check(ReplicaId from, const messages::ViewChange& m) {
