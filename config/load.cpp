@@ -122,6 +122,7 @@ Result<ReplicaSettings> load_replica(const std::string& path) {
   root.path("data_dir", s.data_dir);
   root.path("vote_key", s.vote_key);
   root.path("link_key", s.link_key);
+  root.path("card", s.card, kOptional);
   root.host("listen_host", s.listen_host, kOptional);
   root.host("status_host", s.status_host, kOptional);
   read_enum(root, "log_level", s.log_level, kLogLevels);

@@ -16,11 +16,13 @@ constexpr std::uint64_t kDevLogSegmentBytes = 8ULL << 20;
 constexpr std::uint64_t kDevLmdbMapBytes = 4ULL << 30;
 
 struct ReplicaSettings {
-  std::uint32_t id = 0;  // position in the genesis
+  std::uint32_t id = 0;  // its name in logs, and its position in the genesis if it is there
   std::string genesis;   // path of genesis.toml
   std::string data_dir;  // made by keygen, with the store identity in it
   std::string vote_key;  // paths of key files
   std::string link_key;
+  // Card of this replica, if it may start before it is a member; empty: then it refuses to.
+  std::string card;
   std::string listen_host;  // address to bind; empty: the host that the genesis gives this replica
   std::string status_host = "127.0.0.1";  // address of the metrics port
   LogLevel log_level = LogLevel::info;

@@ -106,6 +106,7 @@ Status write_replica(const std::string& path, const ReplicaSettings& s) {
   t.put("data_dir", s.data_dir);
   t.put("vote_key", s.vote_key);
   t.put("link_key", s.link_key);
+  if (!s.card.empty()) t.put("card", s.card);
   if (!s.listen_host.empty()) t.put("listen_host", s.listen_host);
   t.put("status_host", s.status_host);
   t.put("log_level", word(s.log_level, kLogLevels));

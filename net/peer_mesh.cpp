@@ -40,38 +40,72 @@ Result<std::unique_ptr<PeerMesh>> PeerMesh::open(const Context& context,
                                     short_hex(own.link_key) +
                                     "…); start with the key directory of this replica");
 
-  std::unique_ptr<PeerMesh> mesh(new PeerMesh());
-  AllowList allowed;
-  for (const config::Replica& replica : config.replicas) {
-    if (replica.id == self) continue;
-    mesh->replica_of_[replica.link_key] = replica.id;
-    allowed[replica.link_key] = "replica " + std::to_string(replica.id);
-  }
+  std::unique_ptr<PeerMesh> mesh(new PeerMesh(context, key, std::move(waker)));
+  BFTMETA_TRY(mesh->listen(authenticator, own, listen_host));
+  for (const config::Replica& replica : config.replicas)
+    if (replica.id != self) mesh->members_[replica.id] = replica;
+  mesh->admit();
+  BFTMETA_TRY(mesh->connect(mesh->members_));
+  return mesh;
+}
+
+Result<std::unique_ptr<PeerMesh>> PeerMesh::open_outside(
+    const Context& context, Authenticator& authenticator, const config::Config& config,
+    const config::Replica& own, const crypto::LinkKey& key, const std::string& listen_host,
+    std::shared_ptr<Waker> waker) {
+  std::unique_ptr<PeerMesh> mesh(new PeerMesh(context, key, std::move(waker)));
+  BFTMETA_TRY(mesh->listen(authenticator, own, listen_host));
+  for (const config::Replica& replica : config.replicas) mesh->members_[replica.id] = replica;
+  mesh->admit();
+  BFTMETA_TRY(mesh->connect(mesh->members_));
+  return mesh;
+}
+
+Status PeerMesh::listen(Authenticator& authenticator, const config::Replica& own,
+                        const std::string& listen_host) {
+  domain_ = authenticator.domain("peers", kSlotsPerReplica);
   ServerOptions options = peer_port_options();
-  options.domain = authenticator.domain("peers", kSlotsPerReplica);
-  options.domain->set_allowed(allowed);
+  options.domain = domain_;
   options.host = listen_host.empty() ? own.host : listen_host;
   options.port = own.peer_port();
-  BFTMETA_ASSIGN(mesh->server_, Server::bind(context, key, std::move(options), waker));
+  BFTMETA_ASSIGN(server_, Server::bind(context_, key_, std::move(options), waker_));
+  return {};
+}
 
-  mesh->links_.resize(config.n());
-  for (const config::Replica& replica : config.replicas) {
-    if (replica.id == self) continue;
-    BFTMETA_ASSIGN(mesh->links_[replica.id],
-                   ClientLink::open(context, key, peer_link_options(replica), waker));
+Status PeerMesh::connect(const Peers& peers) {
+  for (const auto& [number, replica] : peers) {
+    BFTMETA_ASSIGN(links_[number],
+                   ClientLink::open(context_, key_, peer_link_options(replica), waker_));
   }
-  return mesh;
+  return {};
+}
+
+void PeerMesh::admit() {
+  replica_of_.clear();
+  AllowList allowed;
+  for (const Peers* peers : {&members_, &others_})
+    for (const auto& [number, replica] : *peers) {
+      replica_of_[replica.link_key] = number;
+      allowed[replica.link_key] = "replica " + std::to_string(number);
+    }
+  domain_->set_allowed(allowed);
+}
+
+Status PeerMesh::expect(const Peers& others) {
+  if (others == others_) return {};
+  for (const auto& [number, replica] : others_) links_.erase(number);
+  others_ = others;
+  admit();
+  return connect(others_);
 }
 
 void PeerMesh::collect(PollSet& set) {
   server_->collect(set);
-  for (const auto& link : links_)
-    if (link != nullptr) link->collect(set);
+  for (const auto& [number, link] : links_) link->collect(set);
 }
 
 std::size_t PeerMesh::receive(const Sink& sink) {
-  for (const auto& link : links_)
-    if (link != nullptr) link->receive([](ByteView) {});
+  for (const auto& [number, link] : links_) link->receive([](ByteView) {});
   return server_->receive([&](const Route& from, ByteView message) {
     // The allow-list is made of the same keys, so there is always one.
     if (const auto it = replica_of_.find(from.key); it != replica_of_.end())
@@ -80,21 +114,21 @@ std::size_t PeerMesh::receive(const Sink& sink) {
 }
 
 bool PeerMesh::send(std::uint32_t replica, ByteView message) {
-  return replica < links_.size() && links_[replica] != nullptr && links_[replica]->send(message);
+  const auto it = links_.find(replica);
+  return it != links_.end() && it->second->send(message);
 }
 
 void PeerMesh::broadcast(ByteView message) {
-  for (const auto& link : links_)
-    if (link != nullptr) link->send(message);
+  for (const auto& [number, member] : members_) send(number, message);
 }
 
 void PeerMesh::flush() {
-  for (const auto& link : links_)
-    if (link != nullptr) link->flush();
+  for (const auto& [number, link] : links_) link->flush();
 }
 
 const ClientLink* PeerMesh::link(std::uint32_t replica) const {
-  return replica < links_.size() ? links_[replica].get() : nullptr;
+  const auto it = links_.find(replica);
+  return it == links_.end() ? nullptr : it->second.get();
 }
 
 }  // namespace bftmeta::net

@@ -18,10 +18,12 @@ namespace bftmeta::net {
 class PeerMesh final : public PollSource {
  public:
   using Sink = std::function<void(std::uint32_t replica, ByteView message)>;
+  // Peers by the number that they get here: members by their id.
+  using Peers = std::map<std::uint32_t, config::Replica>;
 
   // Listens on `listen_host` (empty: the host in the configuration) and starts connecting.
   // Errc::identity when `key` is not the link key of replica `self` in `config`; Errc::io when the
-  // port cannot be bound.
+  // port cannot be bound. The key outlives the mesh.
   static Result<std::unique_ptr<PeerMesh>> open(const Context& context,
                                                 Authenticator& authenticator,
                                                 const config::Config& config, std::uint32_t self,
@@ -29,25 +31,48 @@ class PeerMesh final : public PollSource {
                                                 const std::string& listen_host,
                                                 std::shared_ptr<Waker> waker);
 
+  // For who is no member of `config`, and listens at `own`. Its links to the members stay refused
+  // until they expect it (expect() below).
+  static Result<std::unique_ptr<PeerMesh>> open_outside(
+      const Context& context, Authenticator& authenticator, const config::Config& config,
+      const config::Replica& own, const crypto::LinkKey& key, const std::string& listen_host,
+      std::shared_ptr<Waker> waker);
+
+  // Who is admitted and connected to beside the members, instead of those of the last call. Its
+  // numbers are not those of members. Errors: as ClientLink::open; the others are there then.
+  Status expect(const Peers& others);
+
   void collect(PollSet& set) override;
   std::size_t receive(const Sink& sink);
 
   // Queues for the end of the turn. False: dropped, because the queue is full (or `replica` is not
   // another replica).
   bool send(std::uint32_t replica, ByteView message);
-  void broadcast(ByteView message);
+  void broadcast(ByteView message);  // to the members
   void flush();
 
-  // For status pages: links[i] is null for the replica itself.
+  // For status pages: nullptr for the replica itself.
   const ClientLink* link(std::uint32_t replica) const;
   const Server& server() const { return *server_; }
 
  private:
-  PeerMesh() = default;
+  PeerMesh(const Context& context, const crypto::LinkKey& key, std::shared_ptr<Waker> waker)
+      : context_(context), key_(key), waker_(std::move(waker)) {}
 
+  Status listen(Authenticator& authenticator, const config::Replica& own,
+                const std::string& listen_host);
+  Status connect(const Peers& peers);
+  void admit();
+
+  const Context& context_;
+  const crypto::LinkKey& key_;
+  const std::shared_ptr<Waker> waker_;
+  Peers members_;
+  Peers others_;
   std::map<PublicKey, std::uint32_t> replica_of_;
+  std::shared_ptr<Domain> domain_;
   std::unique_ptr<Server> server_;
-  std::vector<std::unique_ptr<ClientLink>> links_;  // by replica id
+  std::map<std::uint32_t, std::unique_ptr<ClientLink>> links_;
 };
 
 }  // namespace bftmeta::net

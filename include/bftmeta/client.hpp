@@ -42,8 +42,8 @@ struct Options {
   std::chrono::milliseconds timeout{30000};  // of one operation or read, with all retries
   // Independent FIFO streams of operations; see submit().
   std::uint32_t sessions = 1;
-  // Where the newest certificate is kept, so that a restarted client does not believe older ones.
-  // Empty: nowhere.
+  // Where the newest certificate and the chain of epochs are kept, so that a restarted client does
+  // not believe older ones. Empty: nowhere.
   std::string state_file;
   // Called on the client's thread for every fault. Default: one line on standard error.
   std::function<void(const Fault&)> on_fault;
@@ -66,6 +66,12 @@ struct ReadResult {
   messages::Seq seq = 0;
   std::uint64_t time_us = 0;             // agreed time of that root
   std::vector<ns::QueryResult> answers;  // one per query, in order
+};
+
+// Who runs the cluster, as far as the client has been led from the genesis (protocol §9.3).
+struct Membership {
+  config::Config config;
+  std::vector<messages::EpochStep> steps;  // from the genesis to `config`; none in the first epoch
 };
 
 using OperationDone = std::function<void(Result<schema::OpResult>)>;
@@ -112,6 +118,10 @@ class Client {
 
   // The newest certificate that this client has verified; asks a replica first. Same errors.
   Result<messages::RootCert> root(ReadMode mode = ReadMode::verified);
+
+  // At once; it may be led further with any answer that comes. At least to the epoch of everything
+  // that this client has returned.
+  Result<Membership> membership();
 
   // What a replica says of itself, unproven. Errc::unreachable after `timeout`.
   Result<messages::StatusReply> status(messages::ReplicaId replica,

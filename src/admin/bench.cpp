@@ -59,7 +59,7 @@ std::vector<std::optional<Usage>> replica_usage(client::Client& client) {
   std::vector<std::optional<Usage>> usage;
   for (std::size_t id = 0; id < status.replicas.size(); ++id) {
     usage.emplace_back();
-    if (status.replicas[id] && on_this_host(client.genesis().config.replicas[id]))
+    if (status.replicas[id] && on_this_host(status.config.replicas[id]))
       usage.back() = usage_of(static_cast<pid_t>(status.replicas[id]->pid), "bftmetad");
   }
   return usage;
@@ -72,7 +72,8 @@ double percent(std::uint64_t before, std::uint64_t after, double seconds) {
 Table replica_table(const std::vector<std::optional<Usage>>& before,
                     const std::vector<std::optional<Usage>>& after, double seconds) {
   Table table{"replicas", {"id", "cpu_percent", "rss_anon_bytes"}, {}};
-  for (std::size_t id = 0; id < before.size(); ++id)
+  // Members may have come or gone meanwhile.
+  for (std::size_t id = 0; id < std::min(before.size(), after.size()); ++id)
     if (before[id] && after[id])
       table.rows.push_back({std::uint64_t{id},
                             percent(before[id]->cpu_us, after[id]->cpu_us, seconds),

@@ -1,16 +1,13 @@
 // client add, remove, list: registered client keys, changed by statements that admins sign.
 #include <algorithm>
-#include <chrono>
 
-#include "admin/cluster.hpp"
+#include "admin/statement.hpp"
 #include "config/load.hpp"
 #include "crypto/keys.hpp"
 
 namespace bftmeta::admin {
 
 namespace {
-
-constexpr std::chrono::minutes kStatementValid{10};
 
 struct Options {
   std::string who;  // a card, or the name of a registered client
@@ -31,50 +28,13 @@ Result<config::Client> load_client_card(const std::string& path) {
   return fail(Errc::config, path + ": is not the card of a client");
 }
 
-Result<std::vector<schema::AdminSignature>> sign(const std::vector<std::string>& keys,
-                                                 const config::Genesis& genesis,
-                                                 const schema::RegisterClient::Body& body) {
-  auto passphrase = crypto::PassphraseSource::terminal();
-  std::vector<schema::AdminSignature> signatures;
-  for (const std::string& path : keys) {
-    BFTMETA_ASSIGN(const auto signer, crypto::load_sign_key(path, passphrase));
-    const auto& admins = genesis.config.admins;
-    const auto admin = std::ranges::find(admins, signer->public_key(), &config::Admin::key);
-    if (admin == admins.end())
-      return fail(Errc::permission, "admin key " + path + ": belongs to no admin of cluster '" +
-                                        genesis.name + "'; give the right one with --admin-key");
-    signatures.push_back({static_cast<std::uint32_t>(admin - admins.begin()),
-                          signer->sign(tags::kAdmin, {genesis.cluster_id(), 0}, encode(body))});
-  }
-  if (signatures.size() < genesis.config.admin_threshold)
-    return fail(Errc::permission, "cluster '" + genesis.name + "' wants the signatures of " +
-                                      std::to_string(genesis.config.admin_threshold) +
-                                      " admins: repeat --admin-key");
-  return signatures;
-}
-
-Result<std::vector<std::string>> admin_keys(const Options& o, const Globals& globals) {
-  if (!o.admin_keys.empty()) return o.admin_keys;
-  BFTMETA_ASSIGN(const std::string path, client_config_path(globals));
-  BFTMETA_ASSIGN(const config::ClientSettings settings, config::load_client(path));
-  if (settings.admin_key.empty())
-    return fail(Errc::invalid_argument,
-                path + ": names no admin_key; say which with --admin-key FILE");
-  return std::vector{settings.admin_key};
-}
-
 Result<ExitCode> change(const Options& o, const Globals& globals, client::Client& client,
                         config::Client who, bool remove) {
-  BFTMETA_ASSIGN(const auto keys, admin_keys(o, globals));
-  BFTMETA_ASSIGN(const messages::RootCert root, client.root());
-  const auto wall = std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::system_clock::now().time_since_epoch());
-  const auto valid = std::chrono::microseconds(kStatementValid);
+  BFTMETA_ASSIGN(const auto keys, admin_keys(o.admin_keys, globals));
+  BFTMETA_ASSIGN(const std::uint64_t end, statement_end(client));
   schema::RegisterClient op;
-  op.body = {std::move(who), remove,
-             std::max(static_cast<std::uint64_t>(wall.count()), root.body.time_us) +
-                 static_cast<std::uint64_t>(valid.count())};
-  BFTMETA_ASSIGN(op.signatures, sign(keys, client.genesis(), op.body));
+  op.body = {std::move(who), remove, end};
+  BFTMETA_ASSIGN(op.signatures, sign_statement(keys, client, tags::kAdmin, encode(op.body)));
   BFTMETA_ASSIGN(const schema::OpResult result, client.execute({current_caller(), op}));
   const std::string name = "client '" + op.body.client.name + "'";
   if (result.code != schema::Code::ok)
@@ -142,10 +102,7 @@ Run declare_client(config::Syntax syntax, const Globals& globals) {
   syntax.command("list", "Registered clients, verified");
   add_syntax.option("CARD", o->who, "Its card, from 'bftadm keygen client'").required();
   remove_syntax.option("CLIENT", o->who, "Its card, or its name").required();
-  for (const auto& change : {add_syntax, remove_syntax})
-    change.option("--admin-key", o->admin_keys,
-                  "Key of an admin; repeat it where several must sign (default: that of the "
-                  "client configuration)");
+  for (const auto& change : {add_syntax, remove_syntax}) admin_key_option(change, o->admin_keys);
   return [=, &globals]() -> Result<ExitCode> {
     if (add_syntax.chosen()) return add(*o, globals);
     if (remove_syntax.chosen()) return remove(*o, globals);

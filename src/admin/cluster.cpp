@@ -21,7 +21,9 @@ std::optional<messages::StatusReply> ask_one(client::Client& client, messages::R
                                              std::chrono::milliseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
   do {
-    if (auto reply = client.status(replica, std::min(kAskAgain, timeout))) return *reply;
+    auto reply = client.status(replica, std::min(kAskAgain, timeout));
+    if (reply) return std::move(*reply);
+    if (reply.error().code != Errc::unreachable) return std::nullopt;  // no member any more
   } while (std::chrono::steady_clock::now() < end);
   return std::nullopt;
 }
@@ -48,6 +50,11 @@ Result<std::unique_ptr<client::Client>> connect(const Globals& globals) {
                  fault.replica, static_cast<unsigned long long>(fault.seq), fault.why.c_str());
   };
   return client::Client::connect(std::move(options));
+}
+
+config::Config members_of(client::Client& client) {
+  auto membership = client.membership();
+  return membership ? std::move(membership->config) : client.genesis().config;
 }
 
 schema::Caller current_caller() {
@@ -99,9 +106,10 @@ const char* health_name(Health health) {
   return "HEALTH_ERR";
 }
 
-ClusterStatus judge(const config::Config& config,
+ClusterStatus judge(config::Config config,
                     std::vector<std::optional<messages::StatusReply>> replicas) {
   ClusterStatus s;
+  s.config = std::move(config);
   s.replicas = std::move(replicas);
   std::vector<messages::View> views;
   for (const auto& r : s.replicas) {
@@ -111,11 +119,12 @@ ClusterStatus judge(const config::Config& config,
     s.certified = std::max(s.certified, r->certified_seq);
   }
   std::ranges::sort(views, std::greater());
-  if (!views.empty()) s.view = views[std::min<std::size_t>(config.weak_quorum(), views.size()) - 1];
-  s.primary = config.primary(s.view);
-  if (s.answered < config.quorum()) {
-    s.reason = std::to_string(s.answered) + " of " + std::to_string(config.n()) +
-               " replicas answer, " + std::to_string(config.quorum()) +
+  if (!views.empty())
+    s.view = views[std::min<std::size_t>(s.config.weak_quorum(), views.size()) - 1];
+  s.primary = s.config.primary(s.view);
+  if (s.answered < s.config.quorum()) {
+    s.reason = std::to_string(s.answered) + " of " + std::to_string(s.config.n()) +
+               " replicas answer, " + std::to_string(s.config.quorum()) +
                " are needed: nothing can be written";
     return s;
   }
@@ -125,15 +134,28 @@ ClusterStatus judge(const config::Config& config,
   return s;
 }
 
-ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeout) {
-  const config::Config& config = client.genesis().config;
+namespace {
+
+std::vector<std::optional<messages::StatusReply>> ask_all(client::Client& client, std::uint32_t n,
+                                                          std::chrono::milliseconds timeout) {
   std::vector<std::future<std::optional<messages::StatusReply>>> questions;
-  for (messages::ReplicaId r = 0; r < config.n(); ++r)
+  for (messages::ReplicaId r = 0; r < n; ++r)
     questions.push_back(std::async(std::launch::async,
                                    [&client, r, timeout] { return ask_one(client, r, timeout); }));
   std::vector<std::optional<messages::StatusReply>> replies;
   for (auto& question : questions) replies.push_back(question.get());
-  return judge(config, std::move(replies));
+  return replies;
+}
+
+}  // namespace
+
+ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeout) {
+  for (;;) {
+    config::Config asked = members_of(client);
+    auto replies = ask_all(client, asked.n(), timeout);
+    // The answers may be what leads the client to the members of today.
+    if (members_of(client).epoch == asked.epoch) return judge(std::move(asked), std::move(replies));
+  }
 }
 
 namespace {
@@ -187,6 +209,7 @@ Report status_report(const ClusterStatus& s) {
   Report report;
   report.fields.push_back({"health", std::string(health_name(s.health))});
   if (!s.reason.empty()) report.fields.push_back({"reason", s.reason});
+  report.fields.push_back({"epoch", s.config.epoch});
   report.fields.push_back({"view", s.view});
   report.fields.push_back({"certified_seq", s.certified});
   Table table{"replicas",

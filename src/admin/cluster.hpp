@@ -17,6 +17,9 @@ namespace bftmeta::admin {
 // as one line. Errors: those of the files that the configuration names.
 Result<std::unique_ptr<client::Client>> connect(const Globals& globals);
 
+// Who runs the cluster, as far as the client has been led. Of a closed client: the genesis.
+config::Config members_of(client::Client& client);
+
 // Whoever runs the command: its effective uid, gid and supplementary groups (at most kMaxGroups).
 schema::Caller current_caller();
 
@@ -30,6 +33,7 @@ enum class Health { ok, warn, err };
 const char* health_name(Health health);  // HEALTH_OK, HEALTH_WARN, HEALTH_ERR
 
 struct ClusterStatus {
+  config::Config config;                                       // who was asked
   std::vector<std::optional<messages::StatusReply>> replicas;  // by id; nullopt: no answer
   messages::View view = 0;      // the highest that f+1 of those who answered have reached
   std::uint32_t primary = 0;    // of that view
@@ -41,9 +45,9 @@ struct ClusterStatus {
 
 // Errors: fewer than 2f+1 answer. Warnings: a replica is silent, behind by more than the window,
 // between views, or says itself that something is wrong.
-ClusterStatus judge(const config::Config& config,
+ClusterStatus judge(config::Config config,
                     std::vector<std::optional<messages::StatusReply>> replicas);
-// Asks all replicas at once; a silent one costs `timeout`.
+// Asks all replicas of today at once; a silent one costs `timeout`.
 ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeout);
 // The health line first, then one row per replica; then the pass over the blocks of each that
 // answers, and the state transfers under way.

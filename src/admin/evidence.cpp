@@ -8,6 +8,7 @@
 #include "config/load.hpp"
 #include "crypto/files.hpp"
 #include "messages/evidence.hpp"
+#include "verify/epoch_chain.hpp"
 
 namespace bftmeta::admin {
 
@@ -35,12 +36,23 @@ crypto::Context context_of(const config::Genesis& genesis) {
   return {genesis.cluster_id(), genesis.config.epoch};
 }
 
+// What statements of the epoch that this client was led to are judged by.
+struct Epoch {
+  messages::EpochContext context;
+  config::Config config;
+};
+
+Result<Epoch> epoch_of(client::Client& client) {
+  BFTMETA_ASSIGN(client::Membership m, client.membership());
+  const crypto::Context context{client.genesis().cluster_id(), m.config.epoch};
+  return Epoch{{context, verify::start_of_epoch(m.steps)}, std::move(m.config)};
+}
+
 // Everything that this replica keeps. A replica that gives what does not verify is named and left.
 void collect_from(client::Client& client, messages::ReplicaId replica,
                   std::chrono::milliseconds timeout, Collection& all, Report& report) {
-  const config::Genesis& genesis = client.genesis();
   const crypto::Ed25519Verifier verifier;
-  const auto most = static_cast<std::uint32_t>(genesis.config.n() * messages::kOffences);
+  constexpr auto most = static_cast<std::uint32_t>(limits::kMaxReplicas * messages::kOffences);
   for (std::uint32_t index = 0; index < most; ++index) {
     const auto reply = client.evidence(replica, index, timeout);
     if (!reply || !reply->evidence) {
@@ -48,8 +60,11 @@ void collect_from(client::Client& client, messages::ReplicaId replica,
         report.fields.push_back({"replica_" + std::to_string(replica), reply.error().message});
       return;
     }
+    // Whoever answers is of the epoch that the client is in now.
+    const auto epoch = epoch_of(client);
     const auto accusation =
-        messages::judge(verifier, context_of(genesis), genesis.config, *reply->evidence);
+        epoch ? messages::judge(verifier, epoch->context, epoch->config, *reply->evidence)
+              : tl::make_unexpected(epoch.error());
     if (!accusation) {
       report.fields.push_back({"replica_" + std::to_string(replica),
                                "gave evidence that does not hold: " + accusation.error().message});
@@ -65,10 +80,10 @@ void collect_from(client::Client& client, messages::ReplicaId replica,
 // Errc::unreachable when nobody answers: nothing is then known, not even that there is none.
 Result<Collection> collect(client::Client& client, const Options& o, Report& report) {
   Collection all;
-  const std::uint32_t n = client.genesis().config.n();
-  for (messages::ReplicaId r = 0; r < n; ++r)
-    collect_from(client, r, std::chrono::milliseconds(o.timeout_ms), all, report);
-  if (all.empty() && report.fields.size() == n)
+  messages::ReplicaId asked = 0;
+  while (asked < members_of(client).n())  // which its answers may change
+    collect_from(client, asked++, std::chrono::milliseconds(o.timeout_ms), all, report);
+  if (all.empty() && report.fields.size() == asked)
     return fail(Errc::unreachable,
                 "evidence: no replica answers; are they running, and is this "
                 "client's key registered?");
@@ -102,6 +117,7 @@ Result<ExitCode> export_all(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
   Report report;
   BFTMETA_ASSIGN(const Collection all, collect(*client, o, report));
+  BFTMETA_ASSIGN(const Epoch epoch, epoch_of(*client));
   std::error_code made;
   std::filesystem::create_directories(o.directory, made);
   if (made)
@@ -109,9 +125,9 @@ Result<ExitCode> export_all(const Options& o, const Globals& globals) {
   Table table{"files", {"file", "replica", "offence"}, {}};
   for (const auto& [key, known] : all) {
     const std::string path = o.directory + "/" + file_name(known.accusation);
-    BFTMETA_TRY(crypto::write_new_file(
-        path, messages::encode_evidence_file(context_of(client->genesis()), known.evidence),
-        crypto::FileMode::public_file));
+    BFTMETA_TRY(
+        crypto::write_new_file(path, messages::encode_evidence_file(epoch.context, known.evidence),
+                               crypto::FileMode::public_file));
     table.rows.push_back({path, std::uint64_t{known.accusation.replica},
                           std::string(messages::offence_name(known.accusation.offence))});
   }

@@ -1,8 +1,9 @@
-// stat and verify: verified attributes of a path, the proof file that shows them to others, and its
-// verification without a cluster.
+// stat and verify: verified attributes of a path, the proof file that shows them to others, and the
+// verification of it, or of a chain of epochs, without a cluster.
 #include "admin/cluster.hpp"
 #include "config/load.hpp"
 #include "crypto/files.hpp"
+#include "crypto/keys.hpp"
 #include "verify/proof_file.hpp"
 
 namespace bftmeta::admin {
@@ -11,7 +12,7 @@ namespace {
 
 struct Options {
   std::string path;   // in the namespace
-  std::string proof;  // a file
+  std::string proof;  // a file; for verify also a chain of epochs
   std::string genesis;
 };
 
@@ -54,6 +55,7 @@ void add_attributes(Report& report, std::uint64_t ino, const schema::Attributes&
 Report proof_report(const verify::VerifiedProof& proof) {
   Report report{{{"path", verify::target_name(proof.target)}, {"exists", proof.fact.exists}}, {}};
   if (proof.fact.exists) add_attributes(report, proof.fact.ino, proof.fact.attributes);
+  report.fields.push_back({"epoch", proof.certified.epoch});
   report.fields.push_back({"seq", proof.certified.seq});
   report.fields.push_back({"certified_at", utc_time(proof.certified.time_us)});
   report.fields.push_back({"state_root", to_hex(proof.certified.state_root)});
@@ -107,11 +109,51 @@ Result<verify::TrustAnchor> load_anchor(const std::string& path) {
   return verify::TrustAnchor::of(genesis);
 }
 
+std::string key_list(const config::Config& config, const std::vector<std::uint32_t>& positions) {
+  std::string list;
+  for (const std::uint32_t i : positions)
+    list += (list.empty() ? "" : ",") + short_hex(crypto::fingerprint(config.replicas[i].vote_key));
+  return list.empty() ? "-" : list;
+}
+
+// One row per epoch; the last one has not ended.
+Result<ExitCode> verify_chain(const std::string& path, verify::TrustAnchor anchor, ByteView bytes,
+                              const Globals& globals) {
+  const auto wrong = [&path](const Error& e) {
+    return fail(Errc::unverified, path + ": " + e.message);
+  };
+  const auto steps = verify::decode_chain_file(anchor.cluster_id, bytes);
+  if (!steps) return wrong(steps.error());
+  Table table{
+      "epochs", {"epoch", "members", "quorum", "last_seq", "joined", "left", "config_hash"}, {}};
+  config::Config before = anchor.config;
+  const auto add_row = [&](std::uint64_t last_seq) {
+    const config::Config& c = anchor.config;
+    const config::Difference d = config::difference(before, c);
+    table.rows.push_back({c.epoch, std::uint64_t{c.n()}, std::uint64_t{c.quorum()}, last_seq,
+                          key_list(c, d.joining), key_list(before, d.leaving), to_hex(c.hash())});
+    before = c;
+  };
+  const crypto::Ed25519Verifier verifier;
+  for (const messages::EpochStep& step : *steps) {
+    add_row(step.cert.body.seq);
+    if (const auto followed = anchor.follow(verifier, step); !followed)
+      return wrong(followed.error());
+  }
+  add_row(0);
+  print(globals.output, {{{"verified", true},
+                          {"epoch", anchor.config.epoch},
+                          {"starts_behind_seq", verify::start_of_epoch(*steps)},
+                          {"genesis_digest", to_hex(anchor.cluster_id)}},
+                         {std::move(table)}});
+  return ExitCode::ok;
+}
+
 Result<ExitCode> run_verify(const Options& o, const Globals& globals) {
-  // A proof file holds one partial tree, one certificate and one path.
-  constexpr std::size_t kMaxProofFile = limits::kMaxProof + 128 * 1024;
   BFTMETA_ASSIGN(const verify::TrustAnchor anchor, load_anchor(o.genesis));
-  BFTMETA_ASSIGN(const Bytes bytes, crypto::read_public_file(o.proof, "proof file", kMaxProofFile));
+  BFTMETA_ASSIGN(const Bytes bytes,
+                 crypto::read_public_file(o.proof, "proof file", verify::kMaxProofFile));
+  if (verify::is_chain_file(bytes)) return verify_chain(o.proof, anchor, bytes, globals);
   const crypto::Ed25519Verifier verifier;
   const auto proof = verify::verify_proof_file(verifier, anchor, bytes);
   // Whatever is wrong with it, it proves nothing.
@@ -134,7 +176,11 @@ Run declare_stat(config::Syntax syntax, const Globals& globals) {
 
 Run declare_verify(config::Syntax syntax, const Globals& globals) {
   auto o = std::make_shared<Options>();
-  syntax.option("FILE", o->proof, "A proof file, from 'bftadm stat --proof'").required();
+  syntax
+      .option("FILE", o->proof,
+              "A proof file, from 'bftadm stat --proof', or a chain of epochs, from 'bftadm "
+              "get-root --chain'")
+      .required();
   syntax.option("--genesis", o->genesis, "The genesis that you trust: genesis.toml or canonical")
       .required();
   return [=, &globals] { return run_verify(*o, globals); };

@@ -55,6 +55,11 @@ constexpr std::size_t kMaxReplicas = 31;  // f <= 10; replica sets travel as a u
 constexpr std::uint64_t kWindow = 128;    // L: votes for (c, c + L]
 constexpr std::uint64_t kCertStall =
     32;  // a primary proposes at most this far past its certificate
+// A change of the configuration that is not ready after this much agreed time is dropped: time to
+// fetch some hundred GB of state (protocol §9.2).
+constexpr std::uint64_t kChangeTimeoutUs = 86'400'000'000;
+constexpr std::size_t kMaxEpochs = 4096;    // in one chain: one change a week for 78 years, 5 MB
+constexpr std::size_t kMaxEpochSteps = 32;  // in one message: 500 KB of the largest configurations
 constexpr std::size_t kMaxBundlesPerBatch = 256;
 constexpr std::size_t kMaxOpsPerBatch = 2048;
 constexpr std::size_t kMaxBatchBytes = 512 * 1024;

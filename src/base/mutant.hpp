@@ -104,6 +104,9 @@ enum class Mutant : std::uint8_t {
   reply_unproven = 83,
   highest_claim_believed = 84,
   lost_commit_by_one = 85,
+  // reconfiguration (numbers left free are others')
+  epoch_end_unheeded = 100,
+  epoch_ends_alone = 101,
 };
 constexpr std::uint8_t kMutants = 85;
 

@@ -43,12 +43,12 @@ Error not_ready(const IoThread& io, const std::optional<Error>& refusal,
   const config::Genesis& genesis = io.options().genesis;
   const std::string cluster = "cluster '" + genesis.name + "': ";
   if (refusal) return {refusal->code, cluster + refusal->message};
-  if (const auto why = turned_away(genesis.config, io.refused()))
+  if (const auto why = turned_away(io.members(), io.refused()))
     return {Errc::permission, cluster + *why};
   return {Errc::unreachable,
           cluster + "no session within " + std::to_string(timeout.count()) + " ms (connected to " +
               std::to_string(std::popcount(io.connected())) + " of " +
-              std::to_string(genesis.config.n()) +
+              std::to_string(io.members()) +
               " replicas); are the replicas running (bftadm status), and is the genesis theirs?"};
 }
 
@@ -169,6 +169,16 @@ Result<messages::RootCert> Client::root(ReadMode mode) {
   impl_->post<messages::RootCert>(
       [mode, done = waiter.callback()](Engine& engine, const Now& now) {
         engine.root(mode, done, now);
+      },
+      waiter.callback());
+  return waiter.wait();
+}
+
+Result<Membership> Client::membership() {
+  Waiter<Membership> waiter;
+  impl_->post<Membership>(
+      [done = waiter.callback()](Engine& engine, const Now&) {
+        done(Membership{engine.config(), engine.certificates().steps()});
       },
       waiter.callback());
   return waiter.wait();

@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "base/assert.hpp"
+
 namespace bftmeta::client {
 
 schema::Caller own_caller(const Options& options) {
@@ -14,10 +16,10 @@ schema::Caller own_caller(const Options& options) {
   return caller;
 }
 
-std::optional<std::string> turned_away(const config::Config& config, ReplicaSet refused) {
+std::optional<std::string> turned_away(std::uint32_t n, ReplicaSet refused) {
   const auto count = static_cast<std::uint32_t>(std::popcount(refused));
-  if (count < config.weak_quorum()) return std::nullopt;
-  return std::to_string(count) + " of " + std::to_string(config.n()) +
+  if (count <= (n - 1) / 3) return std::nullopt;
+  return std::to_string(count) + " of " + std::to_string(n) +
          " replicas refuse the link key of this client; is the client registered there, or are "
          "its keys those of another cluster?";
 }
@@ -29,6 +31,21 @@ void Core::blame(ReplicaId replica, messages::Seq seq, const Error& why, ByteVie
   ready.emplace_back([this, fault = Fault{replica, seq, why.message, to_bytes(evidence)}] {
     options.on_fault(fault);
   });
+}
+
+Renumbering Core::follow(const config::Config& before) {
+  const config::Config& config = certificates.anchor().config;
+  Renumbering moved(before, config);
+  context.epoch = config.epoch;
+  replicas.follow(moved);
+  port.follow(config);
+  return moved;
+}
+
+Bytes Core::reframed(std::uint64_t before, ByteView frame) const {
+  const auto message = messages::decode_client_frame({context.cluster_id, before}, frame);
+  BFTMETA_ASSERT(message.has_value());  // it was encoded here
+  return messages::encode_frame(context, *message);
 }
 
 std::uint64_t Core::agreed_time(const Now& now) const {

@@ -28,6 +28,8 @@ class Port {
   virtual ReplicaSet connected() const = 0;
   // Those that do not know this client's link key, as far as is known.
   virtual ReplicaSet refused() const { return 0; }
+  // From here on replica r is member r of `config`. Never called while messages are handed over.
+  virtual void follow(const config::Config& config) = 0;
 };
 
 // "Tell me a sequence number that covers all that completed before now": what a linearizable read
@@ -37,8 +39,8 @@ struct Barrier {
   Micros deadline = 0;
 };
 
-// Why nobody answers, when it is that more than f replicas refuse the link key.
-std::optional<std::string> turned_away(const config::Config& config, ReplicaSet refused);
+// Why nobody answers, when it is that more than f of the n = 3f + 1 replicas refuse the link key.
+std::optional<std::string> turned_away(std::uint32_t n, ReplicaSet refused);
 
 // On whose behalf the library itself asks: somebody whom this client may speak for.
 schema::Caller own_caller(const Options& options);
@@ -60,6 +62,15 @@ struct Core {
   }
   // A verified defect: this replica, or the path to it, is faulty. Never asked again for a while.
   void blame(ReplicaId replica, messages::Seq seq, const Error& why, ByteView evidence, Micros now);
+  // The certificates went on to another epoch than `before`: so do context, table and port.
+  Renumbering follow(const config::Config& before);
+  // The message of a frame of the epoch `before`, as a frame of this one.
+  Bytes reframed(std::uint64_t before, ByteView frame) const;
+  // Of an epoch that is over, and not known from then: it proves nothing to this client, though its
+  // sender may be merely late.
+  bool outdated(const messages::RootCert& cert) const {
+    return cert.body.epoch < context.epoch && certificates.find(cert.body.seq) == nullptr;
+  }
   // Agreed time is what replicas judge valid_until by; the newest certificate bounds it from below.
   std::uint64_t agreed_time(const Now& now) const;
 
@@ -67,7 +78,7 @@ struct Core {
   verify::Certificates certificates;
   ReplicaTable replicas;
   Port& port;
-  const crypto::Context context;
+  crypto::Context context;  // of the epoch that this client has been led to
   const Micros timeout;
   Latency bundles;  // submit to verified reply, without retransmission
   std::vector<std::function<void()>> ready;

@@ -115,7 +115,8 @@ void Engine::prove(schema::Caller caller, schema::Target target, ProveDone done,
                    "proof of " + verify::target_name(target) + ": the caller may not see it (" +
                        std::string(schema::code_name(answers.front().code)) + ")");
     else
-      *file = verify::encode_proof_file({target, certificate(verified.seq), reply.proof});
+      *file = verify::encode_proof_file(
+          {target, steps_to(verified.seq), certificate(verified.seq), reply.proof});
     return {};
   };
   unit.done = [this, file, done = std::move(done)](const Status& status, const Now&) {
@@ -131,6 +132,14 @@ const messages::RootCert& Engine::certificate(messages::Seq seq) const {
   const messages::RootCert* cert = core_.certificates.find(seq);
   BFTMETA_ASSERT(cert != nullptr);
   return *cert;
+}
+
+// From the genesis to the epoch of that certificate.
+std::vector<messages::EpochStep> Engine::steps_to(messages::Seq seq) const {
+  const auto& steps = core_.certificates.steps();
+  const std::uint64_t first = core_.options.genesis.config.epoch;
+  return {steps.begin(),
+          steps.begin() + static_cast<std::ptrdiff_t>(certificate(seq).body.epoch - first)};
 }
 
 void Engine::root(ReadMode mode, RootDone done, const Now& now) {
@@ -187,6 +196,9 @@ void Engine::evidence(ReplicaId replica, std::uint32_t index, Micros timeout, Ev
 }
 
 void Engine::on_frame(ReplicaId from, ByteView frame, const Now& now) {
+  // Of another epoch: the replica lags behind, or is ahead and says so when it is asked.
+  const auto epoch = messages::frame_epoch(core_.context.cluster_id, frame);
+  if (epoch && *epoch != core_.context.epoch) return;
   const auto message = messages::decode_replica_frame(core_.context, frame);
   if (!message) return core_.blame(from, 0, message.error(), frame, now.mono);
   if (const auto* reply = std::get_if<messages::Reply>(&*message)) {
@@ -204,7 +216,41 @@ void Engine::on_frame(ReplicaId from, ByteView frame, const Now& now) {
     fresh_.on_reply(from, *fresh, frame, now);
   } else if (const auto* found = std::get_if<messages::EvidenceReply>(&*message)) {
     evidence_.on_reply(from, *found);
+  } else if (!core_.replicas.blacklisted(from, now.mono)) {
+    epochs_.emplace(from, to_bytes(frame));
   }
+}
+
+// Between two turns' inputs: what else came in this turn is of the epoch that ends here.
+void Engine::take_epochs(const Now& now) {
+  for (const auto& [from, frame] : std::exchange(epochs_, {})) {
+    const auto message = messages::decode_replica_frame(core_.context, frame);
+    const auto& steps = std::get<messages::Epochs>(*message).steps;
+    const config::Config before = config();
+    Status led = fail(Errc::malformed, "chain of epochs: it has no step");
+    if (!steps.empty()) led = core_.certificates.follow(steps);
+    if (led) return go_on(before, now);
+    core_.blame(from, steps.empty() ? 0 : steps.front().cert.body.seq, led.error(), frame,
+                now.mono);
+  }
+}
+
+// All that is under way goes to the members of the new epoch: those before ignored it, or answered
+// what cannot be verified any more.
+void Engine::go_on(const config::Config& before, const Now& now) {
+  const Renumbering moved = core_.follow(before);
+  reads_.follow(moved);
+  fresh_.follow();
+  for (const auto& s : sessions_) s->follow(moved, before.epoch, now);
+  statuses_.follow();
+  evidence_.follow();
+}
+
+Status Engine::restore(ByteView saved, const Now& now) {
+  const config::Config before = config();
+  BFTMETA_TRY(core_.certificates.restore(saved));
+  if (config().epoch != before.epoch) go_on(before, now);
+  return {};
 }
 
 void Engine::on_connected(ReplicaId replica) {
@@ -222,6 +268,7 @@ void Engine::close() {
 }
 
 void Engine::poll(const Now& now) {
+  take_epochs(now);
   fresh_.poll(now);  // first: it hands over to the other two
   for (const auto& s : sessions_) s->poll(now);
   reads_.poll(now);

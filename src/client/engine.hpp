@@ -46,14 +46,20 @@ class Engine {
   std::optional<Error> refusal() const;
   void fail_all(const Error& error, const Now& now);
   const verify::Certificates& certificates() const { return core_.certificates; }
-  Status restore(ByteView saved) { return core_.certificates.restore(saved); }
+  // Of the epoch that this client has been led to.
+  const config::Config& config() const { return core_.certificates.anchor().config; }
+  // Before the first input.
+  Status restore(ByteView saved, const Now& now);
 
  private:
   Result<std::vector<ns::QueryResult>> evaluate(const std::vector<schema::Query>& queries,
                                                 const tree::Reader& tree) const;
   const messages::RootCert& certificate(messages::Seq seq) const;
+  std::vector<messages::EpochStep> steps_to(messages::Seq seq) const;
   void ask_session(const Id16& session, std::uint64_t bundle_no, ReplicaSet avoid,
                    Session::Answer answer, const Now& now);
+  void take_epochs(const Now& now);
+  void go_on(const config::Config& before, const Now& now);
   // Adds the unit, in linearizable mode once it is known how new its root must be.
   void add_read(ReadUnit unit, ReadMode mode, const Now& now);
 
@@ -64,6 +70,7 @@ class Engine {
   std::vector<std::unique_ptr<Session>> sessions_;
   Questions<messages::StatusReply> statuses_;
   Questions<messages::EvidenceReply> evidence_;
+  std::map<ReplicaId, Bytes> epochs_;  // EPOCHS of this turn: the first frame of each replica
 };
 
 }  // namespace bftmeta::client

@@ -67,10 +67,21 @@ void FreshRounds::on_reply(ReplicaId from, const messages::FreshReply& reply, By
   if (!round_ || reply.nonce != round_->query.nonce) return;  // to a round that is over
   if ((round_->heard & bit(from)) != 0 || core_.replicas.blacklisted(from, now.mono)) return;
   const auto seq = verify(reply);
+  const auto* cert = std::get_if<messages::RootCert>(&reply.newest);
+  if (!seq && cert != nullptr && core_.outdated(*cert)) return;
   if (!seq) return core_.blame(from, claimed_seq(reply), seq.error(), evidence, now.mono);
   round_->heard |= bit(from);
   round_->newest = std::max(round_->newest, *seq);
-  if (count(round_->heard) >= core_.replicas.quorum()) succeed(now);
+  if (count(round_->heard) < core_.replicas.quorum()) return;
+  // Behind the end of the epoch its members know nothing: the next ones have to be asked.
+  if (epoch_ends_with(round_->newest)) return give_up(now);
+  succeed(now);
+}
+
+bool FreshRounds::epoch_ends_with(messages::Seq seq) const {
+  const messages::RootCert* cert = core_.certificates.find(seq);
+  return cert != nullptr && cert->body.epoch == core_.context.epoch &&
+         cert->body.next_config_hash != Hash{};
 }
 
 void FreshRounds::succeed(const Now& now) {
@@ -107,6 +118,14 @@ void FreshRounds::expire(std::vector<Waiting>& waiting, const Now& now) {
         fail(Errc::unreachable, "read: no quorum of replicas named its newest certificate within " +
                                     std::to_string(core_.options.timeout.count()) + " ms"),
         now);
+}
+
+void FreshRounds::follow() {
+  if (!round_) return;
+  std::vector<Waiting> first = std::exchange(round_, std::nullopt)->waiting;
+  first.insert(first.end(), std::make_move_iterator(waiting_.begin()),
+               std::make_move_iterator(waiting_.end()));
+  waiting_ = std::move(first);
 }
 
 void FreshRounds::on_connected(ReplicaId replica) {

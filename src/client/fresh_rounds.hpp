@@ -18,6 +18,8 @@ class FreshRounds {
   void add(Barrier barrier) { waiting_.push_back({std::move(barrier), 0}); }
   void on_reply(ReplicaId from, const messages::FreshReply& reply, ByteView evidence,
                 const Now& now);
+  // The round under way starts again: what members of the epoch before say bounds nothing now.
+  void follow();
   // What was under way when the connection broke is lost.
   void on_connected(ReplicaId replica);
   void poll(const Now& now);
@@ -45,6 +47,7 @@ class FreshRounds {
   bool quorum_possible(const Now& now) const;
   void start(const Now& now);
   Result<messages::Seq> verify(const messages::FreshReply& reply);
+  bool epoch_ends_with(messages::Seq seq) const;
   void succeed(const Now& now);
   void give_up(const Now& now);
   void expire(std::vector<Waiting>& waiting, const Now& now);

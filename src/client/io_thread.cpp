@@ -39,9 +39,10 @@ Result<std::unique_ptr<IoThread>> IoThread::start(Options options,
   std::unique_ptr<IoThread> io(new IoThread(std::move(options), std::move(transport)));
   if (!io->options_.state_file.empty()) {
     BFTMETA_ASSIGN(const Bytes state, load_state(io->options_.state_file));
-    if (const Status restored = io->engine_.restore(state); !restored)
+    if (const Status restored = io->engine_.restore(state, now()); !restored)
       return fail("'" + io->options_.state_file + "'", restored.error());
     io->saved_seq_ = io->engine_.certificates().newest_seq();
+    io->saved_epoch_ = io->engine_.config().epoch;
   }
   io->thread_ = std::thread([raw = io.get()] { raw->run(); });
   return io;
@@ -50,7 +51,10 @@ Result<std::unique_ptr<IoThread>> IoThread::start(Options options,
 IoThread::IoThread(Options options, std::unique_ptr<Transport> transport)
     : options_(std::move(options)),
       transport_(std::move(transport)),
-      engine_(options_, verifier_, *transport_, random_seed()) {}
+      engine_(options_, verifier_, *transport_, random_seed()),
+      members_(engine_.config().n()),
+      epoch_(engine_.config().epoch),
+      saved_epoch_(epoch_) {}
 
 IoThread::~IoThread() { std::ignore = drain(0); }
 
@@ -101,8 +105,14 @@ void IoThread::run_ready() {
 }
 
 void IoThread::note_connections() {
+  const config::Config& config = engine_.config();
+  if (epoch_ != config.epoch) {  // its bits are of other members: all of them are new
+    epoch_ = config.epoch;
+    members_ = config.n();
+    connected_ = 0;
+  }
   const ReplicaSet connected = transport_->connected();
-  for (ReplicaId r = 0; r < options_.genesis.config.n(); ++r)
+  for (ReplicaId r = 0; r < config.n(); ++r)
     if ((connected & ~connected_ & bit(r)) != 0) engine_.on_connected(r);
   connected_ = connected;
   refused_ = transport_->refused();
@@ -110,10 +120,12 @@ void IoThread::note_connections() {
 
 void IoThread::save_state(const Now& now, bool at_once) {
   const messages::Seq newest = engine_.certificates().newest_seq();
-  if (options_.state_file.empty() || newest == saved_seq_) return;
-  if (!at_once && now.mono < save_after_) return;
+  const std::uint64_t epoch = engine_.config().epoch;
+  if (options_.state_file.empty() || (newest == saved_seq_ && epoch == saved_epoch_)) return;
+  if (!at_once && now.mono < save_after_ && epoch == saved_epoch_) return;
   save_status_ = store_state(options_.state_file, engine_.certificates().save());
   saved_seq_ = newest;
+  saved_epoch_ = epoch;
   save_after_ = now.mono + kSaveInterval;
 }
 

@@ -35,6 +35,7 @@ class IoThread {
   // As of the last turn; from any thread.
   ReplicaSet connected() const { return connected_; }
   ReplicaSet refused() const { return refused_; }
+  std::uint32_t members() const { return members_; }  // n of the epoch that it was led to
 
  private:
   IoThread(Options options, std::unique_ptr<Transport> transport);
@@ -55,7 +56,10 @@ class IoThread {
   std::vector<std::function<bool(const Engine&)>> watchers_;
   std::atomic<ReplicaSet> connected_{0};
   std::atomic<ReplicaSet> refused_{0};
+  std::atomic<std::uint32_t> members_;
+  std::uint64_t epoch_;  // of the members that the bits of connected_ and refused_ are of
   messages::Seq saved_seq_ = 0;
+  std::uint64_t saved_epoch_;
   Micros save_after_ = 0;
   std::atomic<Micros> drain_until_{kNever};
   bool drained_ = false;

@@ -20,12 +20,23 @@ class Questions {
 
   template <class Query>
   void ask(ReplicaId replica, Query query, Micros deadline, Done done) {
-    if (replica >= core_.replicas.n())
-      return answer(std::move(done), fail(Errc::invalid_argument,
-                                          std::string(what_) + ": there is no " + name(replica)));
+    if (replica >= core_.replicas.n()) return answer(std::move(done), nobody(replica));
     query.request_id = next_id_++;
-    asked_.emplace(query.request_id, Asked{replica, deadline, std::move(done)});
     core_.send(replica, query);
+    asked_.emplace(query.request_id, Asked{replica, query, deadline, std::move(done)});
+  }
+
+  // Asks again whoever stands there now.
+  void follow() {
+    for (auto it = asked_.begin(); it != asked_.end();) {
+      const auto at = it++;
+      if (at->second.replica < core_.replicas.n()) {
+        core_.send(at->second.replica, at->second.query);
+        continue;
+      }
+      answer(std::move(at->second.done), nobody(at->second.replica));
+      asked_.erase(at);
+    }
   }
 
   void on_reply(ReplicaId from, const Reply& reply) {
@@ -60,11 +71,15 @@ class Questions {
  private:
   struct Asked {
     ReplicaId replica = 0;
+    messages::ClientMessage query;
     Micros deadline = 0;
     Done done;
   };
 
   static std::string name(ReplicaId replica) { return "replica " + std::to_string(replica); }
+  tl::unexpected<Error> nobody(ReplicaId replica) const {
+    return fail(Errc::invalid_argument, std::string(what_) + ": there is no " + name(replica));
+  }
   void answer(Done done, Result<Reply> result) {
     core_.ready.emplace_back(
         [done = std::move(done), result = std::move(result)] { done(result); });

@@ -165,7 +165,7 @@ void Reads::finish(Unit& unit, const Status& status, const Now& now) {
 void Reads::expire(const Now& now) {
   const auto check = [&](const Shared& u) {
     if (u->finished || now.mono < u->read.deadline) return;
-    if (const auto why = turned_away(core_.options.genesis.config, core_.port.refused()))
+    if (const auto why = turned_away(core_.replicas.n(), core_.port.refused()))
       return finish(*u, fail(Errc::permission, "read: " + *why), now);
     finish(*u,
            fail(Errc::unreachable, "read: no replica gave a verified answer within " +
@@ -262,6 +262,21 @@ void Reads::accept(const Message& message, const verify::VerifiedRead& verified,
     uncovered.push_back(u);
   }
   retry(uncovered, message.to, false, now);
+}
+
+void Reads::follow(const Renumbering& moved) {
+  for (const auto& [id, m] : std::exchange(messages_, {}))
+    for (const Shared& u : m.units) {
+      const bool carried = std::exchange(u->messages, 0) > 0;  // by two messages, if hedged
+      if (carried && !u->finished) waiting_.push_back(u);
+    }
+  for (const Shared& u : waiting_) {
+    u->read.avoid = moved.set(u->read.avoid);
+    u->tried = u->read.avoid;
+    u->timed_out = 0;
+    u->too_large = 0;
+    u->not_before = 0;
+  }
 }
 
 void Reads::fail_all(const Error& error, const Now& now) {

@@ -33,6 +33,8 @@ class Reads {
   void add(ReadUnit unit);
   void on_reply(ReplicaId from, const messages::ReadReply& reply, ByteView evidence,
                 const Now& now);
+  // Asks everything again, among the members of the new epoch.
+  void follow(const Renumbering& moved);
   void poll(const Now& now);
   Micros next_wake() const;
   bool idle() const { return waiting_.empty() && messages_.empty(); }

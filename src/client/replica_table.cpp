@@ -1,12 +1,37 @@
 #include "client/replica_table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace bftmeta::client {
 
 ReplicaTable::ReplicaTable(const config::Config& config, std::uint64_t seed)
     : config_(config), entries_(config.n()) {
   random_.seed(static_cast<std::minstd_rand::result_type>(seed ^ (seed >> 32)));
+}
+
+Renumbering::Renumbering(const config::Config& from, const config::Config& to) {
+  for (const config::Replica& replica : from.replicas)
+    to_.push_back(config::position_of(to, replica.vote_key));
+}
+
+ReplicaSet Renumbering::set(ReplicaSet before) const {
+  ReplicaSet after = 0;
+  for (ReplicaId r = 0; r < to_.size(); ++r)
+    if ((before & bit(r)) != 0 && to_[r]) after |= bit(*to_[r]);
+  return after;
+}
+
+void ReplicaTable::follow(const Renumbering& moved) {
+  const std::vector<Entry> before = std::exchange(entries_, std::vector<Entry>(config_.n()));
+  for (ReplicaId r = 0; r < before.size(); ++r) {
+    const auto to = moved.position(r);
+    if (!to) continue;
+    entries_[*to] = before[r];
+    entries_[*to].view = 0;
+  }
+  view_ = 0;
+  if (preferred_) preferred_ = moved.position(*preferred_);
 }
 
 void ReplicaTable::note_view(ReplicaId replica, messages::View view) {

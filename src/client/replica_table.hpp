@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "client/latency.hpp"
-#include "config/genesis.hpp"
+#include "config/change.hpp"
 #include "messages/batch.hpp"
 
 namespace bftmeta::client {
@@ -24,10 +24,25 @@ constexpr std::uint32_t count(ReplicaSet set) {
   return static_cast<std::uint32_t>(std::popcount(set));
 }
 
+// Where the members of one epoch stand in the next; by vote key, since ids are positions.
+class Renumbering {
+ public:
+  Renumbering(const config::Config& from, const config::Config& to);
+  // nullopt: it left. Precondition: a position of the epoch before.
+  std::optional<ReplicaId> position(ReplicaId before) const { return to_[before]; }
+  ReplicaSet set(ReplicaSet before) const;  // of those that stayed
+
+ private:
+  std::vector<std::optional<ReplicaId>> to_;
+};
+
 class ReplicaTable {
  public:
   // `seed` decides where this client starts to read, so that many clients spread themselves.
+  // `config` outlives this, and may become that of another epoch: follow() must be next.
   ReplicaTable(const config::Config& config, std::uint64_t seed);
+  // Who was caught lying stays that, wherever it stands now; views start anew with the epoch.
+  void follow(const Renumbering& moved);
 
   std::uint32_t n() const { return config_.n(); }
   std::uint32_t f() const { return config_.f(); }

@@ -169,7 +169,7 @@ void Session::keep_alive(const Now& now) {
 
 void Session::expire(const Now& now) {
   const auto too_late = [this](const char* what) {
-    if (const auto why = turned_away(core_.options.genesis.config, core_.port.refused()))
+    if (const auto why = turned_away(core_.replicas.n(), core_.port.refused()))
       return Error{Errc::permission, "operation: " + std::string(what) + "; " + *why};
     return Error{Errc::unreachable, "operation: no certified outcome within " +
                                         std::to_string(core_.options.timeout.count()) + " ms; " +
@@ -275,6 +275,7 @@ bool Session::on_reply(ReplicaId from, const messages::Reply& reply, ByteView ev
     expected.bundle_no = flight->number;
   }
   const auto verified = verify::verify_reply(reply, expected, core_.certificates);
+  if (!verified && core_.outdated(reply.cert)) return true;  // when asked again it has a newer one
   if (!verified) {
     core_.blame(from, reply.cert.body.seq, verified.error(), evidence, now.mono);
     flight->busy = 0;
@@ -317,6 +318,26 @@ void Session::on_connected(ReplicaId replica) {
   if (state_ == State::opening) core_.port.send(replica, opening_.frame);
   for (const Flight& f : flights_)
     if (!f.resolved) core_.port.send(replica, f.frame);
+}
+
+void Session::follow(const Renumbering& moved, std::uint64_t before, const Now& now) {
+  // Items are signed for all epochs: what was executed in the one before is not executed again.
+  const auto renew = [&](Flight& f) {
+    if (f.resolved) return;
+    f.frame = core_.reframed(before, f.frame);
+    f.busy = 0;
+    f.strange_to = 0;
+    f.resend_at = now.mono;
+  };
+  if (state_ == State::opening) renew(opening_);
+  std::ranges::for_each(flights_, renew);
+  if (state_ != State::open) return;
+  subscribed_ = std::min(subscribed_, core_.replicas.n());
+  if (const auto at = moved.position(home_))
+    home_ = *at;
+  else
+    choose_home(now);
+  core_.send(home_, messages::Subscribe{id_});
 }
 
 void Session::finish(Flight& flight, const verify::VerifiedReply& reply, const Now& now) {

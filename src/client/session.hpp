@@ -47,6 +47,8 @@ class Session {
   bool on_reply(ReplicaId from, const messages::Reply& reply, ByteView evidence, const Now& now);
   bool on_refusal(ReplicaId from, const messages::Refusal& refusal, const Now& now);
   void on_connected(ReplicaId replica);
+  // What is in flight goes to the members of the new epoch; `before`: the one that is over.
+  void follow(const Renumbering& moved, std::uint64_t before, const Now& now);
 
   // Sends what is due and answers what is too late; call after every turn's input and at
   // next_wake().
@@ -106,6 +108,7 @@ class Session {
   // session_life.cpp: opening, doubt, loss
   void begin_open(const Now& now);
   void opened(const verify::VerifiedReply& reply, const Now& now);
+  void choose_home(const Now& now);
   void strange_to(ReplicaId replica, const Now& now);
   void open_refused(Error error, const Now& now);
   void refuse_queue(const Error& error, const Now& now);

@@ -50,15 +50,19 @@ void Session::opened(const verify::VerifiedReply& reply, const Now& now) {
   next_number_ = 1;
   window_ = limits::kSessionWindow;
   last_active_ = opening_.first_sent;
+  subscribed_ = 1;
+  choose_home(now);
+  core_.send(home_, messages::Subscribe{id_});
+}
+
+void Session::choose_home(const Now& now) {
   home_ = id_[0] % core_.replicas.n();
   for (std::uint32_t i = 0; i < core_.replicas.n(); ++i) {
     const ReplicaId r = (home_ + i) % core_.replicas.n();
     if (core_.replicas.blacklisted(r, now.mono) || (core_.port.connected() & bit(r)) == 0) continue;
     home_ = r;
-    break;
+    return;
   }
-  subscribed_ = 1;
-  core_.send(home_, messages::Subscribe{id_});
 }
 
 // One replica may lie, and others may lag behind the registration. When it is certified, f + 1

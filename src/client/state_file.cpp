@@ -8,12 +8,14 @@
 #include <cstring>
 
 #include "crypto/files.hpp"
+#include "verify/epoch_chain.hpp"
 
 namespace bftmeta::client {
 
 namespace {
 
-constexpr std::size_t kMaxState = 16 * 1024;  // a certificate of 31 replicas is 2 KiB
+// The chain of epochs, and a certificate: of 31 replicas 2 KiB.
+constexpr std::size_t kMaxState = verify::kMaxChainFile + 16 * 1024;
 
 Status failed(const std::string& path, const char* what) {
   const int error = errno;

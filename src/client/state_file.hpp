@@ -1,6 +1,6 @@
-// Where a client keeps its newest certificate between runs, so that a restart does not make it
-// believe older ones. Replaced by rename, never written in place. Thread-safety: functions without
-// state.
+// Where a client keeps its newest certificate, and the epochs that led to it, between runs, so that
+// a restart does not make it believe older ones. Replaced by rename, never written in place.
+// Thread-safety: functions without state.
 #pragma once
 
 #include <string>

@@ -66,10 +66,10 @@ void Core::forward_again() {
 // One batch at once when nothing is in flight; otherwise when a slot frees or a full batch waits.
 // No delay timer: the batch size follows from load and commit latency (protocol §2.3).
 void Core::try_propose() {
-  while (!halted_ && may_vote() && is_primary() && pending_.waiting() > 0) {
+  while (!halted_ && may_vote() && is_primary() && (pending_.waiting() > 0 || owes_progress())) {
     if (next_seq_ <= certified_seq() || next_seq_ <= executed_seq())
       next_seq_ = std::max(certified_seq(), executed_seq()) + 1;
-    if (next_seq_ > certified_seq() + limits::kCertStall) return;
+    if (next_seq_ > certified_seq() + limits::kCertStall || beyond_epoch(next_seq_)) return;
     const bool full = pending_.waiting_bytes() >= limits::kMaxBatchBytes / 2 ||
                       pending_.waiting() >= limits::kMaxBundlesPerBatch;
     if (in_flight() >= (full ? max_in_flight_ : 1)) return;
@@ -84,7 +84,7 @@ void Core::propose(Seq seq) {
   batch.seq = seq;
   batch.time_us = now_.wall_us;
   batch.items = pending_.take(seq);
-  if (batch.items.empty()) return;
+  if (batch.items.empty() && !owes_progress()) return;
   auto parsed = messages::parse_batch(context(), std::move(batch));
   if (!parsed) return halt(std::move(parsed.error()));  // its own rules: a broken invariant
   Slot& s = slot(seq);

@@ -15,7 +15,7 @@ using messages::Proposal;
 // Messages are stored up to two windows ahead, so that a lagging certificate never costs a proposal
 // (T2.1); votes are given only inside one.
 bool Core::accepts_votes(Seq seq) const {
-  return seq > certified_seq() &&
+  return seq > certified_seq() && !beyond_epoch(seq) &&
          (seq <= certified_seq() + 2 * limits::kWindow || mutant(Mutant::window_unchecked));
 }
 
@@ -117,7 +117,7 @@ void Core::try_vote(Seq seq) {
   Slot& s = slot(seq);
   if (!may_vote() || !active_ || s.voted || !s.proposal || !s.batch || s.proposal->view != view_)
     return;
-  if (seq <= certified_seq() ||
+  if (seq <= certified_seq() || beyond_epoch(seq) ||
       (seq > certified_seq() + limits::kWindow && !mutant(Mutant::window_unchecked)))
     return;
   if (s.batch->digest != s.proposal->digest && !mutant(Mutant::batch_digest_unchecked)) return;
@@ -273,6 +273,7 @@ std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batc
   const auto work = apply(batch, known);
   if (!work) return std::nullopt;
   const Seq seq = executed_seq();
+  progress_us_ = now_.mono_us;
   log_body(*batch);
   append(RecordKind::executed, seq, encode(history_.at(seq).header));
   if (const auto own = own_bodies_.find(seq); own != own_bodies_.end())
@@ -313,6 +314,7 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch,
   history_bytes_ += batch->bytes;
   const std::uint64_t waited = pending_.executed(*batch, machine_, now_.mono_us);
   if (waited != 0) request_latency_.add(waited);
+  note_epoch_end(outcome->body);
   if (mutant(Mutant::share_of_wrong_state) && seq % 7 == self_) outcome->body.state_root[0] ^= 1;
   if (!body_agrees(outcome->body) || !header_agrees(outcome->body, known)) return std::nullopt;
   if (seq > certified_seq()) {

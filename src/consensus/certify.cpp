@@ -26,6 +26,7 @@ void Core::on(ReplicaId from, RootShare m) {
   if (const auto cert = recent_certs_.find(seq);
       cert != recent_certs_.end() && m.body != cert->second.body)
     accuse(from, {m, cert->second});
+  if (seq == epoch_end_) note_end_share(from, m);
   if (seq <= certified_seq()) return;
   if (seq > certified_seq() + 2 * limits::kWindow) {
     // Beyond what is stored: enough to know that somebody is ahead.
@@ -132,6 +133,7 @@ void Core::adopt_cert(RootCert cert) {
   if (next_durable_cert_.first == 0) next_durable_cert_ = {cert_lsn_, seq};
   recent_certs_[seq] = cert;
   accuse_wrong_shares(cert);
+  note_epoch_end(cert.body);
   cert_ = std::move(cert);
   if (const auto own = own_bodies_.find(seq); own != own_bodies_.end() && !body_agrees(own->second))
     return;

@@ -4,7 +4,7 @@
 
 namespace bftmeta::consensus {
 
-bool valid_value(RecordKind k) { return k >= RecordKind::entered && k <= RecordKind::fenced; }
+bool valid_value(RecordKind k) { return k >= RecordKind::entered && k <= RecordKind::epoch; }
 
 Core::Core(Options options, const crypto::Signer& signer, const crypto::Verifier& verifier,
            StateMachine& machine, const Archive& archive)
@@ -14,6 +14,7 @@ Core::Core(Options options, const crypto::Signer& signer, const crypto::Verifier
       timing_(options.timing),
       max_in_flight_(options.max_in_flight),
       transfers_(options.transfers),
+      epoch_start_(options.epoch_start),
       signer_(signer),
       verifier_(verifier),
       machine_(machine),
@@ -28,7 +29,10 @@ void Core::step(Event event, Now now, Actions& out) {
   now_ = now;
   out_ = &out;
   if (auto* peer = std::get_if<event::Peer>(&event)) {
-    if (peers_.contains(peer->from) && hears(peer->message)) dispatch(std::move(*peer));
+    if (peer->from >= config_.n())
+      on_joining(peer->from - config_.n(), std::move(peer->message));
+    else if (peers_.contains(peer->from) && hears(peer->message))
+      dispatch(std::move(*peer));
   } else if (auto* client = std::get_if<event::Client>(&event)) {
     on_client(std::move(client->item), client->link);
   } else if (auto* fresh = std::get_if<event::Fresh>(&event)) {
@@ -62,6 +66,8 @@ void Core::turn() {
   follow_transfer();
   try_execute();
   try_certify();
+  try_end_epoch();
+  if (epoch_over()) return release_fresh();
   follow_primary();
   try_join();
   leave_proven_view();
@@ -78,9 +84,10 @@ void Core::tick() {
   look_at_deferred();
   look_for_divergence();
   if (halted_) return;
-  check_suspicion();
-  if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_)
-    start_view_change(view_ + 1, Reason::new_view_timeout);
+  if (epoch_over())
+    suspect(Reason::none);  // nobody has anything left to be late with
+  else
+    watch_view();
   for (auto& [seq, s] : slots_)  // proposals that were too early for the clock
     if (s.proposal && !s.voted) advance(seq);
   if (outstanding())  // what was quiet a moment ago may have a second to go
@@ -89,15 +96,23 @@ void Core::tick() {
     ask_for_history();
     ask_for_view_changes();
     forward_again();
+    say_ready();
+    show_end_share();
     send_status();
   }
+}
+
+void Core::watch_view() {
+  check_suspicion();
+  if (!active_ && new_view_deadline_ != 0 && now_.mono_us >= new_view_deadline_)
+    start_view_change(view_ + 1, Reason::new_view_timeout);
 }
 
 std::uint64_t Core::deadline() const {
   std::uint64_t due = std::min(next_status_, certificate_due());
   if (frozen()) return due;
   if (outstanding() || !deferred_.empty()) due = std::min(due, now_.mono_us + timing_.status_busy);
-  if (new_view_deadline_ != 0) due = std::min(due, new_view_deadline_);
+  if (new_view_deadline_ != 0 && !epoch_over()) due = std::min(due, new_view_deadline_);
   return due;
 }
 
@@ -169,6 +184,8 @@ Seq Core::in_flight() const {
 
 std::vector<Record> Core::control_state() const {
   std::vector<Record> state;
+  if (config_.epoch != 0)
+    state.push_back({RecordKind::epoch, 0, encode(EpochRecord{config_.epoch})});
   if (fence_) state.push_back({RecordKind::fenced, 0, encode(*fence_)});
   state.push_back({RecordKind::entered, 0, encode(entered_record_)});
   if (own_view_change_ && own_view_change_->new_view > entered_)

@@ -52,6 +52,7 @@ struct Options {
   Timing timing;
   std::uint32_t max_in_flight = 2;  // batches proposed and not executed (protocol §2.3)
   bool transfers = false;           // the driver fetches states (action::Transfer)
+  Seq epoch_start = 0;              // last sequence number of the epoch before; 0 in the first
 };
 
 struct Now {
@@ -170,13 +171,20 @@ struct Diverged {
   // Up to here the own history is the certified one: the first wrong batch lies above.
   Seq agreed_upto = 0;
 };
+// The epoch of this core is over, durably here: what follows is of the next configuration, for
+// which the driver makes another core, unless this replica is no member of it (protocol §9.2). This
+// one goes on answering.
+struct EpochEnded {
+  messages::EpochStep step;
+};
 struct Halt {  // this replica must stop: a broken invariant or divergence (protocol §4.5)
   Error error;
 };
 }  // namespace action
-using Action = std::variant<action::Append, action::Send, action::Certified, action::Refuse,
-                            action::AlreadyDone, action::AnswerFresh, action::Fenced,
-                            action::Accused, action::Transfer, action::Diverged, action::Halt>;
+using Action =
+    std::variant<action::Append, action::Send, action::Certified, action::Refuse,
+                 action::AlreadyDone, action::AnswerFresh, action::Fenced, action::Accused,
+                 action::Transfer, action::Diverged, action::EpochEnded, action::Halt>;
 using Actions = std::vector<Action>;
 
 class Core {
@@ -200,11 +208,14 @@ class Core {
   bool is_primary() const { return active_ && primary(view_) == self_; }
   ReplicaId primary(View view) const { return config_.primary(view); }
   Seq executed_seq() const { return machine_.executed_seq(); }
-  Seq certified_seq() const { return cert_ ? cert_->body.seq : 0; }
+  Seq certified_seq() const { return cert_ ? cert_->body.seq : epoch_start_; }
   const std::optional<messages::RootCert>& certificate() const { return cert_; }
   std::size_t pending() const { return pending_.size(); }
   std::uint64_t view_changes() const { return view_changes_done_; }
   bool halted() const { return halted_; }
+  // The last sequence number of this epoch; 0: none is scheduled, as far as this replica knows.
+  Seq epoch_end() const { return epoch_end_; }
+  bool epoch_over() const { return epoch_end_ != 0 && executed_seq() >= epoch_end_; }
   bool transferring() const { return transferring_; }
   const EvidenceBook& evidence() const { return evidence_; }
   // Bitmap of the peers that brought a bad signature.
@@ -402,6 +413,19 @@ class Core {
   void on_transferred(messages::CertifiedState state);
   void follow_transfer();
 
+  // epoch.cpp
+  void on_joining(ReplicaId position, PeerMessage message);
+  void note_epoch_end(const messages::CertBody& body);
+  bool beyond_epoch(Seq seq) const { return epoch_end_ != 0 && seq > epoch_end_; }
+  bool owes_progress() const;
+  bool progress_late(std::uint64_t patience) const;
+  void say_ready();
+  void note_end_share(ReplicaId from, const messages::RootShare& share);
+  void show_end_share();
+  void try_end_epoch();
+  std::map<ReplicaId, Signature> joint_shares(const config::Config& next);
+  void mark_epoch();
+
   // status.cpp
   void on(ReplicaId from, messages::PeerStatus m);
   messages::PeerStatus own_status() const;
@@ -443,6 +467,7 @@ class Core {
 
   // core.cpp
   void tick();
+  void watch_view();
   void turn();  // level-triggered work after every event
   Lsn append(RecordKind kind, Seq seq, Bytes payload, std::optional<Hash> digest = std::nullopt);
   void send(ReplicaId to, PeerMessage message, Lsn needs_lsn = 0);
@@ -455,7 +480,9 @@ class Core {
   void prune();
   void prune_history(Seq done);
   Seq in_flight() const;
-  crypto::Context context() const { return {cluster_id_, config_.epoch}; }
+  messages::EpochContext context() const {
+    return {crypto::Context{cluster_id_, config_.epoch}, epoch_start_};
+  }
   std::uint32_t quorum() const { return config_.quorum(); }
 
   // ---- fixed
@@ -465,6 +492,7 @@ class Core {
   const Timing timing_;
   const std::uint32_t max_in_flight_;
   const bool transfers_;
+  const Seq epoch_start_;
   const crypto::Signer& signer_;
   const crypto::Verifier& verifier_;
   StateMachine& machine_;
@@ -548,6 +576,20 @@ class Core {
   std::optional<messages::CertifiedState> transferred_;  // the state machine is there
   Seq too_old_at_ = 0;                                   // executed_seq when ...
   std::uint32_t too_old_ = 0;  // ... these (bitmap) had no history from there any more
+
+  // ---- the end of the epoch (epoch.cpp)
+  Seq epoch_end_ = 0;              // its last sequence number, once it is known
+  std::uint64_t progress_us_ = 0;  // last execution, or since when more is owed
+  struct EndShare {
+    messages::RootShare share;
+    std::uint64_t since_us = 0;
+    bool plausible = true;  // its signature was not found to be wrong
+  };
+  // Of the last batch, by link: members, and from n on those who join, by position there.
+  std::map<ReplicaId, EndShare> end_shares_;
+  std::optional<std::pair<Hash, messages::Item>> ready_;  // the own one, of that configuration
+  bool epoch_marked_ = false;                             // the log has this epoch's record
+  bool ended_ = false;
 
   // ---- certified batches without an executor (rescue.cpp)
   Seq rescue_first_ = 0;  // what was asked for; 0: nothing

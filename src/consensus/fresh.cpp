@@ -69,6 +69,7 @@ Seq Core::first_uncertified() const {
 
 void Core::release_fresh() {
   if (held_queries_.empty() || !answers_fresh()) return;
+  if (!cert_ && epoch_start_ != 0) return;  // its first batch is on its way
   auto queries = held_queries_.release(
       mutant(Mutant::fresh_not_held_back) ? std::numeric_limits<Seq>::max() : first_uncertified());
   if (!queries.empty()) out_->push_back(action::AnswerFresh{std::move(queries), cert_});

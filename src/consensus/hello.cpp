@@ -89,6 +89,7 @@ void Core::try_begin_voting() {
   standing_ = Standing::voter;
   const bool past = !never_entered_;
   if (!past) {
+    mark_epoch();
     entered_lsn_ = append(RecordKind::entered, 0, encode(entered_record_));
     never_entered_ = false;
   }
@@ -183,6 +184,7 @@ void Core::fence(const FenceRecord& record) {
   suspicion_ = Reason::none;
   cause_.reset();
   new_view_deadline_ = 0;
+  mark_epoch();
   const Lsn lsn = append(RecordKind::fenced, 0, encode(record));
   out_->push_back(action::Fenced{fence_text(record)});
   broadcast(own_status(), lsn);

@@ -9,11 +9,12 @@ using messages::PreparedCert;
 using messages::Seq;
 using messages::ViewChange;
 
-Result<ReproposalPlan> plan_reproposals(const crypto::Context& context,
+Result<ReproposalPlan> plan_reproposals(const messages::EpochContext& context,
                                         const std::vector<const ViewChange*>& votes) {
   ReproposalPlan plan;
+  plan.base_seq = context.start;
   for (const ViewChange* vc : votes) {
-    if (vc->base_seq() <= plan.base_seq || mutant(Mutant::base_ignored)) continue;
+    if (vc->base_seq(context.start) <= plan.base_seq || mutant(Mutant::base_ignored)) continue;
     plan.base_seq = vc->base_seq();
     plan.base = vc->base;
   }

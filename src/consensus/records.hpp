@@ -19,11 +19,24 @@ enum class RecordKind : std::uint8_t {
   certificate = 6,  // bulk: RootCert (the newest is in every state group, and with every flush)
   executed = 7,     // bulk: BatchHeader
   fenced = 8,       // control: FenceRecord; once in the log, it stays for the life of the log
+  epoch = 9,        // control: EpochRecord; the first of its epoch, in front of every state group
 };
 bool valid_value(RecordKind k);
 constexpr bool is_control(RecordKind k) {
   return k != RecordKind::body && k != RecordKind::executed && k != RecordKind::certificate;
 }
+
+// The epoch that all control records behind it are of. Those in front of it are of an epoch that
+// has ended, and decide nothing any more (protocol §9.2).
+struct EpochRecord {
+  std::uint64_t epoch = 0;
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("epoch", s.epoch);
+  }
+  friend bool operator==(const EpochRecord&, const EpochRecord&) = default;
+};
 
 // One record as it goes to the log. `seq`: what it is about; 0 for view records.
 struct Record {

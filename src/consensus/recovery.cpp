@@ -15,6 +15,7 @@ using messages::RootCert;
 using messages::ViewChange;
 
 struct Core::Replay {
+  bool of_this_epoch = false;  // the control records that are being read
   std::optional<EnteredRecord> entered;
   std::map<Hash, Batch> bodies;
   std::map<Seq, VoteRecord> votes;  // highest view per seq
@@ -38,8 +39,13 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
   last_lsn_ = durable_lsn_ = kRecoveredLsn;
   flushed_ = recovered.flushed;
   cert_ = recovered.flushed_cert;
-  if (cert_) recent_certs_[cert_->body.seq] = *cert_;
-  transferring_ = recovered.transferring;
+  if (cert_) {
+    recent_certs_[cert_->body.seq] = *cert_;
+    note_epoch_end(cert_->body);
+  }
+  // What missed the end of the last epoch has nothing to execute in this one.
+  transferring_ = recovered.transferring || executed_seq() < epoch_start_;
+  progress_us_ = now_.mono_us;
   recall_evidence(std::move(recovered.evidence));
   Replay r;
   if (auto status = replay(recovered, r); !status) {
@@ -55,7 +61,13 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
 }
 
 Status Core::replay(const Recovered& recovered, Replay& r) {
+  r.of_this_epoch = config_.epoch == 0;
   for (const Record& record : recovered.records) {
+    // Bodies and headers carry their own number, and stand where they were written. A fence is the
+    // key's, in every epoch.
+    const bool of_an_epoch = is_control(record.kind) && record.kind != RecordKind::epoch &&
+                             record.kind != RecordKind::fenced;
+    if (of_an_epoch && !r.of_this_epoch) continue;
     switch (record.kind) {
       case RecordKind::entered: {
         BFTMETA_ASSIGN(auto entered, read<EnteredRecord>(record, "entered record"));
@@ -93,6 +105,7 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
       }
       case RecordKind::certificate: {
         BFTMETA_ASSIGN(auto cert, read<RootCert>(record, "certificate record"));
+        if (cert.body.epoch != config_.epoch) break;
         if (cert.body.seq > certified_seq()) cert_ = cert;
         recent_certs_.insert_or_assign(cert.body.seq, std::move(cert));
         break;
@@ -106,8 +119,14 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
         BFTMETA_ASSIGN(fence_, read<FenceRecord>(record, "fence record"));
         break;
       }
+      case RecordKind::epoch: {
+        BFTMETA_ASSIGN(const auto epoch, read<EpochRecord>(record, "epoch record"));
+        r.of_this_epoch = epoch.epoch == config_.epoch;
+        break;
+      }
     }
   }
+  epoch_marked_ = r.of_this_epoch;
   return {};
 }
 

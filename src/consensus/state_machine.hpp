@@ -31,6 +31,13 @@ class StateMachine {
   virtual Admission admit(const messages::ParsedItem& item) const = 0;
   // Highest executed bundle of a session, 0 if unknown.
   virtual std::uint64_t last_bundle(const Id16& session_id) const = 0;
+
+  // Reconfiguration (protocol §9.2). A state machine that knows none stays in its epoch.
+  // The configuration under which the next batch is executed: that of the next epoch once the last
+  // batch of this one is. nullopt: that of this epoch.
+  virtual std::optional<config::Config> next_config() const { return std::nullopt; }
+  // Hash of a pending configuration that waits for a READY of the member with this key.
+  virtual std::optional<Hash> unconfirmed(const PublicKey&) const { return std::nullopt; }
 };
 
 // Executed history that is no longer in the core's memory, as far as the log still has it.

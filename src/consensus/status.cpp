@@ -9,7 +9,8 @@ using messages::SlotStatus;
 
 bool Core::outstanding() const {
   return !active_ || pending_.size() > 0 || !slots_.empty() || certified_seq() != executed_seq() ||
-         suspicion_ != Reason::none || evidence_seq() > executed_seq();
+         suspicion_ != Reason::none || evidence_seq() > executed_seq() || owes_progress() ||
+         (epoch_over() && !ended_);
 }
 
 PeerStatus Core::own_status() const {

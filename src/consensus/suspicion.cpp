@@ -78,6 +78,7 @@ std::optional<Core::Cause> Core::find_cause() const {
   for (const auto& [seq, s] : slots_)
     if (seq > executed_seq() && s.since_us != 0 && now_.mono_us - s.since_us > patience)
       return Cause{Reason::proposal_timeout, seq, {}};
+  if (progress_late(patience)) return Cause{Reason::proposal_timeout, executed_seq() + 1, {}};
   if (primary(view_) == self_ || mutant(Mutant::requests_not_timed)) return std::nullopt;
   std::optional<Cause> cause;
   std::uint64_t oldest = now_.mono_us - std::min(patience, now_.mono_us);

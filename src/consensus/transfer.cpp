@@ -54,7 +54,7 @@ void Core::follow_transfer() {
   next_seq_ = std::max(next_seq_, seq + 1);
   if (seq > certified_seq())
     adopt_cert(state.cert);
-  else if (seq == certified_seq())
+  else if (cert_ && seq == certified_seq())
     out_->push_back(action::Certified{*cert_});
   prune();
   next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);

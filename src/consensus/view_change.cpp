@@ -20,7 +20,7 @@ void Core::start_view_change(View view, Reason reason) {
   vc.replica = self_;
   vc.base = cert_;
   vc.reason = reason;
-  const Seq base = vc.base_seq();
+  const Seq base = vc.base_seq(epoch_start_);
   for (auto it = prepared_.upper_bound(base);
        it != prepared_.end() && it->first <= base + limits::kWindow; ++it)
     if (!mutant(Mutant::p_missing_in_view_change)) vc.prepared.push_back(it->second);

@@ -6,6 +6,7 @@
 #include "base/assert.hpp"
 #include "base/mutant.hpp"
 #include "execution/bundles.hpp"
+#include "execution/epochs.hpp"
 #include "namespace/apply.hpp"
 #include "schema/keys.hpp"
 
@@ -54,7 +55,8 @@ std::uint64_t advance_lease_time(State& state, std::uint64_t step_us) {
   return counters->lease_time_us;
 }
 
-ItemResult run_item(const messages::ParsedItem& item, Sessions& sessions, Bundles& bundles) {
+ItemResult run_item(const messages::ParsedItem& item, Sessions& sessions, Bundles& bundles,
+                    Epochs& epochs) {
   ItemResult result;
   result.request_digest = item.digest;
   if (const messages::Bundle* bundle = item.bundle()) {
@@ -63,6 +65,8 @@ ItemResult run_item(const messages::ParsedItem& item, Sessions& sessions, Bundle
     result.bundle_no = bundle->bundle_no;
     result.result = std::move(answer.result);
     result.first_time = answer.first_time;
+  } else if (const messages::Ready* ready = item.ready()) {
+    result.result = encode(epochs.ready(*ready, result.first_time));
   } else {
     result.result = encode(sessions.open(*item.session_open(), result.first_time));
   }
@@ -80,11 +84,11 @@ std::vector<Hash> reply_path(const Executed& executed, std::size_t index) {
   return messages::merkle_path(executed.leaves, index, messages::reply_node);
 }
 
-Engine::Engine(const config::Genesis& genesis, const crypto::Verifier& verifier,
+Engine::Engine(const Hash& cluster_id, config::Config config, const crypto::Verifier& verifier,
                Checkpoint checkpoint, tree::Version version, SessionIndexes indexes)
-    : cluster_id_(genesis.cluster_id()),
-      config_(genesis.config),
-      config_hash_(genesis.config.hash()),
+    : cluster_id_(cluster_id),
+      config_(std::move(config)),
+      config_hash_(config_.hash()),
       verifier_(&verifier),
       checkpoint_(std::move(checkpoint)),
       version_(std::move(version)),
@@ -108,24 +112,23 @@ Result<Engine> Engine::from_genesis(const config::Genesis& genesis,
   body.history_hash = start.history_hash;
   body.state_root = version.state_root(body.cluster_id, limits::kSmVersion);
   body.time_us = genesis.time_us;
-  return Engine(genesis, verifier, std::move(start), std::move(version), SessionIndexes{});
+  return Engine(body.cluster_id, genesis.config, verifier, std::move(start), std::move(version),
+                SessionIndexes{});
 }
 
-Result<Engine> Engine::from_checkpoint(const config::Genesis& genesis,
-                                       const crypto::Verifier& verifier, Checkpoint checkpoint,
-                                       tree::Version version) {
+Result<Engine> Engine::from_checkpoint(const Hash& cluster_id, const crypto::Verifier& verifier,
+                                       Checkpoint checkpoint, tree::Version version) {
   const std::string what = "checkpoint of sequence number " + std::to_string(checkpoint.seq) + ": ";
-  const Hash cluster_id = genesis.cluster_id();
   if (checkpoint.body.cluster_id != cluster_id)
     return fail(Errc::identity, what + "it is of cluster " + short_hex(checkpoint.body.cluster_id) +
                                     ", not " + short_hex(cluster_id));
-  if (checkpoint.body.config_hash != genesis.config.hash())
-    return fail(Errc::identity, what + "it names another configuration");
   if (version.state_root(cluster_id, limits::kSmVersion) != checkpoint.body.state_root)
     return fail(Errc::corrupt, what + "the stored tree has another root");
+  BFTMETA_ASSIGN(config::Config config, config_after(version, checkpoint.body));
   BFTMETA_ASSIGN(SessionIndexes indexes, load_indexes(version));
   checkpoint.cert.reset();
-  return Engine(genesis, verifier, std::move(checkpoint), std::move(version), std::move(indexes));
+  return Engine(cluster_id, std::move(config), verifier, std::move(checkpoint), std::move(version),
+                std::move(indexes));
 }
 
 Result<Executed> Engine::execute(const messages::ParsedBatch& batch) {
@@ -163,12 +166,14 @@ Result<Executed> Engine::execute_on(const tree::CachedVersion& base, tree::Overl
 
   Sessions sessions(state, indexes_, clock);
   Bundles bundles(state, sessions, clock, context);
+  Epochs epochs(state, config_, clock);
   sessions.expire();
   ns::housekeeping(overlay, context, operations_in(batch));
   for (const messages::ParsedItem& item : batch.items) {
-    out.results.push_back(run_item(item, sessions, bundles));
+    out.results.push_back(run_item(item, sessions, bundles, epochs));
     out.leaves.push_back(out.results.back().leaf());
   }
+  Epochs::End end = epochs.close_batch();
   if (state.fault() || frontier.count + 1 != out.header.seq || !messages::valid_frontier(frontier))
     return tl::make_unexpected(store_error(out.header.seq));
 
@@ -185,6 +190,8 @@ Result<Executed> Engine::execute_on(const tree::CachedVersion& base, tree::Overl
   body.cluster_id = cluster_id_;
   body.epoch = config_.epoch;
   body.config_hash = config_hash_;
+  if (end.next) body.next_config_hash = end.next->hash();
+  body.epoch_end_seq = end.seq;
   body.seq = out.header.seq;
   body.history_hash = messages::extend_history(checkpoint_.history_hash, out.header);
   body.history_root = messages::history_root(frontier);
@@ -201,6 +208,10 @@ Result<Executed> Engine::execute_on(const tree::CachedVersion& base, tree::Overl
   checkpoint_.history_hash = body.history_hash;
   checkpoint_.time_us = body.time_us;
   checkpoint_.body = body;
+  if (end.next) {
+    config_ = std::move(*end.next);
+    config_hash_ = body.next_config_hash;
+  }
   return out;
 }
 
@@ -234,9 +245,29 @@ std::optional<SessionInfo> Engine::session(const Id16& id) const {
   return SessionInfo{s->principal, s->last_bundle, s->ack_upto};
 }
 
+// Only what would count now: anybody can sign READYs with keys of his own.
+messages::Admission Engine::admit(const messages::Ready& ready) const {
+  using messages::Admission;
+  if (unconfirmed(ready.vote_key) == ready.config_hash) return Admission::accept;
+  const auto change = pending_change();
+  const bool said = change && change->epoch_end_seq == 0 &&
+                    change->next.hash() == ready.config_hash &&
+                    config::position_of(change->next, ready.vote_key);
+  return said ? Admission::done : Admission::no_session;
+}
+
+std::optional<Hash> Engine::unconfirmed(const PublicKey& vote_key) const {
+  const auto change = pending_change();
+  if (!change || change->epoch_end_seq != 0) return std::nullopt;
+  const auto member = config::position_of(change->next, vote_key);
+  if (!member || (change->ready >> *member & 1) != 0) return std::nullopt;
+  return change->next.hash();
+}
+
 // Bundles that are past their valid_until are accepted: a batch decides them.
 messages::Admission Engine::admit(const messages::ParsedItem& item) const {
   using messages::Admission;
+  if (const messages::Ready* ready = item.ready()) return admit(*ready);
   const messages::Bundle* bundle = item.bundle();
   if (bundle == nullptr) {
     if (!principal(item.client)) return Admission::no_session;
@@ -268,6 +299,10 @@ std::optional<schema::Principal> Engine::principal(const PublicKey& sign_key) co
 
 std::optional<schema::Counters> Engine::counters() const {
   return look_up<schema::Counters>(version_, keys::counters(), "counters");
+}
+
+std::optional<schema::PendingChange> Engine::pending_change() const {
+  return look_up<schema::PendingChange>(version_, keys::pending_change(), "pending change");
 }
 
 }  // namespace bftmeta::execution

@@ -56,9 +56,8 @@ class Engine {
                                      tree::VersionOptions options = {});
   // The state of `checkpoint`, whose tree is `version`. Errors: identity (another cluster),
   // corrupt (the tree is not the one that the checkpoint names), io.
-  static Result<Engine> from_checkpoint(const config::Genesis& genesis,
-                                        const crypto::Verifier& verifier, Checkpoint checkpoint,
-                                        tree::Version version);
+  static Result<Engine> from_checkpoint(const Hash& cluster_id, const crypto::Verifier& verifier,
+                                        Checkpoint checkpoint, tree::Version version);
 
   // Precondition: batch.batch.seq == executed_seq() + 1. An error means that the store failed: the
   // engine stands where it stood, and the replica has to stop.
@@ -68,6 +67,7 @@ class Engine {
   const messages::CertBody& body() const { return checkpoint_.body; }
   std::uint64_t time_us() const { return checkpoint_.time_us; }
   const Checkpoint& checkpoint() const { return checkpoint_; }  // without a certificate
+  const config::Config& config() const { return config_; }      // of the next batch
 
   const tree::Version& version() const { return version_; }
   // The version for tree::begin_flush, and the same tree rebased on what was flushed.
@@ -83,17 +83,21 @@ class Engine {
   std::optional<schema::Tombstone> tombstone(const Id16& id) const;
   std::optional<schema::Principal> principal(const PublicKey& sign_key) const;
   std::optional<schema::Counters> counters() const;
+  std::optional<schema::PendingChange> pending_change() const;
+  // Hash of the pending configuration, if it waits for a READY of its member with this key.
+  std::optional<Hash> unconfirmed(const PublicKey& vote_key) const;
 
  private:
-  Engine(const config::Genesis& genesis, const crypto::Verifier& verifier, Checkpoint checkpoint,
-         tree::Version version, SessionIndexes indexes);
+  Engine(const Hash& cluster_id, config::Config config, const crypto::Verifier& verifier,
+         Checkpoint checkpoint, tree::Version version, SessionIndexes indexes);
 
   Result<Executed> execute_on(const tree::CachedVersion& base, tree::Overlay& overlay,
                               const messages::ParsedBatch& batch);
   Error store_error(messages::Seq seq) const;
+  messages::Admission admit(const messages::Ready& ready) const;
 
   Hash cluster_id_{};
-  config::Config config_;
+  config::Config config_;  // in force for the next batch
   Hash config_hash_{};
   const crypto::Verifier* verifier_;
   Checkpoint checkpoint_;

@@ -42,20 +42,23 @@ Status Mount::start() {
              std::to_string(fault.seq) + ": " + fault.why + "; it is not asked for ten minutes");
   };
   const crypto::LinkKey link_key = client_options.link_key;
-  config::Config config = client_options.genesis.config;
-  const crypto::Context cluster{client_options.genesis.cluster_id(), config.epoch};
-  for (const config::EndpointOverride& endpoint : client_options.endpoints) {
-    if (endpoint.replica >= config.n()) continue;  // refused by the client already
-    config.replicas[endpoint.replica].host = endpoint.host;
-    config.replicas[endpoint.replica].port = endpoint.port;
-  }
+  const std::vector<config::EndpointOverride> endpoints = client_options.endpoints;
+  // Blocks are the same in every epoch, and so are the frames that carry them.
+  const crypto::Context cluster{client_options.genesis.cluster_id(),
+                                client_options.genesis.config.epoch};
   BFTMETA_ASSIGN(client, client::Client::connect(std::move(client_options)));
+  BFTMETA_TRY(client->wait_ready(options.timeout));
+  BFTMETA_ASSIGN(client::Membership members, client->membership());
+  for (const config::EndpointOverride& endpoint : endpoints) {
+    if (endpoint.replica >= members.config.n()) continue;
+    members.config.replicas[endpoint.replica].host = endpoint.host;
+    members.config.replicas[endpoint.replica].port = endpoint.port;
+  }
   blocks::ReplicaStoreOptions store_options;
   store_options.timeout = options.timeout;
   store_options.report = log_line;
-  BFTMETA_ASSIGN(replicas, blocks::ReplicaStore::open(*context, link_key, config, cluster,
+  BFTMETA_ASSIGN(replicas, blocks::ReplicaStore::open(*context, link_key, members.config, cluster,
                                                       std::move(store_options)));
-  BFTMETA_TRY(client->wait_ready(options.timeout));
 
   metadata = std::make_unique<ClusterMetadata>(*client, options.read_mode);
   const auto root = metadata->inode({}, {});

@@ -97,7 +97,7 @@ void sign_view_change(const crypto::Signer& signer, const crypto::Context& conte
   vc.signature = signer.sign(tags::kViewChange, context, vc.body_digest());
 }
 
-Status verify_view_change(const crypto::Verifier& verifier, const crypto::Context& context,
+Status verify_view_change(const crypto::Verifier& verifier, const EpochContext& context,
                           const config::Config& config, const ViewChange& vc) {
   constexpr const char* kWhat = "VIEW-CHANGE";
   if (vc.replica >= config.n()) return bad(kWhat, "sender is not a member");
@@ -108,12 +108,12 @@ Status verify_view_change(const crypto::Verifier& verifier, const crypto::Contex
   if (vc.base) {
     BFTMETA_TRY(verify_cert(verifier, context.cluster_id, config, *vc.base));
   }
-  Seq last = vc.base_seq();
+  const Seq base = vc.base_seq(context.start);
+  Seq last = base;
   for (const PreparedCert& p : vc.prepared) {
     if (p.proposal.seq <= last)
       return bad(kWhat, "entries are not in ascending order above the base");
-    if (p.proposal.seq > vc.base_seq() + limits::kWindow)
-      return bad(kWhat, "entry beyond the window");
+    if (p.proposal.seq > base + limits::kWindow) return bad(kWhat, "entry beyond the window");
     if (p.proposal.view >= vc.new_view) return bad(kWhat, "entry of a view that is not older");
     if (!mutant(Mutant::p_entry_unchecked) && !verify_prepared(verifier, context, config, p))
       return bad(kWhat, "entry is no proof");

@@ -7,6 +7,15 @@
 
 namespace bftmeta::messages {
 
+// What the statements of one epoch are bound to, and where it starts: `start` is the last sequence
+// number of the epoch before, 0 in the first one, and stands for a certificate where an epoch has
+// none yet.
+struct EpochContext : crypto::Context {
+  // NOLINTNEXTLINE(google-explicit-constructor): in the first epoch they are the same
+  EpochContext(const crypto::Context& context, Seq s = 0) : crypto::Context(context), start(s) {}
+  Seq start = 0;
+};
+
 // What a PRE-PREPARE or a PREPARE says: view, seq and digest, signed under the message's own tag. A
 // PREPARE's preimage has the replica behind it, a PRE-PREPARE's has not (the primary is known).
 struct Proposal {
@@ -99,13 +108,13 @@ constexpr View kMaxView = 1ULL << 62;
 struct ViewChange {
   View new_view = 0;
   ReplicaId replica = 0;
-  std::optional<RootCert> base;  // nullopt: genesis
+  std::optional<RootCert> base;  // nullopt: the start of the epoch
   std::vector<PreparedCert>
       prepared;  // ascending seqs in (base, base + L], each of a view < new_view
   Reason reason = Reason::none;
   Signature signature{};  // over H(0x16 || everything above)
 
-  Seq base_seq() const { return base ? base->body.seq : 0; }
+  Seq base_seq(Seq start = 0) const { return base ? base->body.seq : start; }
   Hash body_digest() const;
   Hash digest() const;  // with the signature: how NEW-VIEW names it
 
@@ -334,7 +343,7 @@ bool verify_prepared(const crypto::Verifier& verifier, const crypto::Context& co
                      const config::Config& config, const PreparedCert& prepared);
 void sign_view_change(const crypto::Signer& signer, const crypto::Context& context, ViewChange& vc);
 // Pure function of bytes and config (§5.3): one bad entry makes the whole message invalid.
-Status verify_view_change(const crypto::Verifier& verifier, const crypto::Context& context,
+Status verify_view_change(const crypto::Verifier& verifier, const EpochContext& context,
                           const config::Config& config, const ViewChange& vc);
 // How many signatures checking it costs at most.
 std::uint64_t signatures_in(const config::Config& config, const ViewChange& vc);

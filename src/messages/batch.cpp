@@ -56,14 +56,21 @@ Result<ParsedItem> parse_item(const Item& item) {
       parsed.body = open;
       return parsed;
     }
-    case ItemKind::config:
-    case ItemKind::ready: break;
+    case ItemKind::ready: {
+      BFTMETA_ASSIGN(const Ready ready, decode<Ready>(item.body, "ready"));
+      parsed.client = ready.vote_key;
+      parsed.body = ready;
+      return parsed;
+    }
+    case ItemKind::reserved: break;
   }
   return fail(Errc::malformed, "item: reserved kind");
 }
 
 Bytes item_preimage(const Hash& cluster_id, ItemKind kind, ByteView body) {
-  const tags::Tag& tag = kind == ItemKind::session_open ? tags::kSessionOpen : tags::kRequest;
+  const tags::Tag& tag = kind == ItemKind::session_open ? tags::kSessionOpen
+                         : kind == ItemKind::ready      ? tags::kReady
+                                                        : tags::kRequest;
   return crypto::preimage(tag, {cluster_id, 0}, body_hash(kind, body));
 }
 
@@ -79,6 +86,10 @@ Item sign_bundle(const crypto::Signer& signer, const Hash& cluster_id, const Bun
 Item sign_session_open(const crypto::Signer& signer, const Hash& cluster_id,
                        const SessionOpen& open) {
   return sign_item(signer, cluster_id, ItemKind::session_open, encode(open));
+}
+
+Item sign_ready(const crypto::Signer& signer, const Hash& cluster_id, const Ready& ready) {
+  return sign_item(signer, cluster_id, ItemKind::ready, encode(ready));
 }
 
 Hash open_digest(const SessionOpen& open) {

@@ -54,11 +54,26 @@ struct SessionOpen {
   friend bool operator==(const SessionOpen&, const SessionOpen&) = default;
 };
 
+// CONFIG-READY: a member of the next configuration has the state and can begin (protocol §9.2).
+struct Ready {
+  Hash config_hash{};  // of the next configuration
+  PublicKey vote_key{};
+  Seq seq = 0;  // of the state that it has
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("config_hash", s.config_hash);
+    v.field("vote_key", s.vote_key);
+    v.field("seq", s.seq);
+  }
+  friend bool operator==(const Ready&, const Ready&) = default;
+};
+
 enum class ItemKind : std::uint8_t {
   bundle = 0,
   session_open = 1,
-  config = 2,  // reserved: a batch with one is invalid until reconfiguration exists
-  ready = 3,   // reserved likewise
+  reserved = 2,  // a batch with one is invalid
+  ready = 3,     // signed with the vote key that it names
 };
 bool valid_value(ItemKind k);
 
@@ -85,11 +100,12 @@ struct Item {
 // is checked separately because it is expensive.
 struct ParsedItem {
   Hash digest{};
-  PublicKey client{};
-  std::variant<Bundle, SessionOpen> body;
+  PublicKey client{};  // who signed it; of a READY, the vote key
+  std::variant<Bundle, SessionOpen, Ready> body;
 
   const Bundle* bundle() const { return std::get_if<Bundle>(&body); }
   const SessionOpen* session_open() const { return std::get_if<SessionOpen>(&body); }
+  const Ready* ready() const { return std::get_if<Ready>(&body); }
 };
 
 // What executed state says of an item that wants into the queue. Never a reason to refuse a
@@ -112,6 +128,7 @@ bool verify_item(const crypto::Verifier& verifier, const Hash& cluster_id, const
 Item sign_bundle(const crypto::Signer& signer, const Hash& cluster_id, const Bundle& bundle);
 Item sign_session_open(const crypto::Signer& signer, const Hash& cluster_id,
                        const SessionOpen& open);
+Item sign_ready(const crypto::Signer& signer, const Hash& cluster_id, const Ready& ready);
 // H(0x13 || body) without the signature: its owner can sign the same body in many ways (§1.5).
 Hash open_digest(const SessionOpen& open);
 

@@ -49,34 +49,79 @@ bool verify_share(const crypto::Verifier& verifier, const config::Config& config
                          context_of(share.body), encode(share.body), share.signature);
 }
 
-Status verify_cert(const crypto::Verifier& verifier, const Hash& cluster_id,
-                   const config::Config& config, const RootCert& cert) {
-  const auto refuse = [&cert](const std::string& why) {
-    return fail(Errc::unverified,
-                "certificate of sequence number " + std::to_string(cert.body.seq) + ": " + why);
-  };
-  const CertBody& body = cert.body;
-  if (body.cluster_id != cluster_id) return refuse("it is of another cluster");
-  if (body.epoch != config.epoch) return refuse("it is of epoch " + std::to_string(body.epoch));
-  if (body.config_hash != config.hash()) return refuse("it names another configuration");
-  if (body.sm_version != config.sm_version) return refuse("unknown state machine version");
-  if (body.next_config_hash != Hash{} || body.epoch_end_seq != 0 || cert.next_signers != 0 ||
-      !cert.next_signatures.empty())
-    return refuse("it ends an epoch, which this version does not know");
-  if (body.seq == 0) return refuse("genesis has no certificate");
-  if (cert.signers >> config.n() != 0) return refuse("a signer is not a member");
-  const auto signers = static_cast<std::uint32_t>(std::popcount(cert.signers));
-  if (signers != config.quorum() || cert.signatures.size() != signers)
-    return refuse("it needs exactly " + std::to_string(config.quorum()) + " signatures");
-  const Bytes preimage = crypto::preimage(tags::kRootShare, context_of(body), encode(body));
+namespace {
+
+tl::unexpected<Error> refuse(const RootCert& cert, const std::string& why) {
+  return fail(Errc::unverified,
+              "certificate of sequence number " + std::to_string(cert.body.seq) + ": " + why);
+}
+
+// Epoch fields (protocol §9.2): scheduled before it comes, and the next configuration is named by
+// the last body of the epoch alone.
+bool epoch_end_consistent(const CertBody& body) {
+  const bool last = body.epoch_end_seq != 0 && body.seq == body.epoch_end_seq;
+  return (body.epoch_end_seq == 0 || body.seq <= body.epoch_end_seq) &&
+         (body.next_config_hash != Hash{}) == last;
+}
+
+Status check_signatures(const crypto::Verifier& verifier, const config::Config& config,
+                        const RootCert& cert, std::uint32_t signers,
+                        const std::vector<Signature>& signatures) {
+  if (signers >> config.n() != 0) return refuse(cert, "a signer is not a member");
+  const auto count = static_cast<std::uint32_t>(std::popcount(signers));
+  if (count != config.quorum() || signatures.size() != count)
+    return refuse(cert, "it needs exactly " + std::to_string(config.quorum()) +
+                            " signatures of members of epoch " + std::to_string(config.epoch));
+  const Bytes preimage =
+      crypto::preimage(tags::kRootShare, context_of(cert.body), encode(cert.body));
   std::size_t next = 0;
   for (ReplicaId r = 0; r < config.n(); ++r) {
-    if ((cert.signers >> r & 1) == 0) continue;
-    if (!verifier.verify(config.replicas[r].vote_key, preimage, cert.signatures[next++]) &&
+    if ((signers >> r & 1) == 0) continue;
+    if (!verifier.verify(config.replicas[r].vote_key, preimage, signatures[next++]) &&
         !mutant(Mutant::certificate_unchecked))
-      return refuse("the signature of replica " + std::to_string(r) + " does not hold");
+      return refuse(cert, "the signature of replica " + std::to_string(r) + " of epoch " +
+                              std::to_string(config.epoch) + " does not hold");
   }
   return {};
+}
+
+Status check_members_of_epoch(const crypto::Verifier& verifier, const Hash& cluster_id,
+                              const config::Config& config, const RootCert& cert) {
+  const CertBody& body = cert.body;
+  if (body.cluster_id != cluster_id) return refuse(cert, "it is of another cluster");
+  if (body.epoch != config.epoch)
+    return refuse(cert, "it is of epoch " + std::to_string(body.epoch) + ", expected was " +
+                            std::to_string(config.epoch));
+  if (body.config_hash != config.hash()) return refuse(cert, "it names another configuration");
+  if (body.sm_version != config.sm_version) return refuse(cert, "unknown state machine version");
+  if (body.seq == 0) return refuse(cert, "genesis has no certificate");
+  if (!epoch_end_consistent(body)) return refuse(cert, "its epoch end contradicts its number");
+  return check_signatures(verifier, config, cert, cert.signers, cert.signatures);
+}
+
+}  // namespace
+
+Status verify_cert(const crypto::Verifier& verifier, const Hash& cluster_id,
+                   const config::Config& config, const RootCert& cert) {
+  if (cert.next_signers != 0 || !cert.next_signatures.empty())
+    return refuse(cert, "signatures of a next configuration belong into a chain of epochs only");
+  return check_members_of_epoch(verifier, cluster_id, config, cert);
+}
+
+Status verify_joint_cert(const crypto::Verifier& verifier, const Hash& cluster_id,
+                         const config::Config& config, const config::Config& next,
+                         const RootCert& cert) {
+  if (cert.body.next_config_hash == Hash{}) return refuse(cert, "it does not end an epoch");
+  if (next.epoch != config.epoch + 1 || cert.body.next_config_hash != next.hash())
+    return refuse(cert, "it names another next configuration");
+  BFTMETA_TRY(check_members_of_epoch(verifier, cluster_id, config, cert));
+  return check_signatures(verifier, next, cert, cert.next_signers, cert.next_signatures);
+}
+
+RootCert plain(RootCert joint) {
+  joint.next_signers = 0;
+  joint.next_signatures.clear();
+  return joint;
 }
 
 Hash reply_leaf(const Id16& session_id, std::uint64_t bundle_no, const Hash& request_digest,

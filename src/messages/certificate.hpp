@@ -87,7 +87,7 @@ struct RootShare {
 };
 
 // ROOT-CERT: exactly Q signatures over the same body, in replica order, and the bitmap of their
-// signers. A second bitmap for the joint certificate of an epoch end is empty until epochs change.
+// signers. The joint certificate of an epoch end has the same of the next configuration too.
 struct RootCert {
   CertBody body;
   std::uint32_t signers = 0;  // bit i: replica i
@@ -106,6 +106,20 @@ struct RootCert {
   friend bool operator==(const RootCert&, const RootCert&) = default;
 };
 
+// One link of the chain of epochs (protocol §9.3): the joint certificate that ends an epoch, and
+// the configuration that it names.
+struct EpochStep {
+  RootCert cert;
+  config::Config next;
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("cert", s.cert);
+    v.field("next", s.next);
+  }
+  friend bool operator==(const EpochStep&, const EpochStep&) = default;
+};
+
 // Bit i: replica i; as in "0,1,3".
 std::string replica_list(std::uint32_t replicas);
 
@@ -113,10 +127,17 @@ RootShare sign_share(const crypto::Signer& signer, const CertBody& body, Replica
 bool verify_share(const crypto::Verifier& verifier, const config::Config& config,
                   const RootShare& share);
 // Everything that a certificate claims: cluster, epoch, config hash, exactly Q sorted distinct
-// signers of this config, each signature valid, no signature of a next config outside an epoch end,
-// sm_version known. `cluster_id` and `config` are the verifier's own, never the certificate's.
+// signers of this config, each signature valid, sm_version known, epoch end consistent, and nothing
+// of a next config. `cluster_id` and `config` are the verifier's own, never the certificate's.
 Status verify_cert(const crypto::Verifier& verifier, const Hash& cluster_id,
                    const config::Config& config, const RootCert& cert);
+// The same of the joint certificate that ends the epoch of `config`: exactly Q signatures of the
+// members of `next` as well, whose hash the body names (protocol §9.2).
+Status verify_joint_cert(const crypto::Verifier& verifier, const Hash& cluster_id,
+                         const config::Config& config, const config::Config& next,
+                         const RootCert& cert);
+// Without what only a joint one has: what everybody else verifies.
+RootCert plain(RootCert joint);
 
 // Reply tree (RFC 6962 shape): one leaf per item of the batch.
 Hash reply_leaf(const Id16& session_id, std::uint64_t bundle_no, const Hash& request_digest,

@@ -117,7 +117,7 @@ struct Signed {
 };
 
 // A statement that is signed and, by its own bytes alone, something that no correct replica signs.
-bool condemns_itself(const crypto::Verifier& verifier, const crypto::Context& context,
+bool condemns_itself(const crypto::Verifier& verifier, const EpochContext& context,
                      const config::Config& config, const Statement& statement) {
   if (const auto* vc = std::get_if<ViewChange>(&statement))
     return !verify_view_change(verifier, context, config, *vc);
@@ -172,7 +172,7 @@ std::uint64_t signatures_in(const config::Config& config, const Evidence& eviden
   return std::holds_alternative<RootCert>(*evidence.second) ? 1 + config.quorum() : 2;
 }
 
-Result<Accusation> judge(const crypto::Verifier& verifier, const crypto::Context& context,
+Result<Accusation> judge(const crypto::Verifier& verifier, const EpochContext& context,
                          const config::Config& config, const Evidence& evidence) {
   BFTMETA_ASSIGN(const Accusation a, claim_of(config, evidence));
   const Signed holds{verifier, context, config, a.replica};

@@ -79,7 +79,7 @@ Result<Accusation> claim_of(const config::Config& config, const Evidence& eviden
 // What judge() checks at most.
 std::uint64_t signatures_in(const config::Config& config, const Evidence& evidence);
 // The same, proven: every signature holds. Errc::unverified otherwise.
-Result<Accusation> judge(const crypto::Verifier& verifier, const crypto::Context& context,
+Result<Accusation> judge(const crypto::Verifier& verifier, const EpochContext& context,
                          const config::Config& config, const Evidence& evidence);
 
 // A file of evidence: magic, version, cluster, epoch, canonical bytes; one encoding per value.

@@ -34,18 +34,23 @@ Bytes encode_as(const crypto::Context& context, const Variant& message, std::uin
   return out;
 }
 
-// A variant is encoded as its index and its alternative, so the type byte is the shifted index.
-template <class Variant>
-Result<Variant> decode_as(const crypto::Context& context, ByteView frame, std::uint8_t first_type,
-                          std::size_t max_size = limits::kMaxFrame) {
+Result<Header> read_header(const Hash& cluster_id, ByteView frame) {
   if (frame.size() <= kHeaderSize) return fail(Errc::malformed, "frame: truncated");
-  if (frame.size() > max_size) return fail(Errc::limit, "frame: too long");
   BFTMETA_ASSIGN(const Header header, decode<Header>(frame.first(kHeaderSize), "frame header"));
   if (header.magic != kMagic) return fail(Errc::malformed, "frame: not of this protocol");
   if (header.version != limits::kWireVersion)
     return fail(Errc::malformed, "frame: wire version " + std::to_string(header.version));
-  if (header.cluster_id != context.cluster_id)
+  if (header.cluster_id != cluster_id)
     return fail(Errc::identity, "frame: of cluster " + short_hex(header.cluster_id));
+  return header;
+}
+
+// A variant is encoded as its index and its alternative, so the type byte is the shifted index.
+template <class Variant>
+Result<Variant> decode_as(const crypto::Context& context, ByteView frame, std::uint8_t first_type,
+                          std::size_t max_size = limits::kMaxFrame) {
+  if (frame.size() > max_size) return fail(Errc::limit, "frame: too long");
+  BFTMETA_ASSIGN(const Header header, read_header(context.cluster_id, frame));
   if (header.epoch != context.epoch)
     return fail(Errc::identity, "frame: of epoch " + std::to_string(header.epoch));
   const std::uint8_t type = frame[kHeaderSize];
@@ -66,17 +71,23 @@ constexpr const char* kPeerNames[] = {
     "FETCH-BATCH",       "BATCH",          "FETCH-HISTORY", "HISTORY",
     "FETCH-VIEW-CHANGE", "FETCH-NEW-VIEW", "FORWARD",       "FETCH-PREPARED",
     "PREPARED",          "HELLO",          "HELLO-REPLY",   "EVIDENCE",
-    "FETCH-NODES",       "NODES"};
+    "FETCH-NODES",       "NODES",          "EPOCHS"};
 static_assert(std::size(kPeerNames) == std::variant_size_v<PeerMessage>);
 static_assert(std::variant_size_v<PeerMessage> <= kClientTypes);
 constexpr const char* kClientNames[] = {"SUBMIT",       "SUBSCRIBE", "READ",
                                         "STATUS-QUERY", "FRESH",     "EVIDENCE-QUERY"};
 static_assert(std::size(kClientNames) == std::variant_size_v<ClientMessage>);
-constexpr const char* kReplicaNames[] = {"REPLY",        "READ-REPLY",  "REFUSAL",
-                                         "STATUS-REPLY", "FRESH-REPLY", "EVIDENCE-REPLY"};
+constexpr const char* kReplicaNames[] = {"REPLY",       "READ-REPLY",     "REFUSAL", "STATUS-REPLY",
+                                         "FRESH-REPLY", "EVIDENCE-REPLY", "EPOCHS"};
 static_assert(std::size(kReplicaNames) == std::variant_size_v<ReplicaMessage>);
 
 }  // namespace
+
+std::optional<std::uint64_t> frame_epoch(const Hash& cluster_id, ByteView frame) {
+  const auto header = read_header(cluster_id, frame);
+  if (!header) return std::nullopt;
+  return header->epoch;
+}
 
 Bytes encode_frame(const crypto::Context& context, const PeerMessage& message) {
   return encode_as(context, message, 0);

@@ -6,6 +6,7 @@
 
 #include "messages/agreement.hpp"
 #include "messages/client.hpp"
+#include "messages/epochs.hpp"
 #include "messages/evidence.hpp"
 #include "messages/hello.hpp"
 #include "messages/transfer.hpp"
@@ -13,14 +14,16 @@
 namespace bftmeta::messages {
 
 // The alternatives' positions are the wire's type numbers: append only.
-using PeerMessage = std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange,
-                                 NewView, PeerStatus, FetchBatch, BatchData, FetchHistory,
-                                 HistoryData, FetchViewChange, FetchNewView, Forward, FetchPrepared,
-                                 PreparedData, Hello, HelloReply, Evidence, FetchNodes, NodesData>;
+using PeerMessage =
+    std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange, NewView, PeerStatus,
+                 FetchBatch, BatchData, FetchHistory, HistoryData, FetchViewChange, FetchNewView,
+                 Forward, FetchPrepared, PreparedData, Hello, HelloReply, Evidence, FetchNodes,
+                 NodesData, Epochs>;
 using ClientMessage =
     std::variant<Submit, Subscribe, Read, StatusQuery, Fresh, EvidenceQuery>;  // to a replica
 using ReplicaMessage =
-    std::variant<Reply, ReadReply, Refusal, StatusReply, FreshReply, EvidenceReply>;  // to a client
+    std::variant<Reply, ReadReply, Refusal, StatusReply, FreshReply, EvidenceReply,
+                 Epochs>;  // to a client
 
 constexpr std::uint8_t kClientTypes = 64;    // first type number of ClientMessage
 constexpr std::uint8_t kReplicaTypes = 128;  // first type number of ReplicaMessage
@@ -33,6 +36,9 @@ Bytes encode_frame(const crypto::Context& context, const ReplicaMessage& message
 Result<PeerMessage> decode_peer_frame(const crypto::Context& context, ByteView frame);
 Result<ClientMessage> decode_client_frame(const crypto::Context& context, ByteView frame);
 Result<ReplicaMessage> decode_replica_frame(const crypto::Context& context, ByteView frame);
+
+// The epoch of a frame of this cluster; nullopt: it is none.
+std::optional<std::uint64_t> frame_epoch(const Hash& cluster_id, ByteView frame);
 
 const char* message_name(const PeerMessage& message);
 const char* message_name(const ClientMessage& message);

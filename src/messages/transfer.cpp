@@ -10,6 +10,10 @@ bool SubtreeName::canonical() const {
 Status verify_certified_state(const crypto::Verifier& verifier, const Hash& cluster_id,
                               const config::Config& config, const CertifiedState& state) {
   BFTMETA_TRY(verify_cert(verifier, cluster_id, config, state.cert));
+  return verify_state_header(state);
+}
+
+Status verify_state_header(const CertifiedState& state) {
   const CertBody& body = state.cert.body;
   const BatchHeader& h = state.header;
   const bool same = h.seq == body.seq && h.time_us == body.time_us &&

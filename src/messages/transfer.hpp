@@ -87,5 +87,7 @@ struct NodesData {
 // history_before to its history. Q signature checks.
 Status verify_certified_state(const crypto::Verifier& verifier, const Hash& cluster_id,
                               const config::Config& config, const CertifiedState& state);
+// Only that its header and history lead to the body of its certificate, which is known to hold.
+Status verify_state_header(const CertifiedState& state);
 
 }  // namespace bftmeta::messages

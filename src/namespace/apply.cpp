@@ -34,6 +34,7 @@ Code execute(Transaction& t, const schema::OperationBody& body,
     Code operator()(const schema::RemoveXattr& o) const { return remove_xattr(t, o); }
     Code operator()(const schema::Hold& o) const { return hold(t, o); }
     Code operator()(const schema::RegisterClient& o) const { return register_client(t, o); }
+    Code operator()(const schema::ChangeConfig& o) const { return change_config(t, o); }
   };
   return std::visit(Visitor{t, with_inode}, body);
 }

@@ -18,7 +18,7 @@ struct Context {
   Hash cluster_id{};                           // }
   Hash history_hash{};                         // } of before this batch: salts of new inodes
   const config::Config* config = nullptr;      // of this epoch: admins and their threshold
-  const crypto::Verifier* verifier = nullptr;  // RegisterClient only
+  const crypto::Verifier* verifier = nullptr;  // of the statements of admins
 
   // Agreed time in nanoseconds, as it stands in attributes.
   std::int64_t now_ns() const;

@@ -23,6 +23,7 @@ class Evaluation {
   Code operator()(const schema::GetStatistics& q, Answer& answer) const;
   Code operator()(const schema::ListPrincipals& q, Answer& answer) const;
   Code operator()(const schema::GetSession& q, Answer& answer) const;
+  Code operator()(const schema::GetMembership& q, Answer& answer) const;
 
  private:
   bool allowed(const schema::Attributes& inode, Access wanted) const {
@@ -201,6 +202,15 @@ Code Evaluation::operator()(const schema::GetSession& q, Answer& answer) const {
   } else {
     BFTMETA_CHECK(optional_record(keys::tombstone(q.session_id), found.tombstone));
   }
+  answer = std::move(found);
+  return Code::ok;
+}
+
+Code Evaluation::operator()(const schema::GetMembership& q, Answer& answer) const {
+  MembershipAnswer found;
+  BFTMETA_CHECK(optional_record(keys::config(q.epoch), found.config));
+  BFTMETA_CHECK(optional_record(keys::config(q.epoch + 1), found.next));
+  BFTMETA_CHECK(optional_record(keys::pending_change(), found.pending));
   answer = std::move(found);
   return Code::ok;
 }

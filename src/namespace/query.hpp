@@ -66,8 +66,15 @@ struct SessionAnswer {
   std::optional<schema::Tombstone> tombstone;  // of a session that was evicted
 };
 
-using Answer = std::variant<std::monostate, InodeAnswer, DirectoryPage, XattrValue, XattrNames,
-                            FileData, schema::Counters, PrincipalList, SessionAnswer>;
+struct MembershipAnswer {
+  std::optional<schema::ConfigRecord> config;    // nullopt: no such epoch yet
+  std::optional<schema::ConfigRecord> next;      // of the epoch behind it, once that is decided
+  std::optional<schema::PendingChange> pending;  // at most one is under way
+};
+
+using Answer =
+    std::variant<std::monostate, InodeAnswer, DirectoryPage, XattrValue, XattrNames, FileData,
+                 schema::Counters, PrincipalList, SessionAnswer, MembershipAnswer>;
 
 struct QueryResult {
   // The reader did not know something: nothing may be concluded, `code` and `answer` are void.

@@ -64,6 +64,7 @@ schema::Code remove_xattr(Transaction&, const schema::RemoveXattr&);
 schema::Code commit_data(Transaction&, const schema::CommitData&, schema::InodeReply& reply);
 schema::Code hold(Transaction&, const schema::Hold&);
 schema::Code register_client(Transaction&, const schema::RegisterClient&);
+schema::Code change_config(Transaction&, const schema::ChangeConfig&);
 
 // ---- shared by operations
 

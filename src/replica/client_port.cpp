@@ -14,6 +14,11 @@ constexpr const char* kVersion = "0.1.0";
 
 void Replica::receive_client(const net::Route& from, ByteView bytes) {
   if (failure_) return;
+  const auto show = [&](const crypto::Context& theirs, messages::Epochs steps) {
+    client_port_->send(from,
+                       messages::encode_frame(theirs, messages::ReplicaMessage(std::move(steps))));
+  };
+  if (!of_this_epoch(bytes, show)) return;
   auto message = messages::decode_client_frame(context(), bytes);
   if (!message) {
     log_line(LogLevel::debug, "client " + short_hex(from.key) + ": " + message.error().message);
@@ -50,7 +55,7 @@ void Replica::on(const net::Route& from, messages::Read m) {
 void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   messages::StatusReply s;
   s.request_id = m.request_id;
-  s.replica = setup_.settings.id;
+  s.replica = self_;
   s.pid = static_cast<std::uint64_t>(::getpid());
   s.view = core_->view();
   s.active = core_->active();
@@ -156,7 +161,7 @@ void Replica::refresh_members() {
   members_ = std::move(members);
   client_domain_->set_allowed(allowed);
   // Members read each other's blocks.
-  for (const config::Replica& member : setup_.genesis.config.replicas)
+  for (const config::Replica& member : membership_.config().replicas)
     allowed.emplace(member.link_key, "replica " + std::to_string(member.id));
   block_domain_->set_allowed(allowed);
 }

@@ -40,6 +40,10 @@ class Machine final : public consensus::StateMachine {
     return engine_.admit(item);
   }
   std::uint64_t last_bundle(const Id16& session_id) const override;
+  std::optional<config::Config> next_config() const override { return engine_.config(); }
+  std::optional<Hash> unconfirmed(const PublicKey& vote_key) const override {
+    return engine_.unconfirmed(vote_key);
+  }
 
   execution::Engine& engine() { return engine_; }
   const execution::Engine& engine() const { return engine_; }

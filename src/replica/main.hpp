@@ -4,7 +4,7 @@
 #include <functional>
 #include <memory>
 
-#include "replica/replica.hpp"
+#include "replica/setup.hpp"
 
 namespace bftmeta::replica {
 

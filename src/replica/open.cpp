@@ -15,40 +15,40 @@ constexpr std::size_t kVerifiedSignatures = 65536;
 // way.
 Result<std::optional<execution::Checkpoint>> stored_checkpoint(const tree::Snapshot& snapshot,
                                                                const crypto::Verifier& verifier,
-                                                               const config::Genesis& genesis) {
+                                                               const Hash& cluster_id,
+                                                               const Membership& membership) {
   if (snapshot.generation() == 0 || transfer::is_mixture(snapshot.meta())) return std::nullopt;
   BFTMETA_ASSIGN(auto checkpoint, execution::decode_checkpoint(snapshot.meta()));
   if (!checkpoint.cert || checkpoint.cert->body != checkpoint.body)
     return fail(Errc::corrupt, "state store: its newest generation has no certificate of its own");
-  BFTMETA_TRY(
-      messages::verify_cert(verifier, genesis.cluster_id(), genesis.config, *checkpoint.cert));
+  const config::Config* config = membership.config_of(checkpoint.body.epoch);
+  if (config == nullptr)
+    return fail(Errc::corrupt, "state store: it is of epoch " +
+                                   std::to_string(checkpoint.body.epoch) +
+                                   ", and the chain of epochs beside it ends at " +
+                                   std::to_string(membership.epoch()));
+  BFTMETA_TRY(messages::verify_cert(verifier, cluster_id, *config, *checkpoint.cert));
   return std::optional(std::move(checkpoint));
 }
 
 }  // namespace
 
-Replica::Replica(Setup setup)
-    : setup_(std::move(setup)),
-      cluster_id_(setup_.genesis.cluster_id()),
+Replica::Replica(Setup& setup, const storage::DataDirectory& directory, Membership& membership)
+    : setup_(setup),
+      directory_(directory),
+      membership_(membership),
+      self_(membership.position().value()),
+      cluster_id_(setup.genesis.cluster_id()),
       started_us_(net::steady_us()),
       verifier_(std::make_unique<crypto::CachingVerifier>(ed25519_, kVerifiedSignatures)),
       flush_started_us_(started_us_) {}
 
 Replica::~Replica() = default;
 
-Result<std::unique_ptr<Replica>> Replica::open(Setup setup) {
-  const auto& config = setup.genesis.config;
-  if (setup.settings.id >= config.n())
-    return fail(Errc::config, "replica id " + std::to_string(setup.settings.id) +
-                                  ": the genesis has replicas 0.." +
-                                  std::to_string(config.n() - 1));
-  const config::Replica& self = config.replicas[setup.settings.id];
-  if (setup.signer->public_key() != self.vote_key)
-    return fail(Errc::identity, "vote key " + setup.settings.vote_key +
-                                    ": the genesis gives replica " + std::to_string(self.id) +
-                                    " another key; is this the key, or the genesis, of another "
-                                    "replica or cluster?");
-  std::unique_ptr<Replica> replica(new Replica(std::move(setup)));
+Result<std::unique_ptr<Replica>> Replica::open(Setup& setup,
+                                               const storage::DataDirectory& directory,
+                                               Membership& membership) {
+  std::unique_ptr<Replica> replica(new Replica(setup, directory, membership));
   BFTMETA_TRY(replica->open_storage());
   BFTMETA_TRY(replica->open_network());
   replica->recover();
@@ -58,20 +58,22 @@ Result<std::unique_ptr<Replica>> Replica::open(Setup setup) {
 
 Status Replica::open_storage() {
   const config::ReplicaSettings& s = setup_.settings;
-  BFTMETA_ASSIGN(auto directory, storage::DataDirectory::open(
-                                     s.data_dir, setup_.signer->public_key(), cluster_id_, s.id));
-  directory_.emplace(std::move(directory));
-  BFTMETA_ASSIGN(store_, storage::LmdbPageStore::open(directory_->state_path(),
+  BFTMETA_ASSIGN(store_, storage::LmdbPageStore::open(directory_.state_path(),
                                                       {.map_bytes = s.lmdb_map_bytes}));
   BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
-  BFTMETA_ASSIGN(auto checkpoint, stored_checkpoint(*snapshot, *verifier_, setup_.genesis));
+  BFTMETA_ASSIGN(auto checkpoint,
+                 stored_checkpoint(*snapshot, *verifier_, cluster_id_, membership_));
   recovered_.transferring = transfer::is_mixture(snapshot->meta());
   if (checkpoint) {
     flushed_seq_ = recovered_.flushed = checkpoint->seq;
-    recovered_.flushed_cert = checkpoint->cert;
+    // A certificate of the last epoch is none of this one's, which begins behind it.
+    if (checkpoint->body.epoch == membership_.epoch())
+      recovered_.flushed_cert = checkpoint->cert;
+    else
+      last_cert_ = checkpoint->cert;
     BFTMETA_ASSIGN(auto version, tree::Version::open(std::move(snapshot)));
     BFTMETA_ASSIGN(auto engine,
-                   execution::Engine::from_checkpoint(setup_.genesis, *verifier_,
+                   execution::Engine::from_checkpoint(cluster_id_, *verifier_,
                                                       std::move(*checkpoint), std::move(version)));
     machine_ = std::make_unique<Machine>(std::move(engine));
   } else {
@@ -82,16 +84,16 @@ Status Replica::open_storage() {
 
   BFTMETA_ASSIGN(
       auto opened,
-      storage::Log::open(storage::posix_file_system(), directory_->log_path(),
+      storage::Log::open(storage::posix_file_system(), directory_.log_path(),
                          {.segment_bytes = s.log_segment_bytes, .retain_bytes = s.log_retain_bytes},
-                         directory_->identity().log_secret, flushed_seq_));
+                         directory_.identity().log_secret, flushed_seq_));
   log_ = std::move(opened.log);
   if (!opened.recovered.damage.empty()) log_line(LogLevel::warn, opened.recovered.damage);
   recovered_.votes_lost = opened.recovered.control_lost;
-  recovered_.incarnation = directory_->identity().incarnation;
+  recovered_.incarnation = directory_.identity().incarnation;
   crypto::random_bytes(recovered_.nonce);
   BFTMETA_ASSIGN(auto evidence,
-                 EvidenceFiles::open(storage::posix_file_system(), directory_->evidence_path(),
+                 EvidenceFiles::open(storage::posix_file_system(), directory_.evidence_path(),
                                      context(), recovered_.evidence));
   evidence_files_.emplace(std::move(evidence));
   for (storage::Record& record : opened.recovered.records) {
@@ -103,11 +105,12 @@ Status Replica::open_storage() {
 
 Status Replica::open_network() {
   const config::ReplicaSettings& s = setup_.settings;
-  const config::Replica& self = setup_.genesis.config.replicas[s.id];
+  const config::Replica& self = membership_.config().replicas[self_];
   const std::string& host = s.listen_host.empty() ? self.host : s.listen_host;
   authenticator_ = std::make_unique<net::Authenticator>(net_context_);
-  BFTMETA_ASSIGN(mesh_, net::PeerMesh::open(net_context_, *authenticator_, setup_.genesis.config,
-                                            s.id, setup_.link_key, s.listen_host, poller_.waker()));
+  BFTMETA_ASSIGN(mesh_,
+                 net::PeerMesh::open(net_context_, *authenticator_, membership_.config(), self_,
+                                     setup_.link_key, s.listen_host, poller_.waker()));
   net::ServerOptions clients = net::client_port_options();
   client_domain_ = authenticator_->domain("clients", net::Domain::kMaxSlots);
   clients.domain = client_domain_;
@@ -118,7 +121,7 @@ Status Replica::open_network() {
 
   BFTMETA_ASSIGN(block_directory_,
                  blocks::BlockDirectory::open(
-                     storage::posix_file_system(), directory_->blocks_path(),
+                     storage::posix_file_system(), directory_.blocks_path(),
                      [](const std::string& line) { log_line(LogLevel::error, line); }));
   net::ServerOptions block_options = net::block_port_options();
   block_domain_ = authenticator_->domain("blocks", net::Domain::kMaxSlots);
@@ -136,19 +139,19 @@ Status Replica::open_network() {
 Status Replica::open_block_port(net::ServerOptions port) {
   const config::ReplicaSettings& s = setup_.settings;
   BlockKeeperOptions options;
-  options.self = s.id;
-  options.config = setup_.genesis.config;
-  options.cluster = context();
+  options.self = self_;
+  options.config = membership_.config();
+  options.cluster = block_context();
   // Below the blocks: who removes them removes it, too.
-  options.record_path = directory_->blocks_path() + "/pass";
+  options.record_path = directory_.blocks_path() + "/pass";
   options.bytes_per_second = s.block_fetch_rate;
   options.interval_us = std::uint64_t{s.block_check_interval_s} * 1'000'000;
   BFTMETA_ASSIGN(block_keeper_,
                  BlockKeeper::open(net_context_, setup_.link_key, storage::posix_file_system(),
                                    *block_directory_, std::move(options)));
   blocks::BlockServerContext around;
-  around.cluster = context();
-  for (const config::Replica& member : setup_.genesis.config.replicas)
+  around.cluster = block_context();
+  for (const config::Replica& member : membership_.config().replicas)
     around.members.insert(member.link_key);
   around.missed = [keeper = block_keeper_.get()](const Hash& digest) { keeper->missed(digest); };
   BFTMETA_ASSIGN(block_server_,
@@ -160,9 +163,10 @@ Status Replica::open_block_port(net::ServerOptions port) {
 void Replica::recover() {
   archive_ = std::make_unique<storage::LogArchive>(*log_);
   consensus::Options options;
-  options.self = setup_.settings.id;
+  options.self = self_;
   options.cluster_id = cluster_id_;
-  options.config = setup_.genesis.config;
+  options.config = membership_.config();
+  options.epoch_start = membership_.start();
   options.transfers = true;
   core_ = std::make_unique<consensus::Core>(std::move(options), *setup_.signer, *verifier_,
                                             *machine_, *archive_);
@@ -174,6 +178,9 @@ void Replica::recover() {
   core_->start(std::move(recovered_), now(), actions);
   answers_->skip_to(machine_->executed_seq());
   keep(perform(actions));
+  // Reads go on at the last root of the epoch before, until this one has its first.
+  if (last_cert_ && machine_->executed_seq() == last_cert_->body.seq)
+    publish(*last_cert_, machine_->engine().version());
   if (!failure_) keep(sync_log());
 }
 

@@ -9,6 +9,7 @@
 namespace bftmeta::replica {
 
 using consensus::Actions;
+using messages::PeerMessage;
 using messages::ReplicaId;
 using messages::RootCert;
 using messages::Seq;
@@ -32,9 +33,16 @@ void Replica::stop() {
   poller_.waker()->wake();
 }
 
-Status Replica::run() {
-  while (!stopping_) BFTMETA_TRY(turn());
-  return sync_log();
+Result<Replica::Ended> Replica::run() {
+  while (!stopping_ && !next_epoch_ && leaves_us_ == 0) BFTMETA_TRY(turn());
+  while (!stopping_ && leaves_us_ > net::steady_us()) {
+    poller_.wait(std::chrono::milliseconds(20));
+    receive();
+    mesh_->flush();
+    client_port_->flush();
+  }
+  BFTMETA_TRY(sync_log());
+  return next_epoch_ ? Ended::next_epoch : Ended::stopped;
 }
 
 Status Replica::turn() {
@@ -71,6 +79,10 @@ void Replica::receive() {
 
 void Replica::receive_peer(ReplicaId from, ByteView bytes) {
   if (failure_) return;
+  const auto show = [&](const crypto::Context& theirs, messages::Epochs steps) {
+    mesh_->send(from, messages::encode_frame(theirs, PeerMessage(std::move(steps))));
+  };
+  if (!of_this_epoch(bytes, show)) return;
   auto message = messages::decode_peer_frame(context(), bytes);
   if (!message) {
     log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + message.error().message);
@@ -78,6 +90,7 @@ void Replica::receive_peer(ReplicaId from, ByteView bytes) {
   }
   if (setup_.interceptor && !setup_.interceptor->incoming(from, *message, now())) return;
   if (take_nodes(from, *message)) return;
+  if (const auto* epochs = std::get_if<messages::Epochs>(&*message)) return follow(from, *epochs);
   keep(step(consensus::event::Peer{from, std::move(*message)}));
 }
 
@@ -119,6 +132,8 @@ Status Replica::perform(Actions& actions) {
       transfer_floor_ = wanted->floor;
     } else if (const auto* diverged = std::get_if<consensus::action::Diverged>(&action)) {
       keep_bundle(*diverged);
+    } else if (const auto* ended = std::get_if<consensus::action::EpochEnded>(&action)) {
+      BFTMETA_TRY(enter_epoch({&ended->step, 1}));
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       return tl::make_unexpected(std::move(halt->error));
     }
@@ -130,10 +145,11 @@ void Replica::keep_bundle(const consensus::action::Diverged& diverged) {
   const Machine::Entry* entry = machine_->entry(diverged.own.seq);
   TouchedLeaves leaves;
   if (entry != nullptr && entry->version) leaves = {&entry->executed.touched, &*entry->version};
-  keep_divergence(storage::posix_file_system(), directory_->path(), diverged, leaves);
+  keep_divergence(storage::posix_file_system(), directory_.path(), diverged, leaves);
 }
 
 void Replica::release(const consensus::action::Send& send) {
+  if (next_epoch_ || leaves_us_ != 0) return;
   if (!setup_.interceptor) {
     const Bytes frame = messages::encode_frame(context(), send.message);
     if (send.to)
@@ -142,8 +158,8 @@ void Replica::release(const consensus::action::Send& send) {
       mesh_->broadcast(frame);
     return;
   }
-  for (ReplicaId to = 0; to < setup_.genesis.config.n(); ++to) {
-    if (to == setup_.settings.id || (send.to && *send.to != to)) continue;
+  for (ReplicaId to = 0; to < membership_.config().n(); ++to) {
+    if (to == self_ || (send.to && *send.to != to)) continue;
     std::vector<messages::PeerMessage> out{send.message};
     setup_.interceptor->outgoing(to, out, now());
     for (const messages::PeerMessage& m : out)
@@ -199,6 +215,7 @@ void Replica::certified(const RootCert& cert) {
     publish(cert, machine_->engine().version());
   }
   if (machine_->take_principals_changed()) refresh_members();
+  expect_joining();
 }
 
 void Replica::publish(const RootCert& cert, tree::Version version) {
@@ -217,13 +234,9 @@ void Replica::publish(const RootCert& cert, tree::Version version) {
 Status Replica::maybe_flush() {
   const auto& cert = core_->certificate();
   if (flusher_->busy() || core_->transferring() || !cert ||
-      machine_->executed_seq() != cert->body.seq || cert->body.seq == flush_from_)
+      machine_->executed_seq() != cert->body.seq || cert->body.seq == flush_from_ ||
+      !flush_due(*cert))
     return {};
-  const std::int64_t since = net::steady_us() - flush_started_us_;
-  const bool due =
-      since >= std::int64_t{setup_.settings.flush_interval_ms} * 1000 ||
-      (flush_fault_.empty() && cert->body.seq - flush_from_ >= setup_.settings.flush_batches);
-  if (!due) return {};
   if (space_) BFTMETA_TRY(sync_log());
   if (machine_->executed_seq() != cert->body.seq) return {};
   flush_started_us_ = net::steady_us();
@@ -233,6 +246,13 @@ Status Replica::maybe_flush() {
   flusher_->start(
       {tree::begin_flush(machine_->engine().head()), encode(checkpoint), checkpoint.seq});
   return {};
+}
+
+bool Replica::flush_due(const RootCert& cert) const {
+  const std::int64_t since = net::steady_us() - flush_started_us_;
+  if (since >= std::int64_t{setup_.settings.flush_interval_ms} * 1000) return true;
+  return flush_fault_.empty() &&
+         (core_->epoch_over() || cert.body.seq - flush_from_ >= setup_.settings.flush_batches);
 }
 
 // What other threads have finished.

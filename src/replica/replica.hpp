@@ -7,9 +7,7 @@
 #include <atomic>
 
 #include "blocks/block_server.hpp"
-#include "config/settings.hpp"
 #include "consensus/core.hpp"
-#include "consensus/interceptor.hpp"
 #include "crypto/caching_verifier.hpp"
 #include "net/peer_mesh.hpp"
 #include "replica/answers.hpp"
@@ -17,32 +15,32 @@
 #include "replica/evidence_files.hpp"
 #include "replica/flusher.hpp"
 #include "replica/links.hpp"
+#include "replica/membership.hpp"
 #include "replica/read_service.hpp"
+#include "replica/setup.hpp"
 #include "storage/consensus_log.hpp"
 #include "storage/data_dir.hpp"
 #include "transfer/receiver.hpp"
 
 namespace bftmeta::replica {
 
-struct Setup {
-  config::ReplicaSettings settings;
-  config::Genesis genesis;
-  std::unique_ptr<crypto::Ed25519Signer> signer;  // the vote key
-  crypto::LinkKey link_key;
-  std::unique_ptr<consensus::Interceptor> interceptor;  // nullptr: a correct replica
-};
-
 class Replica {
  public:
-  // Locks and checks the data directory, binds the ports, recovers. Errors: identity, busy,
-  // permission, corrupt, io, disk_full; each names the object and what to do.
-  static Result<std::unique_ptr<Replica>> open(Setup setup);
+  // A member of the epoch: binds the ports, recovers. Everything passed outlives it. Errors:
+  // identity, busy, permission, corrupt, io, disk_full; each names the object and what to do.
+  static Result<std::unique_ptr<Replica>> open(Setup& setup,
+                                               const storage::DataDirectory& directory,
+                                               Membership& membership);
   ~Replica();
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
 
-  // Runs until stop() (ok) or until the replica must stop (the reason).
-  Status run();
+  enum class Ended {
+    stopped,     // by stop()
+    next_epoch,  // what `membership` says has changed: open it anew
+  };
+  // Until one of these, or until the replica must stop (the reason).
+  Result<Ended> run();
   void stop();
 
   messages::Seq executed_seq() const { return core_->executed_seq(); }
@@ -52,7 +50,7 @@ class Replica {
   static constexpr std::int64_t kSweepUs = 1'000'000;       // between looks for dead client links
   static constexpr std::int64_t kSpaceRetryUs = 1'000'000;  // between looks at a full disk
 
-  explicit Replica(Setup setup);
+  Replica(Setup& setup, const storage::DataDirectory& directory, Membership& membership);
   Status open_storage();
   Status open_network();
   Status open_block_port(net::ServerOptions port);
@@ -93,15 +91,25 @@ class Replica {
   void answer_fresh(const consensus::action::AnswerFresh& action);
   void keep(Status status);
   consensus::Now now() const;
-  crypto::Context context() const { return {cluster_id_, setup_.genesis.config.epoch}; }
+  using ShowEpochs = std::function<void(const crypto::Context& theirs, messages::Epochs)>;
+  bool of_this_epoch(ByteView frame, const ShowEpochs& show);
+  void follow(messages::ReplicaId from, const messages::Epochs& epochs);
+  Status enter_epoch(std::span<const messages::EpochStep> steps);
+  void expect_joining();
+  bool flush_due(const messages::RootCert& cert) const;
+  crypto::Context context() const { return {cluster_id_, membership_.epoch()}; }
+  // Blocks are what their digest says, in every epoch.
+  crypto::Context block_context() const { return {cluster_id_, 0}; }
 
-  Setup setup_;
+  Setup& setup_;
+  const storage::DataDirectory& directory_;
+  Membership& membership_;
+  const messages::ReplicaId self_;  // position in this epoch
   const Hash cluster_id_;
   const std::int64_t started_us_;
   std::atomic<bool> stopping_{false};
 
-  // ---- storage; the directory's lock is held to the end
-  std::optional<storage::DataDirectory> directory_;
+  // ---- storage
   std::optional<EvidenceFiles> evidence_files_;
   std::unique_ptr<storage::LmdbPageStore> store_;
   std::unique_ptr<storage::Log> log_;
@@ -120,9 +128,12 @@ class Replica {
   Links links_;  // of clients
   std::int64_t swept_us_ = 0;
   std::optional<Error> failure_;            // why this replica must stop
+  bool next_epoch_ = false;                 // it has begun
+  std::int64_t leaves_us_ = 0;              // it has, without this replica: when it stops; 0: not
   std::map<PublicKey, PublicKey> members_;  // registered clients: link key -> sign key
   messages::Seq flushed_seq_ = 0;
-  messages::Seq flush_from_ = 0;  // executed seq when the last flush began
+  std::optional<messages::RootCert> last_cert_;  // of the last batch of the epoch before
+  messages::Seq flush_from_ = 0;                 // executed seq when the last flush began
   std::int64_t flush_started_us_ = 0;
   // ---- state transfer; one writer of the store at a time
   std::optional<messages::Seq> transfer_floor_;  // wanted, and not begun

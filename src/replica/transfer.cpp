@@ -26,9 +26,10 @@ Status Replica::try_transfer() {
     BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
     BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
     transfer::Options options;
-    options.self = setup_.settings.id;
+    options.self = self_;
     options.cluster_id = cluster_id_;
-    options.config = setup_.genesis.config;
+    options.config = membership_.config();
+    options.epoch_start = membership_.start_body();
     options.floor = *std::exchange(transfer_floor_, std::nullopt);
     Id16 random{};
     crypto::random_bytes(random);
@@ -74,8 +75,8 @@ void Replica::write(transfer::action::Write write) {
 Status Replica::transferred() {
   const auto done = std::move(receiver_);
   BFTMETA_ASSIGN(auto engine, execution::Engine::from_checkpoint(
-                                  setup_.genesis, *verifier_,
-                                  execution::checkpoint_of(done->state()), done->version()));
+                                  cluster_id_, *verifier_, execution::checkpoint_of(done->state()),
+                                  done->version()));
   machine_->replace(std::move(engine));
   flushed_seq_ = flush_from_ = machine_->executed_seq();
   flush_started_us_ = net::steady_us();

@@ -104,6 +104,8 @@ Key garbages() { return table(kGarbage); }
 Key principal(const PublicKey& key) { return principals().append(key); }
 Key principals() { return table(kUsers).append_u8(0x00); }
 Key config(std::uint64_t epoch) { return table(kConfigs).append_u8(0x00).append_be64(epoch); }
+Key pending_change() { return table(kConfigs).append_u8(0x10); }
+Key retired(const PublicKey& key) { return table(kConfigs).append_u8(0x20).append(key); }
 Key counters() { return table(kCounters).append_u8(0x00); }
 Key history_frontier() { return table(kCounters).append_u8(0x10); }
 

@@ -71,8 +71,11 @@ Key garbages();  // prefix
 // 0x40 | 0x00 | sign_key(32): principal
 Key principal(const PublicKey& sign_key);
 Key principals();  // prefix
-// 0x50 | 0x00 | epoch(8): Config
+// 0x50 | 0x00 | epoch(8): Config; 0x50 | 0x10: PendingChange; 0x50 | 0x20 | vote_key(32): a marker,
+// the key of a member that left and never comes back
 Key config(std::uint64_t epoch);
+Key pending_change();
+Key retired(const PublicKey& vote_key);
 // 0x60 | kind(1): counters
 Key counters();          // 0x60 | 0x00
 Key history_frontier();  // 0x60 | 0x10

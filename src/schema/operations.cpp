@@ -73,6 +73,8 @@ std::uint32_t cost_of(const Operation& op) {
   // A signature check is worth about eight leaves.
   if (const auto* r = std::get_if<RegisterClient>(&op.body))
     return 2 + 8 * static_cast<std::uint32_t>(r->signatures.size());
+  if (const auto* c = std::get_if<ChangeConfig>(&op.body))
+    return 8 + 8 * static_cast<std::uint32_t>(c->signatures.size());
   if (std::holds_alternative<Rename>(op.body)) return 8;
   if (std::holds_alternative<Noop>(op.body)) return 1;
   return 4;

@@ -293,7 +293,7 @@ struct CloseSession {
   friend bool operator==(const CloseSession&, const CloseSession&) = default;
 };
 
-// A statement of admins: Ed25519 over tags::kAdmin || cluster_id || epoch 0 || encode(body).
+// A statement of admins: Ed25519 over tag || cluster_id || epoch 0 || encode(body).
 struct AdminSignature {
   std::uint32_t admin = 0;  // index in Config::admins
   Signature signature{};
@@ -306,9 +306,9 @@ struct AdminSignature {
   friend bool operator==(const AdminSignature&, const AdminSignature&) = default;
 };
 
-// Registers a client key, or replaces its rules. Anybody may carry it; admin_threshold distinct
-// valid signatures decide. A statement is void after valid_until_us, which may lie at most one hour
-// ahead of agreed time, so that an old one cannot be replayed.
+// Registers a client key, or replaces its rules; signed under tags::kAdmin. Anybody may carry it;
+// admin_threshold distinct valid signatures decide. A statement is void after valid_until_us, which
+// may lie at most one hour ahead of agreed time, so that an old one cannot be replayed.
 struct RegisterClient {
   struct Body {
     config::Client client;
@@ -334,8 +334,39 @@ struct RegisterClient {
   friend bool operator==(const RegisterClient&, const RegisterClient&) = default;
 };
 
-using OperationBody = std::variant<Noop, SetAttributes, MakeNode, Link, Remove, Rename, SetXattr,
-                                   RemoveXattr, CommitData, Hold, CloseSession, RegisterClient>;
+// Proposes the next configuration (protocol §9.2; config/change.hpp says what a step may change).
+// As above; signed under tags::kConfig, and bound to the configuration that it was made for. The
+// configuration that is in force, unchanged, takes back a change that is not scheduled yet.
+// Code::version_conflict: another configuration is in force; exists: another change is pending;
+// invalid: no possible step; no_entry: there is nothing to take back.
+struct ChangeConfig {
+  struct Body {
+    Hash config_hash{};  // of the configuration in force
+    config::Config next;
+    std::uint64_t valid_until_us = 0;  // agreed time
+
+    template <class V, class Self>
+    static void fields(V& v, Self& s) {
+      v.field("config_hash", s.config_hash);
+      v.field("next", s.next);
+      v.field("valid_until_us", s.valid_until_us);
+    }
+    friend bool operator==(const Body&, const Body&) = default;
+  };
+  Body body;
+  std::vector<AdminSignature> signatures;
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("body", s.body);
+    v.field("signatures", s.signatures, Cap{limits::kMaxAdmins});
+  }
+  friend bool operator==(const ChangeConfig&, const ChangeConfig&) = default;
+};
+
+using OperationBody =
+    std::variant<Noop, SetAttributes, MakeNode, Link, Remove, Rename, SetXattr, RemoveXattr,
+                 CommitData, Hold, CloseSession, RegisterClient, ChangeConfig>;
 
 struct Operation {
   Caller caller;

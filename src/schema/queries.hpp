@@ -90,8 +90,17 @@ struct GetSession {  // session record and a stored result: resolves an unknown 
   friend bool operator==(const GetSession&, const GetSession&) = default;
 };
 
+struct GetMembership {  // the configuration of an epoch, of the next one, and a change under way
+  std::uint64_t epoch = 0;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("epoch", s.epoch);
+  }
+  friend bool operator==(const GetMembership&, const GetMembership&) = default;
+};
+
 using QueryBody = std::variant<GetInode, ListDirectory, GetXattr, ListXattrs, GetData,
-                               GetStatistics, ListPrincipals, GetSession>;
+                               GetStatistics, ListPrincipals, GetSession, GetMembership>;
 
 struct Query {
   Caller caller;

@@ -291,6 +291,25 @@ struct ConfigRecord {
   friend bool operator==(const ConfigRecord&, const ConfigRecord&) = default;
 };
 
+// A change of the configuration that is under way (protocol §9.2).
+struct PendingChange {
+  std::uint8_t format = kRecordFormat;
+  config::Config next;
+  std::uint64_t deadline_us = 0;    // agreed time: dropped then, unless scheduled
+  std::uint32_t ready = 0;          // bit i: member i of `next` has said READY
+  std::uint64_t epoch_end_seq = 0;  // 0 until scheduled
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("format", s.format);
+    v.field("next", s.next);
+    v.field("deadline_us", s.deadline_us);
+    v.field("ready", s.ready);
+    v.field("epoch_end_seq", s.epoch_end_seq);
+  }
+  friend bool operator==(const PendingChange&, const PendingChange&) = default;
+};
+
 struct Counters {
   std::uint8_t format = kRecordFormat;
   std::uint64_t next_ino = kRootIno + 1;

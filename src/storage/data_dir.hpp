@@ -1,14 +1,17 @@
-// The data directory of one replica: identity, log/, state/ (LMDB), blocks/, evidence/, lock; after
-// a divergence its bundles (replica/divergence.hpp). Opening it locks it, checks that it belongs to
-// this key, cluster and replica, binds it at the first start, and makes a new incarnation durable.
-// A key whose log is missing may have voted: it is refused (protocol §3.6), there is no way to
-// force it. Thread-safety: one thread.
+// The data directory of one replica: identity, log/, state/ (LMDB), blocks/, evidence/, epochs,
+// lock; after a divergence its bundles (replica/divergence.hpp). Opening it locks it, checks that
+// it belongs to this key, cluster and replica, binds it at the first start, and makes a new
+// incarnation durable. A key whose log is missing may have voted: it is refused (protocol §3.6),
+// there is no way to force it. Thread-safety: one thread.
 #pragma once
 
 #include "config/identity.hpp"
 #include "storage/file.hpp"
 
 namespace bftmeta::storage {
+
+// The chain of epochs of a data directory: a file, read before the directory is opened.
+inline std::string epochs_path(const std::string& data_dir) { return data_dir + "/epochs"; }
 
 class DataDirectory {
  public:

@@ -64,8 +64,12 @@ void Receiver::on_offer(ReplicaId from, const NodesData& answer) {
   --offers_awaited_;
   if (!answer.fragments.empty()) return ban(from);
   if (peers_.at(from).banned || !answer.state) return;
-  const Status sound = messages::verify_certified_state(verifier_, options_.cluster_id,
-                                                        options_.config, *answer.state);
+  const bool proven = options_.epoch_start && answer.state->cert.body == *options_.epoch_start;
+  // A state of another epoch is one that this replica can not judge: no offer, and no lie.
+  if (!proven && answer.state->cert.body.epoch != options_.config.epoch) return;
+  const Status sound = proven ? messages::verify_state_header(*answer.state)
+                              : messages::verify_certified_state(verifier_, options_.cluster_id,
+                                                                 options_.config, *answer.state);
   if (!sound) return ban(from);
   target_.offer(from, *answer.state);
   if (choose_us_ == 0) return;

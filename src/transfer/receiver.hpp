@@ -27,6 +27,9 @@ struct Options {
   ReplicaId self = 0;
   Hash cluster_id{};
   config::Config config;
+  // Of the last batch of the epoch before, which the chain of epochs proves: until the first one
+  // of this epoch is certified, that state is all that there is.
+  std::optional<messages::CertBody> epoch_start;
   messages::Seq floor = 0;     // states below are of no use
   std::uint64_t first_id = 0;  // random: answers to an earlier start are not taken
   // Unwritten bytes, about, that make a write; twice as many and nothing more is asked for.

@@ -6,16 +6,18 @@ namespace bftmeta::verify {
 
 namespace {
 
-// State file of a client: which certificate it has seen last.
+// State file of a client: which epoch and which certificate it has seen last.
 struct SavedState {
-  std::uint8_t format = 1;
+  std::uint8_t format = 2;
   Hash cluster_id{};
+  std::vector<messages::EpochStep> steps;  // from the genesis to the newest epoch that was seen
   messages::RootCert cert;
 
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("format", s.format);
     v.field("cluster_id", s.cluster_id);
+    v.field("steps", s.steps, Cap{limits::kMaxEpochs});
     v.field("cert", s.cert);
   }
 };
@@ -31,6 +33,14 @@ Result<TrustAnchor> TrustAnchor::from_genesis(ByteView canonical) {
   return of(genesis);
 }
 
+Status TrustAnchor::follow(const crypto::Verifier& verifier, const messages::EpochStep& step) {
+  BFTMETA_TRY(messages::verify_joint_cert(verifier, cluster_id, config, step.next, step.cert));
+  if (auto possible = config::check_step(config, step.next); !possible)
+    return fail(Errc::unverified, "chain of epochs: " + possible.error().message);
+  config = step.next;
+  return {};
+}
+
 Certificates::Certificates(const crypto::Verifier& verifier, TrustAnchor anchor,
                            std::size_t capacity)
     : verifier_(&verifier), anchor_(std::move(anchor)), capacity_(capacity) {
@@ -41,15 +51,38 @@ Status Certificates::check(const messages::RootCert& cert) {
   const messages::RootCert* known = find(cert.body.seq);
   if (known != nullptr && known->body == cert.body) return {};
   BFTMETA_TRY(messages::verify_cert(*verifier_, anchor_.cluster_id, anchor_.config, cert));
-  if (known != nullptr)
-    return fail(Errc::unverified,
-                "certificate of sequence number " + std::to_string(cert.body.seq) +
-                    ": another root of this number is certified too, which proves more than " +
-                    std::to_string(anchor_.config.f()) +
-                    " faulty replicas; stop writing and compare the replicas' states");
+  if (known != nullptr) return two_roots(cert.body.seq);
+  remember(cert);
+  return {};
+}
+
+Status Certificates::follow(std::span<const messages::EpochStep> steps) {
+  if (steps_.size() + steps.size() > limits::kMaxEpochs)
+    return fail(Errc::limit, "chain of epochs: longer than " + std::to_string(limits::kMaxEpochs));
+  TrustAnchor anchor = anchor_;
+  for (const messages::EpochStep& step : steps) {
+    BFTMETA_TRY(anchor.follow(*verifier_, step));
+    if (const auto* known = find(step.cert.body.seq);
+        known != nullptr && known->body != step.cert.body)
+      return two_roots(step.cert.body.seq);
+  }
+  anchor_ = std::move(anchor);
+  steps_.insert(steps_.end(), steps.begin(), steps.end());
+  for (const messages::EpochStep& step : steps) remember(messages::plain(step.cert));
+  return {};
+}
+
+void Certificates::remember(const messages::RootCert& cert) {
   checked_.emplace(cert.body.seq, cert);
   if (checked_.size() > capacity_) checked_.erase(checked_.begin());
-  return {};
+}
+
+tl::unexpected<Error> Certificates::two_roots(messages::Seq seq) const {
+  return fail(Errc::unverified,
+              "certificate of sequence number " + std::to_string(seq) +
+                  ": another root of this number is certified too, which proves more than " +
+                  std::to_string(anchor_.config.f()) +
+                  " faulty replicas; stop writing and compare the replicas' states");
 }
 
 const messages::RootCert* Certificates::find(messages::Seq seq) const {
@@ -63,17 +96,18 @@ const messages::RootCert* Certificates::newest() const {
 
 Bytes Certificates::save() const {
   if (newest() == nullptr) return {};
-  return encode(SavedState{1, anchor_.cluster_id, *newest()});
+  return encode(SavedState{SavedState{}.format, anchor_.cluster_id, steps_, *newest()});
 }
 
 Status Certificates::restore(ByteView saved) {
   if (saved.empty()) return {};
   BFTMETA_ASSIGN(const SavedState state, decode<SavedState>(saved, "state file"));
-  if (state.format != 1)
+  if (state.format != SavedState{}.format)
     return fail(Errc::malformed, "state file: unknown format " + std::to_string(state.format));
   if (state.cluster_id != anchor_.cluster_id)
     return fail(Errc::unverified, "state file: it is of cluster " + short_hex(state.cluster_id) +
                                       ", the genesis says " + short_hex(anchor_.cluster_id));
+  BFTMETA_TRY(follow(state.steps));
   return check(state.cert);
 }
 

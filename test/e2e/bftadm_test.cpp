@@ -7,8 +7,10 @@
 #include "config/load.hpp"
 #include "crypto/keys.hpp"
 #include "messages/evidence.hpp"
+#include "support/cluster.hpp"
 #include "support/run.hpp"
 #include "support/temp_dir.hpp"
+#include "verify/epoch_chain.hpp"
 
 using namespace bftmeta;
 using test::read_text;
@@ -321,4 +323,53 @@ TEST_CASE("evidence verify: the file alone convinces, or is refused with exit co
   verify(dir / "no-evidence", "evidence file");
   refused({"evidence", "verify", dir / "missing", "--genesis", genesis_path}, ExitCode::failed,
           "missing");
+}
+
+TEST_CASE(
+    "verify: a chain of epochs leads to the members of today, or is refused with exit code 4") {
+  TempDir dir;
+  const test::Cluster cluster(4);
+  const test::Cluster seven(7);
+  const Bytes canonical = encode(cluster.genesis);
+  write_text(dir / "genesis", std::string(canonical.begin(), canonical.end()));
+  // Replica 4 takes the place of 3.
+  test::Cluster later(4);
+  later.genesis.config.epoch = 1;
+  later.genesis.config.replicas[3] = seven.config().replicas[4];
+  later.genesis.config.replicas[3].id = 3;
+  later.replicas[3] = test::test_signer("replica 4");
+  messages::CertBody last;
+  last.cluster_id = cluster.genesis.cluster_id();
+  last.config_hash = cluster.config().hash();
+  last.next_config_hash = later.config().hash();
+  last.seq = last.epoch_end_seq = 1234;
+  const auto write = [&](const std::string& name, std::uint32_t before, std::uint32_t after) {
+    const messages::EpochStep step{cluster.certify_jointly(last, before, later, after),
+                                   later.config()};
+    const Bytes bytes = verify::encode_chain_file(last.cluster_id, std::vector{step});
+    write_text(dir / name, std::string(bytes.begin(), bytes.end()));
+    return dir / name;
+  };
+  const std::string good = write("good", 0b0111, 0b1011);
+  const RunResult r = bftadm({"verify", good, "--genesis", dir / "genesis", "-o", "json"});
+  INFO(r.err);
+  INFO(r.out);
+  CHECK(r.exit_code == 0);
+  for (const std::string part :
+       {"\"verified\": true", "\"epoch\": 1", "\"starts_behind_seq\": 1234", "\"last_seq\": 1234"})
+    CHECK(r.out.find(part) != std::string::npos);
+  CHECK(r.out.find(to_hex(later.config().hash())) != std::string::npos);
+  CHECK(r.out.find(short_hex(crypto::fingerprint(later.replicas[3]->public_key()))) !=
+        std::string::npos);
+
+  const auto verify = [&](const std::string& file, const std::string& part) {
+    refused({"verify", file, "--genesis", dir / "genesis"}, ExitCode::verification_failed, part);
+  };
+  verify(write("few-before", 0b0011, 0b1011), "exactly 3 signatures of members of epoch 0");
+  verify(write("few-after", 0b0111, 0b1001), "exactly 3 signatures of members of epoch 1");
+  const Bytes elsewhere = verify::encode_chain_file(Hash{9}, {});
+  write_text(dir / "elsewhere", std::string(elsewhere.begin(), elsewhere.end()));
+  verify(dir / "elsewhere", "chain of epochs: it is of cluster");
+  write_text(dir / "cut", std::string(elsewhere.begin(), elsewhere.begin() + 20));
+  verify(dir / "cut", "chain of epochs");
 }

@@ -47,11 +47,13 @@ ExecutionModel::Step ExecutionModel::step(const messages::ParsedBatch& batch) {
   for (const messages::ParsedItem& item : batch.items) {
     const messages::Bundle* bundle = item.bundle();
     out.results.push_back(bundle != nullptr ? run(*bundle, item.digest)
-                                            : open(*item.session_open()));
+                          : item.ready() ? answer(BundleOutcome::done, files_.ready(*item.ready()))
+                                         : open(*item.session_open()));
     replies.push_back(messages::reply_leaf(bundle != nullptr ? bundle->session_id : Id16{},
                                            bundle != nullptr ? bundle->bundle_no : 0, item.digest,
                                            messages::results_digest(out.results.back())));
   }
+  files_.end_batch(seq_, time_us_);
   out.header.seq = seq_;
   out.header.batch_digest = batch.digest;
   out.header.time_us = time_us_;

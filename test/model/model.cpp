@@ -388,13 +388,7 @@ void Model::run(const schema::RegisterClient& op) {
     require(client.rules.uid_first <= client.rules.uid_last, Code::invalid);
     require(crypto::valid_public_key(client.sign_key), Code::invalid);
   }
-  std::set<std::uint32_t> signers;
-  for (const schema::AdminSignature& s : op.signatures)
-    if (s.admin < config_.admins.size() &&
-        env_.verifier->verify(config_.admins[s.admin].key, tags::kAdmin, {cluster_id_, 0},
-                              encode(op.body), s.signature))
-      signers.insert(s.admin);
-  require(signers.size() >= config_.admin_threshold, Code::not_permitted);
+  require(signed_by_admins(tags::kAdmin, encode(op.body), op.signatures), Code::not_permitted);
   if (op.body.remove) {
     require(principals_.erase(client.sign_key) == 1, Code::no_entry);
     return;
@@ -480,6 +474,10 @@ LeafMap Model::leaves() const {
   for (const auto& [key, principal] : principals_) out[keys::principal(key)] = encode(principal);
   out[keys::counters()] = encode(counters_);
   out[keys::config(config_.epoch)] = encode(schema::ConfigRecord{schema::kRecordFormat, config_});
+  for (const config::Config& c : past_)
+    out[keys::config(c.epoch)] = encode(schema::ConfigRecord{schema::kRecordFormat, c});
+  if (change_) out[keys::pending_change()] = encode(*change_);
+  for (const PublicKey& key : retired_) out[keys::retired(key)] = encode(schema::Marker{});
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "crypto/signer.hpp"
+#include "messages/batch.hpp"
 #include "schema/keys.hpp"
 #include "schema/operations.hpp"
 
@@ -30,6 +31,10 @@ class Model {
   // Start of a batch with that many operations; lease time was advanced by `lease_step_us`.
   void begin_batch(std::uint64_t lease_step_us, std::size_t operations);
   void end_session(const Id16& session);
+  schema::Code ready(const messages::Ready& ready);
+  // Behind the last item of batch `seq` of that agreed time.
+  void end_batch(std::uint64_t seq, std::uint64_t time_us);
+  const config::Config& config() const { return config_; }
 
   // Every leaf as the authenticated map has it.
   LeafMap leaves() const;
@@ -69,6 +74,10 @@ class Model {
   void run(const schema::CommitData&);
   void run(const schema::Hold&);
   void run(const schema::RegisterClient&);
+  void run(const schema::ChangeConfig&);
+  static std::set<PublicKey> members(const config::Config& config);
+  bool signed_by_admins(const tags::Tag& tag, const Bytes& body,
+                        const std::vector<schema::AdminSignature>& signatures) const;
 
   static void require(bool condition, schema::Code otherwise) {
     if (!condition) throw Failure{otherwise};
@@ -96,7 +105,10 @@ class Model {
   LeafMap leaves_of(std::uint64_t ino, const Node& node) const;
 
   Hash cluster_id_;
-  config::Config config_;
+  config::Config config_;  // in force
+  std::vector<config::Config> past_;
+  std::optional<schema::PendingChange> change_;
+  std::set<PublicKey> retired_;
   schema::Counters counters_;
   std::map<std::uint64_t, Node> nodes_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> orphans_;  // (expiry, ino)

@@ -33,7 +33,16 @@ Client::Client(ClientSetup setup, Scheduler& scheduler, Random random, ClientCal
       certificates_(*setup_.verifier, verify::TrustAnchor::of(*setup_.genesis)),
       cluster_id_(setup_.genesis->cluster_id()),
       left_(setup_.bundles) {
-  for (ReplicaId r = 0; r < setup_.genesis->config.n(); ++r) everybody_.push_back(r);
+  for (ReplicaId r = 0; r < config().n(); ++r) everybody_.push_back(r);
+}
+
+void Client::follow(const messages::Epochs& epochs) {
+  if (!certificates_.follow(epochs.steps)) {
+    ++refuted_;
+    return;
+  }
+  everybody_.clear();
+  for (ReplicaId r = 0; r < config().n(); ++r) everybody_.push_back(r);
 }
 
 // ---- what it does of its own accord
@@ -125,6 +134,8 @@ void Client::deliver(ReplicaId from, messages::ReplicaMessage message) {
     on_refusal(*refusal);
   else if (const auto* fresh = std::get_if<messages::FreshReply>(&message))
     on_fresh_reply(from, *fresh);
+  else if (const auto* epochs = std::get_if<messages::Epochs>(&message))
+    follow(*epochs);
 }
 
 void Client::on_reply(ReplicaId, const messages::Reply& reply) {
@@ -233,7 +244,7 @@ void Client::start_round(std::uint64_t id) {
   FreshRound& round = pending_reads_.at(id).round;
   round = {};
   store_be64(round.query.nonce.data(), ++rounds_);
-  round.query.epoch = setup_.genesis->config.epoch;
+  round.query.epoch = config().epoch;
   round.query.known_cert = certificates_.newest_seq();
   for (const ReplicaId r : everybody_) callbacks_.send(setup_.id, r, round.query);
   scheduler_.after(kFreshTimeoutUs,
@@ -280,8 +291,7 @@ void Client::on_fresh_reply(ReplicaId from, const messages::FreshReply& reply) {
   }
   read.round.heard |= 1U << from;
   read.round.newest = std::max(read.round.newest, *seq);
-  if (static_cast<std::uint32_t>(std::popcount(read.round.heard)) < setup_.genesis->config.quorum())
-    return;
+  if (static_cast<std::uint32_t>(std::popcount(read.round.heard)) < config().quorum()) return;
   if (read.round.newest == 0) {  // no root yet to prove anything against
     read.mode = ReadMode::ordered;
     return order(it->first);

@@ -82,6 +82,7 @@ class Client {
   std::uint64_t refuted() const { return refuted_; }          // answers that did not verify
   std::uint64_t lost() const { return lost_; }  // bundles whose session ended before them
   messages::Seq token() const { return token_; }
+  std::uint64_t epoch() const { return certificates_.anchor().config.epoch; }
 
  private:
   static constexpr std::uint64_t kRetryUs = 250'000;
@@ -112,6 +113,8 @@ class Client {
     std::uint32_t failed_rounds = 0;
   };
 
+  void follow(const messages::Epochs& epochs);
+  const config::Config& config() const { return certificates_.anchor().config; }
   void timer();
   void send_open();
   void send_more();

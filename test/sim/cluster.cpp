@@ -11,7 +11,9 @@ using messages::Seq;
 namespace {
 
 constexpr std::uint64_t kSampleUs = 20'000;
-constexpr std::int64_t kMaxOffsetUs = 100'000;  // of a clock that NTP keeps, either way
+constexpr std::uint64_t kWantUs = 700'000;             // between proposals of a membership
+constexpr std::uint64_t kStatementUs = 1'000'000'000;  // of admins; within the hour that counts
+constexpr std::int64_t kMaxOffsetUs = 100'000;         // of a clock that NTP keeps, either way
 
 // Real Ed25519 public keys, because registration checks that they are points; IdealSigner signs in
 // their name.
@@ -50,11 +52,9 @@ Cluster::~Cluster() = default;
 void Cluster::make_genesis() {
   genesis_.name = "simulated";
   genesis_.time_us = 1;
-  for (ReplicaId r = 0; r < plan_.n; ++r) {
+  for (ReplicaId r = 0; r < plan_.n + plan_.learners; ++r)
     signers_.push_back(std::make_unique<IdealSigner>(key_of("replica", r)));
-    genesis_.config.replicas.push_back({r, signers_[r]->public_key(), key_of("link", r), "sim",
-                                        static_cast<std::uint16_t>(1000 + 4 * r)});
-  }
+  for (ReplicaId r = 0; r < plan_.n; ++r) genesis_.config.replicas.push_back(member(r));
   genesis_.config.admins.push_back({"admin", key_of("admin", 0)});
   for (std::uint64_t c = 0; c < plan_.clients + plan_.other_clients; ++c) {
     config::ClientRules rules;
@@ -68,13 +68,52 @@ void Cluster::make_genesis() {
   cluster_id_ = genesis_.cluster_id();
 }
 
+config::Replica Cluster::member(ReplicaId r) const {
+  return {r, signers_.at(r)->public_key(), key_of("link", r), "sim",
+          static_cast<std::uint16_t>(1000 + 4 * r)};
+}
+
+void Cluster::reconfigure(std::uint32_t n) {
+  const config::Config& newest = newest_config();
+  schema::ChangeConfig op;
+  op.body.config_hash = newest.hash();
+  op.body.next = newest;
+  op.body.next.epoch += 1;
+  op.body.next.replicas.clear();
+  for (ReplicaId r = 0; r < n; ++r) op.body.next.replicas.push_back(member(r));
+  op.body.valid_until_us = kWallEpochUs + scheduler_.now() + kStatementUs;
+  const IdealSigner admin(key_of("admin", 0));
+  op.signatures.push_back({0, admin.sign(tags::kConfig, {cluster_id_, 0}, encode(op.body))});
+  clients_.front()->submit({schema::Operation{{}, std::move(op)}});
+}
+
+const config::Config& Cluster::newest_config() const {
+  const config::Config* newest = &genesis_.config;
+  for (const auto& host : hosts_)
+    if (host->correct() && host->epoch() > newest->epoch) newest = &host->config();
+  return *newest;
+}
+
+// Said again until it is so: what was proposed may be lost with a session, or dropped.
+void Cluster::want_memberships() {
+  if (memberships_ == plan_.memberships.size()) return;
+  const std::uint32_t n = plan_.memberships[memberships_];
+  if (newest_config().n() == n)
+    ++memberships_;
+  else
+    reconfigure(n);
+  scheduler_.after(kWantUs, [this] { want_memberships(); });
+}
+
 void Cluster::make_oracles() {
   Known known;
-  known.context = {cluster_id_, genesis_.config.epoch};
+  known.context = crypto::Context{cluster_id_, genesis_.config.epoch};
   known.config = genesis_.config;
   known.verifier = &verifier_;
   for (ReplicaId r = 0; r < plan_.n; ++r) known.standing.push_back(standing_of(plan_, r));
   BFTMETA_ASSERT(known.faulty() <= genesis_.config.f());
+  for (ReplicaId r = plan_.n; r < plan_.n + plan_.learners; ++r)
+    known.standing.push_back(standing_of(plan_, r));
   oracles_ = std::make_unique<Oracles>(std::move(known), genesis_, scheduler_, plan_.reference);
 }
 
@@ -87,8 +126,12 @@ HostCallbacks Cluster::host_callbacks() {
     if (!proofs_ && !hosts_[from]->correct()) return;
     network_->send(
         from, kFirstClient + client,
-        std::make_shared<const Bytes>(messages::encode_frame(oracles_->known().context, m)),
+        std::make_shared<const Bytes>(messages::encode_frame(hosts_[from]->context(), m)),
         summarize(m));
+  };
+  callbacks.epoch = [this](ReplicaId id, const messages::EpochStep& step) {
+    trace_.note(scheduler_.now(), id, "is in epoch " + std::to_string(step.next.epoch));
+    oracles_->epoch_began(step);  // whoever it is: the step proves itself
   };
   callbacks.executed = [this](ReplicaId id, const messages::ParsedBatch& batch,
                               const consensus::Outcome& o) {
@@ -98,7 +141,7 @@ HostCallbacks Cluster::host_callbacks() {
   };
   callbacks.started = [this](ReplicaId id) { oracles_->started(id); };
   callbacks.logged = [this](ReplicaId id, const consensus::Record& record, std::uint64_t wall_us) {
-    oracles_->logged(id, record, wall_us);
+    oracles_->logged(id, record, wall_us, hosts_[id]->epoch());
   };
   callbacks.certified = [this](ReplicaId id, const Outcome& outcome) {
     if (observe_ && outcome.final && hosts_[id]->correct()) observe_(outcome);
@@ -126,7 +169,7 @@ HostCallbacks Cluster::host_callbacks() {
 }
 
 void Cluster::make_hosts(const MachineFactory& machine, const LogFactory& log) {
-  for (ReplicaId r = 0; r < plan_.n; ++r) {
+  for (ReplicaId r = 0; r < plan_.n + plan_.learners; ++r) {
     HostSetup setup;
     setup.options.self = r;
     setup.options.cluster_id = cluster_id_;
@@ -180,9 +223,9 @@ consensus::Now Cluster::now() const { return {scheduler_.now(), kWallEpochUs + s
 // Real bytes: what does not survive encoding and strict decoding would not arrive in production.
 void Cluster::transmit(ReplicaId from, const std::vector<ReplicaId>& to,
                        const messages::PeerMessage& message) {
-  oracles_->sent(from, message, to);
+  oracles_->sent(from, message, to, hosts_[from]->epoch());
   const auto frame =
-      std::make_shared<const Bytes>(messages::encode_frame(oracles_->known().context, message));
+      std::make_shared<const Bytes>(messages::encode_frame(hosts_[from]->context(), message));
   if (frame->size() > limits::kMaxFrame && hosts_[from]->correct())
     oracles_->violation("S13",
                         std::string(messages::message_name(message)) + " exceeds the frame limit");
@@ -200,25 +243,53 @@ bool Cluster::honest(Endpoint endpoint) const {
                                  : endpoint - kFirstClient < clients_.size();
 }
 
+bool Cluster::of_this_epoch(const Host& host, Endpoint from, const Bytes& frame) {
+  const auto epoch = messages::frame_epoch(cluster_id_, frame);
+  if (!epoch || *epoch == host.epoch()) return true;
+  if (*epoch > host.epoch() || !host.up()) return false;
+  const messages::Epochs steps = host.steps_from(*epoch);
+  const crypto::Context theirs = context_of(*epoch);
+  const auto answer = [&](const auto& message) {
+    network_->send(host.id(), from,
+                   std::make_shared<const Bytes>(messages::encode_frame(theirs, message)),
+                   summarize(message));
+  };
+  if (from >= kFirstClient)
+    answer(messages::ReplicaMessage(steps));
+  else
+    answer(messages::PeerMessage(steps));
+  return false;
+}
+
 void Cluster::arrive(Endpoint from, Endpoint to, const Bytes& frame) {
-  const crypto::Context& context = oracles_->known().context;
   const auto judge = [&](const Error& error) {
     if (honest(from)) oracles_->violation("S13", "undecodable frame: " + error.message);
   };
   if (to >= kFirstClient) {
-    auto message = messages::decode_replica_frame(context, frame);
+    const Endpoint client = to - kFirstClient;
+    const std::uint64_t epoch = client_epoch(client);
+    if (messages::frame_epoch(cluster_id_, frame).value_or(epoch) != epoch) return;
+    auto message = messages::decode_replica_frame(context_of(epoch), frame);
     if (!message) return judge(message.error());
-    if (const Endpoint client = to - kFirstClient; client < clients_.size())
-      clients_[client]->deliver(from, std::move(*message));
-  } else if (from >= kFirstClient) {
-    auto message = messages::decode_client_frame(context, frame);
-    if (!message) return judge(message.error());
-    hosts_.at(to)->deliver_client(from - kFirstClient, std::move(*message));
-  } else {
-    auto message = messages::decode_peer_frame(context, frame);
-    if (!message) return judge(message.error());
-    hosts_.at(to)->deliver(from, std::move(*message));
+    if (client < clients_.size()) clients_[client]->deliver(from, std::move(*message));
+    return;
   }
+  Host& host = *hosts_.at(to);
+  if (!of_this_epoch(host, from, frame)) return;
+  if (from >= kFirstClient) {
+    auto message = messages::decode_client_frame(host.context(), frame);
+    if (!message) return judge(message.error());
+    host.deliver_client(from - kFirstClient, std::move(*message));
+  } else {
+    auto message = messages::decode_peer_frame(host.context(), frame);
+    if (!message) return judge(message.error());
+    host.deliver(from, std::move(*message));
+  }
+}
+
+// Those that are driven from outside know of the first epoch only.
+std::uint64_t Cluster::client_epoch(std::uint32_t client) const {
+  return client < clients_.size() ? clients_[client]->epoch() : genesis_.config.epoch;
 }
 
 // A client does not know the primary for sure: it asks somebody who thinks that he knows.
@@ -239,10 +310,10 @@ void Cluster::submit(std::uint32_t index, ReplicaId to, const messages::Item& it
 
 void Cluster::send_to_replica(std::uint32_t client, ReplicaId to,
                               const messages::ClientMessage& message) {
-  network_->send(
-      kFirstClient + client, to,
-      std::make_shared<const Bytes>(messages::encode_frame(oracles_->known().context, message)),
-      summarize(message));
+  network_->send(kFirstClient + client, to,
+                 std::make_shared<const Bytes>(
+                     messages::encode_frame(context_of(client_epoch(client)), message)),
+                 summarize(message));
 }
 
 // ---- run
@@ -305,13 +376,15 @@ void Cluster::end_faults() {
   healed_us_ = scheduler_.now();
   network_->set_faults(false);
   injector_->end_all();
-  oracles_->liveness().healed(highest_view());
+  oracles_->liveness().healed(newest_config().epoch, highest_view());
 }
 
 messages::View Cluster::highest_view() const {
   messages::View highest = 0;
+  const std::uint64_t epoch = newest_config().epoch;
   for (const auto& host : hosts_)
-    if (host->correct() && host->up()) highest = std::max(highest, host->core().view());
+    if (host->correct() && host->up() && host->epoch() == epoch)
+      highest = std::max(highest, host->core().view());
   return highest;
 }
 
@@ -323,10 +396,13 @@ bool Cluster::caught_up() const {
   Seq highest = 0;
   for (const auto& host : hosts_)
     if (host->correct() && host->up()) highest = std::max(highest, host->machine().executed_seq());
+  const config::Config& newest = newest_config();
+  for (const auto& host : hosts_)
+    if (host->correct() && host->id() < newest.n() && host->epoch() != newest.epoch) return false;
   // Prepared everywhere, to be finished after a power cut.
   if (highest < oracles_->last_acknowledged()) return false;
   for (const auto& host : hosts_) {
-    if (!host->correct()) continue;
+    if (!host->correct() || !host->member() || host->gone()) continue;
     if (!host->up() || host->machine().executed_seq() != highest ||
         host->core().certified_seq() != highest)
       return false;
@@ -337,14 +413,18 @@ bool Cluster::caught_up() const {
 Report Cluster::run() {
   start_all();
   begin_faults();
+  scheduler_.after(kWantUs, [this] { want_memberships(); });
   const auto over = [this] {
-    return !oracles_->violations().empty() || (!faults_on_ && clients_done() && caught_up());
+    return !oracles_->violations().empty() ||
+           (!faults_on_ && memberships_ == plan_.memberships.size() && clients_done() &&
+            caught_up());
   };
   run_until(over, plan_.window_us + plan_.heal_us);
   done_us_ = scheduler_.now();
-  oracles_->liveness().check_views(highest_view());
+  oracles_->liveness().check_views(newest_config(), highest_view());
   if (plan_.final_power_cut && oracles_->violations().empty()) cut_all_power();
-  if (oracles_->violations().empty() && !(clients_done() && caught_up()))
+  if (oracles_->violations().empty() &&
+      !(memberships_ == plan_.memberships.size() && clients_done() && caught_up()))
     oracles_->violation("L1", standstill());
   finish();
   return report();
@@ -356,7 +436,7 @@ void Cluster::cut_all_power() {
   oracles_->liveness().expect_one_view(false);
   for (auto& host : hosts_) host->crash(Survival::none);
   run_for(1'000);
-  for (ReplicaId r = 0; r < plan_.n; ++r) start(r);
+  for (ReplicaId r = 0; r < replicas(); ++r) start(r);
   run_until([this] { return !oracles_->violations().empty() || caught_up(); }, plan_.heal_us);
 }
 
@@ -381,8 +461,9 @@ std::string Cluster::standstill() const {
   for (const auto& host : hosts_) {
     state += " | r" + std::to_string(host->id());
     if (!host->correct()) state += "(faulty)";
+    state += " epoch " + std::to_string(host->epoch());
     if (!host->up()) {
-      state += " down";
+      state += host->member() ? " down" : " no member";
       continue;
     }
     const consensus::Core& core = host->core();
@@ -404,8 +485,8 @@ void Cluster::finish() {
 Report Cluster::report() const {
   Report r;
   r.violations = oracles_->violations();
-  r.completed = clients_done() && caught_up();
-  r.batches = oracles_->known().agreed.size();
+  r.completed = memberships_ == plan_.memberships.size() && clients_done() && caught_up();
+  r.batches = oracles_->known().agreed->size();
   for (const auto& c : clients_) {
     r.acknowledged += c->acknowledged();
     r.reads += c->reads();

@@ -22,6 +22,9 @@ struct Plan : FaultCounts {
   std::uint64_t seed = 1;
   std::uint32_t clients = 3;
   std::uint32_t other_clients = 0;  // registered, but driven from outside
+  std::uint32_t learners = 0;       // replicas beside the n of the genesis, with the next ids
+  // Sizes of memberships that the admins want one after another, each until it is in force.
+  std::vector<std::uint32_t> memberships;
   std::uint32_t bundles_per_client = 40;
   std::uint64_t think_max_us = 200'000;  // of a client between an answer and its next bundle
   std::uint32_t reads = 0;               // per mille of the bundles that a verified read follows
@@ -78,7 +81,8 @@ class Cluster {
   const Host& host(messages::ReplicaId id) const { return *hosts_.at(id); }
   Client& client(std::uint32_t id) { return *clients_.at(id); }
   const Client& client(std::uint32_t id) const { return *clients_.at(id); }
-  std::uint32_t n() const { return plan_.n; }
+  std::uint32_t n() const { return plan_.n; }  // of the genesis
+  std::uint32_t replicas() const { return static_cast<std::uint32_t>(hosts_.size()); }
   std::uint32_t clients() const { return plan_.clients; }
   const config::Genesis& genesis() const { return genesis_; }
   const crypto::Signer& signer(messages::ReplicaId id) const { return *signers_.at(id); }
@@ -100,18 +104,23 @@ class Cluster {
   void run_for(std::uint64_t us);
   // False: it did not come true within `us`.
   bool run_until(const std::function<bool()>& condition, std::uint64_t us);
+  // The admins propose a configuration of the first `n` replicas, through a client, whatever
+  // becomes of it.
+  void reconfigure(std::uint32_t n);
   // A message that a Byzantine replica makes up.
   void inject(messages::ReplicaId from, messages::ReplicaId to, const messages::PeerMessage& m);
   void start(messages::ReplicaId id);
   void wipe(messages::ReplicaId id);  // one that is down gets a new disk
   bool clients_done() const;
   bool caught_up() const;
+  const config::Config& newest_config() const;  // of a correct replica
   messages::View highest_view() const;
   // The oracles that look back.
   void finish();
   Report report() const;
 
  private:
+  config::Replica member(messages::ReplicaId id) const;
   void make_genesis();
   void make_oracles();
   void make_hosts(const MachineFactory& machine, const LogFactory& log);
@@ -121,9 +130,14 @@ class Cluster {
                 const messages::PeerMessage& message);
   void arrive(Endpoint from, Endpoint to, const Bytes& frame);
   bool honest(Endpoint endpoint) const;
+  // Of an epoch that is over: shown the way, and nothing else. False: not to be read here.
+  bool of_this_epoch(const Host& host, Endpoint from, const Bytes& frame);
+  crypto::Context context_of(std::uint64_t epoch) const { return {cluster_id_, epoch}; }
+  std::uint64_t client_epoch(std::uint32_t client) const;
   void send_to_replica(std::uint32_t client, messages::ReplicaId to,
                        const messages::ClientMessage& message);
   void sample();
+  void want_memberships();
   void begin_faults();
   void end_faults();
   std::string standstill() const;
@@ -150,7 +164,8 @@ class Cluster {
   std::uint64_t healed_us_ = 0;
   std::uint64_t done_us_ = 0;
   std::uint64_t restarts_ = 0;
-  std::uint64_t cuts_ = 0;  // by adversaries
+  std::uint64_t cuts_ = 0;       // by adversaries
+  std::size_t memberships_ = 0;  // of the plan's, in force or past
   std::function<void(const Outcome&)> observe_;
 };
 

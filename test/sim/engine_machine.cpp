@@ -1,6 +1,7 @@
 #include "sim/engine_machine.hpp"
 
 #include "base/assert.hpp"
+#include "execution/epochs.hpp"
 
 namespace bftmeta::sim {
 
@@ -55,8 +56,14 @@ std::optional<messages::CertifiedState> EngineMachine::certified_state(
   return messages::CertifiedState{cert, executed.header, executed.history_before};
 }
 
+Transferable::Asked EngineMachine::asked_of(const PublicKey& vote_key) const {
+  const auto says = execution::joining(engine_.version(), engine_.body(), vote_key);
+  BFTMETA_ASSERT(says.has_value());
+  return {says->ready, says->end_share};
+}
+
 void EngineMachine::adopt(const messages::CertifiedState& state, const tree::Version& version) {
-  auto engine = execution::Engine::from_checkpoint(genesis_, verifier_,
+  auto engine = execution::Engine::from_checkpoint(genesis_.cluster_id(), verifier_,
                                                    execution::checkpoint_of(state), version);
   BFTMETA_ASSERT(engine.has_value());
   engine_ = std::move(*engine);
@@ -147,8 +154,8 @@ std::unique_ptr<Machine> EngineMachine::reopen() const {
   BFTMETA_ASSERT(checkpoint.has_value());
   auto version = tree::Version::open(std::move(*snapshot));
   BFTMETA_ASSERT(version.has_value());
-  auto engine = execution::Engine::from_checkpoint(genesis_, verifier_, std::move(*checkpoint),
-                                                   std::move(*version));
+  auto engine = execution::Engine::from_checkpoint(genesis_.cluster_id(), verifier_,
+                                                   std::move(*checkpoint), std::move(*version));
   BFTMETA_ASSERT(engine.has_value());
   return std::unique_ptr<Machine>(
       new EngineMachine(genesis_, verifier_, std::move(*engine), store_));

@@ -23,6 +23,10 @@ class EngineMachine final : public Machine, public Transferable {
     return engine_.admit(item);
   }
   std::uint64_t last_bundle(const Id16& session) const override;
+  std::optional<config::Config> next_config() const override { return engine_.config(); }
+  std::optional<Hash> unconfirmed(const PublicKey& vote_key) const override {
+    return engine_.unconfirmed(vote_key);
+  }
   std::vector<Outcome> outcomes(messages::Seq seq) const override;
   std::optional<messages::Reply> reply(messages::Seq seq, std::size_t index,
                                        const messages::RootCert& cert) const override;
@@ -36,6 +40,7 @@ class EngineMachine final : public Machine, public Transferable {
   std::shared_ptr<tree::PageStore> store() const override { return store_; }
   std::unique_ptr<Machine> at_genesis() const override;
   void adopt(const messages::CertifiedState& state, const tree::Version& version) override;
+  Asked asked_of(const PublicKey& vote_key) const override;
   Bytes checkpoint_of(const messages::CertifiedState& state) const override {
     return encode(execution::checkpoint_of(state));
   }

@@ -19,7 +19,7 @@ messages::Batch empty_batch(const Cluster& c, Seq seq, std::uint64_t salt) {
 
 // What correct replicas executed there.
 Result<messages::CertBody> agreed(const Cluster& c, Seq seq) {
-  const auto& known = c.oracles().known().agreed;
+  const auto& known = *c.oracles().known().agreed;
   const auto it = known.find(seq);
   if (it == known.end())
     return fail(Errc::malformed, "nobody has executed " + std::to_string(seq) + " yet");

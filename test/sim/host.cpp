@@ -2,6 +2,7 @@
 
 #include "namespace/query.hpp"
 #include "tree/recorder.hpp"
+#include "verify/trust.hpp"
 
 namespace bftmeta::sim {
 
@@ -37,6 +38,10 @@ class Host::RecordingMachine final : public consensus::StateMachine {
   std::uint64_t last_bundle(const Id16& session) const override {
     return machine_.last_bundle(session);
   }
+  std::optional<config::Config> next_config() const override { return machine_.next_config(); }
+  std::optional<Hash> unconfirmed(const PublicKey& key) const override {
+    return machine_.unconfirmed(key);
+  }
 
  private:
   Host& host_;
@@ -57,6 +62,7 @@ consensus::Now Host::now() const {
 
 void Host::start() {
   if (up() || gone_) return;
+  if (!member()) return learn();
   auto recovered_log = setup_.log->recover();
   if (!recovered_log) {
     const Error& error = recovered_log.error();
@@ -76,16 +82,23 @@ void Host::start() {
     machine_ =
         mixture_ ? flushed_machine_->transferable()->at_genesis() : flushed_machine_->reopen();
   source_ = std::make_unique<transfer::Source>(setup_.options.cluster_id);
+  // Until this epoch has a certificate of its own, the last one's state is what there is.
+  if (flushed_cert_ && flushed_cert_->body.epoch != epoch() &&
+      machine_->executed_seq() == flushed_cert_->body.seq) {
+    readable_ = flushed_cert_;
+    served_ = transfer::Served{*machine_->transferable()->certified_state(*flushed_cert_),
+                               *machine_->version(flushed_cert_->body.seq)};
+  }
   recording_ = std::make_unique<RecordingMachine>(*this, *machine_);
   consensus::Recovered recovered;
   recovered.records = std::move(recovered_log->records);
   recovered.votes_lost = recovered_log->votes_lost;
-  recovered.flushed_cert = flushed_cert_;
+  if (flushed_cert_ && flushed_cert_->body.epoch == epoch()) recovered.flushed_cert = flushed_cert_;
   recovered.flushed = machine_->executed_seq();
   recovered.incarnation = incarnation_;
   recovered.transferring = mixture_;
   store_be64(recovered.nonce.data(), life_);  // never repeated: as good as a random number
-  archive_ = setup_.log->archive({setup_.options.cluster_id, setup_.options.config.epoch});
+  archive_ = setup_.log->archive(context());
   consensus::Options options = setup_.options;
   options.transfers = machine_->transferable() != nullptr;
   core_ = std::make_unique<consensus::Core>(options, *setup_.signer, *setup_.verifier, *recording_,
@@ -120,6 +133,7 @@ void Host::down() {
   transfer_floor_.reset();
   source_.reset();
   served_.reset();
+  learnt_.reset();
   machine_.reset();
   waiting_.clear();
   inbox_.clear();
@@ -131,13 +145,13 @@ void Host::down() {
 }
 
 void Host::crash(Survival survival) {
-  if (!up()) return;
+  if (machine_ == nullptr) return;
   down();
   setup_.log->crash(survival);
 }
 
 void Host::kill() {
-  if (!up()) return;
+  if (machine_ == nullptr) return;
   down();
   setup_.log->stop();
 }
@@ -154,6 +168,12 @@ void Host::slow_disk(std::uint64_t extra_us, std::uint64_t until_us) {
 }
 
 void Host::deliver(ReplicaId from, messages::PeerMessage message) {
+  if (machine_ == nullptr) return;
+  if (const auto* epochs = std::get_if<messages::Epochs>(&message)) return deliver_epochs(*epochs);
+  if (auto* nodes = std::get_if<messages::NodesData>(&message); nodes != nullptr && !up()) {
+    if (const auto transfer = transfer_) transfer->on(from, std::move(*nodes));
+    return;
+  }
   if (!up()) return;
   if (setup_.interceptor && !setup_.interceptor->incoming(from, message, now()))
     return ask_interceptor();
@@ -164,7 +184,9 @@ void Host::deliver(ReplicaId from, messages::PeerMessage message) {
   } else if (auto* nodes = std::get_if<messages::NodesData>(&message)) {
     if (const auto transfer = transfer_) transfer->on(from, std::move(*nodes));
   } else {
-    step(consensus::event::Peer{from, std::move(message)});
+    // Who joins is a number of its own to the core: its position in the next epoch, behind n.
+    const std::uint32_t n = setup_.options.config.n();
+    step(consensus::event::Peer{from < n ? from : n + from, std::move(message)});
   }
 }
 
@@ -243,6 +265,8 @@ void Host::perform(consensus::Actions& actions) {
     } else if (const auto* wanted = std::get_if<consensus::action::Transfer>(&action)) {
       transfer_floor_ = wanted->floor;
       try_transfer();
+    } else if (const auto* ended = std::get_if<consensus::action::EpochEnded>(&action)) {
+      return enter_epoch(ended->step);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       callbacks_.halted(id(), halt->error);
     }
@@ -271,8 +295,11 @@ void Host::ask_interceptor() {
 
 void Host::release(const consensus::action::Send& send) {
   std::vector<ReplicaId> to;
-  for (ReplicaId r = 0; r < setup_.options.config.n(); ++r)
-    if (r != id() && (!send.to || *send.to == r)) to.push_back(r);
+  if (send.to)
+    to.push_back(*send.to);  // perhaps somebody who joins
+  else
+    for (ReplicaId r = 0; r < setup_.options.config.n(); ++r)
+      if (r != id()) to.push_back(r);
   if (!setup_.interceptor) return callbacks_.send(id(), to, send.message);
   for (const ReplicaId r : to) {
     std::vector<messages::PeerMessage> out{send.message};
@@ -365,7 +392,7 @@ void Host::maybe_flush() {
   if (!flushes_ || flushing_ || core_->transferring() || !cert ||
       machine_->executed_seq() != cert->body.seq ||
       (flushed_cert_ && flushed_cert_->body.seq == cert->body.seq) ||
-      scheduler_.now() - last_flush_us_ < kFlushEveryUs)
+      (scheduler_.now() - last_flush_us_ < kFlushEveryUs && !core_->epoch_over()))
     return;
   begin_flush(*cert);
 }
@@ -395,22 +422,28 @@ void Host::end_flush(std::uint64_t life, const messages::RootCert& cert) {
 // One writer of the store at a time.
 void Host::try_transfer() {
   if (!transfer_floor_ || flushing_) return;
+  transfer_ =
+      StateTransfer::start(transfer_options(*std::exchange(transfer_floor_, std::nullopt)),
+                           *setup_.verifier, *machine_->transferable(), scheduler_, random_.fork(),
+                           {[this](ReplicaId to, messages::FetchNodes question) {
+                              release({to, std::move(question), 0});
+                            },
+                            [this](const std::optional<messages::CertifiedState>& complete) {
+                              transfer_written(complete);
+                            },
+                            [this](const Error& error) { callbacks_.halted(id(), error); }});
+}
+
+transfer::Options Host::transfer_options(Seq floor) {
   transfer::Options options;
   options.self = id();
   options.cluster_id = setup_.options.cluster_id;
   options.config = setup_.options.config;
-  options.floor = *std::exchange(transfer_floor_, std::nullopt);
+  if (!steps_.empty()) options.epoch_start = steps_.back().cert.body;
+  options.floor = floor;
   options.first_id = random_.next();
   options.write_bytes = kTransferWrite;
-  transfer_ = StateTransfer::start(
-      std::move(options), *setup_.verifier, *machine_->transferable(), scheduler_, random_.fork(),
-      {[this](ReplicaId to, messages::FetchNodes question) {
-         release({to, std::move(question), 0});
-       },
-       [this](const std::optional<messages::CertifiedState>& complete) {
-         transfer_written(complete);
-       },
-       [this](const Error& error) { callbacks_.halted(id(), error); }});
+  return options;
 }
 
 // From here on the store is not what it was: a mixture, or the state that was fetched.
@@ -426,9 +459,90 @@ void Host::transfer_written(const std::optional<messages::CertifiedState>& compl
   machine_->transferable()->adopt(*complete, done->version());
   flushed_machine_ = machine_->reopen();
   flushed_cert_ = complete->cert;
+  if (!up()) return learnt(*complete);
   answered_ = machine_->executed_seq();
   setup_.log->flushed(machine_->executed_seq());
   step(consensus::event::Transferred{*complete});
+}
+
+// ---- epochs
+
+messages::Epochs Host::steps_from(std::uint64_t epoch) const {
+  messages::Epochs answer;
+  for (std::uint64_t e = epoch; e < steps_.size(); ++e) answer.steps.push_back(steps_[e]);
+  return answer;
+}
+
+void Host::deliver_epochs(const messages::Epochs& epochs) {
+  if (machine_ == nullptr || epochs.steps.empty()) return;
+  verify::TrustAnchor anchor{setup_.options.cluster_id, setup_.options.config};
+  for (const messages::EpochStep& step : epochs.steps)
+    if (!anchor.follow(*setup_.verifier, step)) return;
+  for (std::size_t i = 0; i + 1 < epochs.steps.size(); ++i) steps_.push_back(epochs.steps[i]);
+  enter_epoch(epochs.steps.back());
+}
+
+// As bftmetad does: what is in the log stays, and the process begins anew in the next epoch.
+void Host::enter_epoch(const messages::EpochStep& step) {
+  if (up() && setup_.log->sync() == Synced::failed) return abort();
+  const bool was_member = member();
+  steps_.push_back(step);
+  down();
+  setup_.log->stop();
+  setup_.options.config = step.next;
+  setup_.options.epoch_start = step.cert.body.seq;
+  callbacks_.epoch(id(), step);
+  if (was_member && !member()) {
+    gone_ = true;
+    return;
+  }
+  scheduler_.after(1, [this, i = life_] {
+    if (i == life_) start();
+  });
+}
+
+// No member: it fetches the newest state again and again, and says what that asks of it.
+void Host::learn() {
+  constexpr std::uint64_t kRoundUs = 200'000;
+  if (machine_ == nullptr) {
+    ++life_;
+    machine_ = flushed_machine_ && !mixture_ ? flushed_machine_->reopen() : setup_.fresh_machine();
+    if (flushed_machine_ && mixture_) machine_ = flushed_machine_->transferable()->at_genesis();
+  }
+  announce();
+  if (!transfer_)
+    transfer_ =
+        StateTransfer::start(transfer_options(machine_->executed_seq() + 1), *setup_.verifier,
+                             *machine_->transferable(), scheduler_, random_.fork(),
+                             {[this](ReplicaId to, messages::FetchNodes question) {
+                                callbacks_.send(id(), {to}, std::move(question));
+                              },
+                              [this](const std::optional<messages::CertifiedState>& complete) {
+                                transfer_written(complete);
+                              },
+                              [this](const Error& error) { callbacks_.halted(id(), error); }});
+  scheduler_.after(kRoundUs, [this, i = life_] {
+    if (i == life_) learn();
+  });
+}
+
+void Host::learnt(const messages::CertifiedState& state) {
+  learnt_ = state;
+  announce();
+}
+
+void Host::announce() {
+  if (!learnt_) return;
+  const messages::CertBody& body = learnt_->cert.body;
+  const Transferable::Asked says = machine_->transferable()->asked_of(setup_.signer->public_key());
+  std::vector<ReplicaId> members;
+  for (ReplicaId r = 0; r < setup_.options.config.n(); ++r) members.push_back(r);
+  if (says.ready)
+    callbacks_.send(id(), members,
+                    messages::Forward{messages::sign_ready(
+                        *setup_.signer, setup_.options.cluster_id, *says.ready)});
+  if (says.end_share)
+    callbacks_.send(id(), members, messages::sign_share(*setup_.signer, body, *says.end_share));
 }
 
 // ---- clients

@@ -59,6 +59,8 @@ struct HostCallbacks {
   std::function<void(messages::ReplicaId, const messages::Accusation&)> accused;
   // It refuses to start on what its disk holds, for good.
   std::function<void(messages::ReplicaId, const Error&)> refused;
+  // It is in the epoch behind this step from now on, as a member or not.
+  std::function<void(messages::ReplicaId, const messages::EpochStep&)> epoch;
 };
 
 class Host {
@@ -67,9 +69,16 @@ class Host {
   ~Host();
 
   void start();
-  void crash(Survival survival);  // power loss; stays down
-  void kill();                    // the process ends; stays down
-  bool up() const { return core_ != nullptr; }
+  void crash(Survival survival);                // power loss; stays down
+  void kill();                                  // the process ends; stays down
+  bool up() const { return core_ != nullptr; }  // as a member
+  bool member() const { return id() < setup_.options.config.n(); }
+  std::uint64_t epoch() const { return setup_.options.config.epoch; }
+  const config::Config& config() const { return setup_.options.config; }
+  crypto::Context context() const { return {setup_.options.cluster_id, epoch()}; }
+  // What whoever is still in an earlier epoch lacks.
+  messages::Epochs steps_from(std::uint64_t epoch) const;
+  void deliver_epochs(const messages::Epochs& epochs);
   bool gone() const { return gone_; }  // it will never start again
   Standing standing() const { return setup_.standing; }
   bool correct() const { return setup_.standing == Standing::correct; }
@@ -119,6 +128,11 @@ class Host {
   void begin_flush(const messages::RootCert& cert);
   void end_flush(std::uint64_t life, const messages::RootCert& cert);
   void try_transfer();
+  transfer::Options transfer_options(messages::Seq floor);
+  void enter_epoch(const messages::EpochStep& step);
+  void learn();
+  void learnt(const messages::CertifiedState& state);
+  void announce();
   void transfer_written(const std::optional<messages::CertifiedState>& complete);
   void answer(std::uint32_t client, messages::ReplicaMessage message);
   bool awaited(messages::Seq seq) const;
@@ -134,7 +148,8 @@ class Host {
   std::unique_ptr<Machine> flushed_machine_;  // survives a crash
   std::optional<messages::RootCert> flushed_cert_;
   std::uint64_t transfers_ = 0;
-  bool mixture_ = false;  // the store holds a state transfer under way
+  std::vector<messages::EpochStep> steps_;  // survives a crash
+  bool mixture_ = false;                    // the store holds a state transfer under way
   bool gone_ = false;
   std::uint64_t slow_disk_us_ = 0;
   std::uint64_t slow_disk_until_us_ = 0;
@@ -166,6 +181,7 @@ class Host {
   std::optional<transfer::Served> served_;       // the newest certified state that is here
   std::optional<messages::Seq> transfer_floor_;  // a transfer waits for the flush under way
   std::shared_ptr<StateTransfer> transfer_;
+  std::optional<messages::CertifiedState> learnt_;  // of who is no member
 };
 
 }  // namespace bftmeta::sim

@@ -55,17 +55,17 @@ void Liveness::holds(messages::ReplicaId replica, const consensus::Core::Holding
                           ", more than " + std::to_string(h.bound));
 }
 
-void Liveness::healed(messages::View highest) {
-  if (!healed_at_) healed_at_ = highest;
+void Liveness::healed(std::uint64_t epoch, messages::View highest) {
+  if (!healed_at_) healed_at_ = {epoch, highest};
 }
 
 // L3: every faulty primary that comes by costs one view, and one more may be lost to timers that
-// were running when the faults ended.
-void Liveness::check_views(messages::View highest) {
-  if (!healed_at_ || highest <= *healed_at_) return;
-  const messages::View allowed = config_.f() + 1;
-  if (highest - *healed_at_ > allowed)
-    violation_("L3", std::to_string(highest - *healed_at_) +
+// were running when the faults ended, or to replicas that begin an epoch one after another.
+void Liveness::check_views(const config::Config& config, messages::View highest) {
+  if (!healed_at_) return;
+  const messages::View before = healed_at_->first == config.epoch ? healed_at_->second : 0;
+  if (highest > before + config.f() + 1)
+    violation_("L3", std::to_string(highest - before) +
                          " view changes after the faults ended, more than f + 1");
 }
 

@@ -31,9 +31,9 @@ class Liveness {
   // What a correct replica keeps for others.
   void holds(messages::ReplicaId replica, const consensus::Core::Holding& holding);
   // The faults are over. `highest` is the highest view that a correct replica is in or wants.
-  void healed(messages::View highest);
-  // In the end.
-  void check_views(messages::View highest);
+  void healed(std::uint64_t epoch, messages::View highest);
+  // In the end; of the newest epoch, which has a membership and views of its own.
+  void check_views(const config::Config& config, messages::View highest);
 
  private:
   const config::Config& config_;
@@ -45,7 +45,7 @@ class Liveness {
     std::uint64_t count = 0;
   };
   std::map<std::pair<messages::ReplicaId, messages::ReplicaId>, Second> histories_;  // by link
-  std::optional<messages::View> healed_at_;
+  std::optional<std::pair<std::uint64_t, messages::View>> healed_at_;  // epoch and view
 };
 
 }  // namespace bftmeta::sim

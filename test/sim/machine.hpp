@@ -38,6 +38,12 @@ class Transferable {
   virtual std::unique_ptr<Machine> at_genesis() const = 0;
   // Goes on from this state, which its store holds, and forgets what it had executed.
   virtual void adopt(const messages::CertifiedState& state, const tree::Version& version) = 0;
+  // What the newest state asks of a replica that is no member, or not yet (execution/epochs.hpp).
+  struct Asked {
+    std::optional<messages::Ready> ready;
+    std::optional<messages::ReplicaId> end_share;
+  };
+  virtual Asked asked_of(const PublicKey& vote_key) const = 0;
   // What the commit of such a state carries.
   virtual Bytes checkpoint_of(const messages::CertifiedState& state) const = 0;
 };

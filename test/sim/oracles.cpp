@@ -60,11 +60,37 @@ bool same_answer(const ns::Answer& a, const ns::Answer& b) {
 
 Oracles::Oracles(Known known, const config::Genesis& genesis, const Scheduler& scheduler,
                  bool reference)
-    : known_(std::move(known)),
-      scheduler_(scheduler),
-      statements_(known_, [this](const char* o, const std::string& w) { violation(o, w); }),
+    : scheduler_(scheduler),
+      known_(*epochs_.emplace_back(make_epoch(std::move(known))).known),
       liveness_(known_.config, [this](const char* o, const std::string& w) { violation(o, w); }) {
   if (reference) reference_ = std::make_unique<Reference>(genesis, *known_.verifier);
+}
+
+Oracles::Epoch Oracles::make_epoch(Known known) {
+  Epoch epoch;
+  epoch.known = std::make_unique<Known>(std::move(known));
+  epoch.statements = std::make_unique<Statements>(
+      *epoch.known, [this](const char* o, const std::string& w) { violation(o, w); });
+  return epoch;
+}
+
+void Oracles::epoch_began(const messages::EpochStep& step) {
+  const std::uint64_t ended = step.next.epoch - 1;
+  Epoch& before = epochs_.at(ended);
+  if (before.ended &&
+      (before.ended->next != step.next || before.ended->cert.body != step.cert.body))
+    return violation("S2", "epoch " + std::to_string(ended) + " ends in two ways: " +
+                               print(step.cert.body) + " and " + print(before.ended->cert.body));
+  if (before.ended) return;
+  if (const Status holds = messages::verify_joint_cert(*known_.verifier, known_.context.cluster_id,
+                                                       before.known->config, step.next, step.cert);
+      !holds)
+    violation("S2", "an epoch begins without a joint certificate: " + holds.error().message);
+  before.ended = step;
+  Known known = known_;
+  known.config = step.next;
+  known.context = {crypto::Context{known_.context.cluster_id, step.next.epoch}, step.cert.body.seq};
+  epochs_.push_back(make_epoch(std::move(known)));
 }
 
 void Oracles::violation(const char* oracle, const std::string& what) {
@@ -75,18 +101,19 @@ void Oracles::violation(const char* oracle, const std::string& what) {
 
 Hash Oracles::digest() const {
   crypto::Hasher all(tags::Domain::history_chain);
-  for (const auto& [seq, agreed] : known_.agreed) all.update(agreed.body.digest());
+  for (const auto& [seq, agreed] : *known_.agreed) all.update(agreed.body.digest());
   return all.finish();
 }
 
 void Oracles::sent(ReplicaId from, const messages::PeerMessage& message,
-                   const std::vector<ReplicaId>& to) {
-  statements_.sent(from, message, to);
+                   const std::vector<ReplicaId>& to, std::uint64_t epoch) {
+  epochs_.at(epoch).statements->sent(from, message, to);
   if (!known_.correct(from)) return;
   for (const ReplicaId r : to) liveness_.sent(from, r, message, scheduler_.now());
 }
 
-void Oracles::logged(ReplicaId replica, const consensus::Record& record, std::uint64_t wall_us) {
+void Oracles::logged(ReplicaId replica, const consensus::Record& record, std::uint64_t wall_us,
+                     std::uint64_t epoch) {
   using consensus::RecordKind;
   if (fenced_.contains(replica) &&
       (record.kind == RecordKind::vote || record.kind == RecordKind::prepared ||
@@ -109,7 +136,7 @@ void Oracles::logged(ReplicaId replica, const consensus::Record& record, std::ui
   if (!logged_[replica].contains(vote->proposal.digest))
     violation("S4", "replica " + std::to_string(replica) + " votes at " +
                         number(vote->proposal.seq) + " for a batch that it does not have");
-  statements_.voted(replica, vote->proposal, wall_us);
+  epochs_.at(epoch).statements->voted(replica, vote->proposal, wall_us);
 }
 
 void Oracles::fenced(ReplicaId replica, const std::string& why) {
@@ -134,16 +161,16 @@ void Oracles::executed(ReplicaId replica, const messages::ParsedBatch& batch,
   const Seq seq = outcome.header.seq;
   const std::string who = "replica " + std::to_string(replica);
   const auto [it, first] =
-      known_.agreed.try_emplace(seq, Known::Agreed{outcome.body, batch.digest});
+      known_.agreed->try_emplace(seq, Known::Agreed{outcome.body, batch.digest});
   if (!first) {
     if (it->second.body != outcome.body || it->second.batch_digest != batch.digest)
       violation("S1", who + " executes another batch at " + number(seq) + ": " +
                           print(outcome.body) + " and " + print(it->second.body));
     return;
   }
-  if (seq > 1 && !known_.agreed.contains(seq - 1))
+  if (seq > 1 && !known_.agreed->contains(seq - 1))
     violation("S1", who + " executes " + number(seq) + " before anybody executed the one before");
-  if (!statements_.committed(seq, batch.digest, replica))
+  if (!epochs_.at(outcome.body.epoch).statements->committed(seq, batch.digest, replica))
     violation("S14", who + " executes " + number(seq) + ", which no quorum can have committed");
   check_time(batch, outcome);
   check_items(batch, items);
@@ -192,8 +219,8 @@ void Oracles::check_outcome(Seq seq, const Outcome& o) {
 // was judged by a correct clock (Statements::voted).
 void Oracles::check_time(const messages::ParsedBatch& batch, const consensus::Outcome& outcome) {
   const Seq seq = outcome.header.seq;
-  const auto before = known_.agreed.find(seq - 1);
-  if (before == known_.agreed.end()) return;
+  const auto before = known_.agreed->find(seq - 1);
+  if (before == known_.agreed->end()) return;
   const bool null = batch.batch.flags == messages::BatchFlags::null;
   const std::uint64_t least = before->second.body.time_us + 1;
   const std::uint64_t expected = null ? least : std::max(least, batch.batch.time_us);

@@ -27,11 +27,15 @@ class Oracles {
   Oracles(Known known, const config::Genesis& genesis, const Scheduler& scheduler, bool reference);
 
   // ---- what the cluster shows
-  // `to`: empty means everybody.
+  // Of a replica that is in `epoch`. `to`: empty means everybody.
   void sent(messages::ReplicaId from, const messages::PeerMessage& message,
-            const std::vector<messages::ReplicaId>& to = {});
+            const std::vector<messages::ReplicaId>& to = {}, std::uint64_t epoch = 0);
+  // Somebody is in the epoch behind this step. Two ends of one epoch are a violation (S2).
+  void epoch_began(const messages::EpochStep& step);
   // `record` goes to its log; `wall_us` is what its clock shows.
-  void logged(messages::ReplicaId replica, const consensus::Record& record, std::uint64_t wall_us);
+  void logged(messages::ReplicaId replica, const consensus::Record& record, std::uint64_t wall_us,
+              std::uint64_t epoch = 0);
+  // Also in another epoch, where views begin at 0 again.
   void started(messages::ReplicaId replica) { entered_.erase(replica); }
   void fenced(messages::ReplicaId replica, const std::string& why);
   void accused(messages::ReplicaId holder, const messages::Accusation& accusation);
@@ -53,7 +57,7 @@ class Oracles {
 
   Known& known() { return known_; }
   const Known& known() const { return known_; }
-  const Statements& statements() const { return statements_; }
+  const Statements& statements() const { return *epochs_.front().statements; }
   Liveness& liveness() { return liveness_; }
   messages::Seq last_acknowledged() const { return last_acknowledged_; }
   std::uint64_t reads_checked() const { return reads_checked_; }
@@ -77,9 +81,17 @@ class Oracles {
   void check_kept(const Host& host);
   void check_kept(const tree::Reader& state, const Acknowledged& what);
 
-  Known known_;
+  // Statements of one epoch are judged under its configuration.
+  struct Epoch {
+    std::unique_ptr<Known> known;
+    std::unique_ptr<Statements> statements;
+    std::optional<messages::EpochStep> ended;
+  };
+  Epoch make_epoch(Known known);
+
   const Scheduler& scheduler_;
-  Statements statements_;
+  std::vector<Epoch> epochs_;
+  Known& known_;  // of the first one
   Liveness liveness_;
   std::unique_ptr<Reference> reference_;
   std::vector<std::string> violations_;

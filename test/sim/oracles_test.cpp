@@ -404,10 +404,10 @@ TEST_CASE("L5 fires when certificates do not keep up") {
 
 TEST_CASE("L3 fires when views change more often than faulty primaries come by") {
   Watched w;
-  w.oracles().liveness().healed(3);
-  w.oracles().liveness().check_views(5);
+  w.oracles().liveness().healed(0, 3);
+  w.oracles().liveness().check_views(w.oracles().known().config, 5);
   CHECK(w.fired().empty());
-  w.oracles().liveness().check_views(6);
+  w.oracles().liveness().check_views(w.oracles().known().config, 6);
   CHECK(w.fired() == "L3");
 }
 

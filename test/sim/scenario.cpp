@@ -50,7 +50,7 @@ class Header {
  public:
   static bool knows(const std::string& word) {
     return word == "replicas" || word == "clients" || word == "seed" || word == "byzantine" ||
-           word == "rotten" || word == "retain";
+           word == "rotten" || word == "retain" || word == "learners";
   }
   Status take(const Words& words) {
     if (words[0] == "byzantine" || words[0] == "rotten") {
@@ -62,6 +62,8 @@ class Header {
     BFTMETA_ASSIGN(const std::uint64_t value, scenario::number(words[1]));
     if (words[0] == "retain")
       retain_bytes_ = value << 20;
+    else if (words[0] == "learners")
+      plan_.learners = static_cast<std::uint32_t>(value);
     else if (words[0] == "clients")
       plan_.clients = static_cast<std::uint32_t>(value);
     else
@@ -140,7 +142,7 @@ Result<std::vector<Scenario>> parse_scenario(std::string_view text) {
     Scenario& s = *made;
     s.title = title + " (n = " + std::to_string(n) + ")";
     for (std::size_t i = first; i < lines.size(); ++i) {
-      auto command = scenario::parse_command(lines[i].words, n, s.plan.clients);
+      auto command = scenario::parse_command(lines[i].words, n + s.plan.learners, s.plan.clients);
       if (!command) return at_line(lines[i].number, command.error());
       std::string words;
       for (const std::string& word : lines[i].words) words += (words.empty() ? "" : " ") + word;

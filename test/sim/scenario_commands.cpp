@@ -328,6 +328,14 @@ Result<Run> simple(const Words& w, const Sizes&) {
   return always([](Cluster& c) { c.network().clear_rules(); });
 }
 
+Result<Run> reconfigure(const Words& w, const Sizes& sizes) {
+  BFTMETA_TRY(options(w, 2, {}));
+  BFTMETA_ASSIGN(const std::uint64_t n, number(w[1]));
+  if (n > sizes.n)
+    return fail(Errc::malformed, "there are " + std::to_string(sizes.n) + " replicas");
+  return always([n](Cluster& c) { c.reconfigure(static_cast<std::uint32_t>(n)); });
+}
+
 }  // namespace
 
 Result<Run> parse_command(const Words& words, std::uint32_t n, std::uint32_t clients) {
@@ -355,6 +363,7 @@ Result<Run> parse_command(const Words& words, std::uint32_t n, std::uint32_t cli
                                                          {"diverge", replica_mode},
                                                          {"client", client},
                                                          {"inject", inject},
+                                                         {"reconfigure", reconfigure},
                                                          {"heal", simple},
                                                          {"undrop", simple}};
   const auto command = kCommands.find(words.front());

@@ -28,6 +28,7 @@ constexpr const char* kTypes[] = {"PRE-PREPARE",
                                   "HELLO-REPLY",
                                   "FETCH-NODES",
                                   "NODES",
+                                  "EPOCHS",
                                   "SUBMIT",
                                   "READ",
                                   "REPLY",
@@ -80,6 +81,8 @@ std::optional<Measure> replica_measure(const std::string& word) {
   };
   if (word == "transfers")
     return Measure([](const Cluster& c, Endpoint id) { return c.host(id).transfers(); });
+  if (word == "epoch")
+    return Measure([](const Cluster& c, Endpoint id) { return c.host(id).epoch(); });
   if (word == "executed") return of_core([](const auto& core) { return core.executed_seq(); });
   if (word == "certified") return of_core([](const auto& core) { return core.certified_seq(); });
   if (word == "view") return of_core([](const auto& core) { return core.view(); });

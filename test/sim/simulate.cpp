@@ -138,6 +138,8 @@ int main(int argc, char** argv) {
               "only this one, of replicas or of a client, or 'none'");
   line.flag("--calm", arguments.options.calm,
             "four replicas and few other faults: what happens is the strategy's doing");
+  line.flag("--reconfigure", arguments.options.reconfigure,
+            "four replicas become seven, and four again");
   line.option("--replicas", arguments.options.n, "4 or 7; 0: by the seed");
   const Result<config::Parsed> parsed = line.parse(argc, argv);
   if (!parsed) return usage(parsed.error().message);

@@ -22,6 +22,7 @@ void Statements::sent(ReplicaId from, const messages::PeerMessage& message,
   witness(message);
   if (const auto* commit = std::get_if<messages::Commit>(&message))
     note_given(from, commit->proposal, to);
+  if (from >= known_.config.n()) return;  // it joins, and signs as a member of the next epoch
   if (known_.correct(from)) std::visit([&](const auto& m) { check(from, m); }, message);
 }
 
@@ -48,8 +49,8 @@ void Statements::witness_share(const messages::RootShare& share) {
   std::uint32_t& signers = shares_[share.body.seq][share.body.digest()];
   signers |= 1U << share.replica;
   if (std::popcount(signers) < static_cast<int>(known_.config.weak_quorum())) return;
-  const auto agreed = known_.agreed.find(share.body.seq);
-  if (agreed == known_.agreed.end() || agreed->second.body != share.body)
+  const auto agreed = known_.agreed->find(share.body.seq);
+  if (agreed == known_.agreed->end() || agreed->second.body != share.body)
     violation_("S2",
                "W valid shares name a body that no correct replica executed: " + print(share.body));
 }
@@ -60,8 +61,8 @@ void Statements::witness_cert(const messages::RootCert& cert) {
   if (!messages::verify_cert(*known_.verifier, known_.context.cluster_id, known_.config, cert))
     return;
   certified_.insert(digest);
-  const auto agreed = known_.agreed.find(cert.body.seq);
-  if (agreed == known_.agreed.end() || agreed->second.body != cert.body)
+  const auto agreed = known_.agreed->find(cert.body.seq);
+  if (agreed == known_.agreed->end() || agreed->second.body != cert.body)
     violation_("S2",
                "a certificate names a body that no correct replica executed: " + print(cert.body));
 }
@@ -113,7 +114,7 @@ void Statements::check(ReplicaId from, const messages::PrePrepare& m) {
 // W shares of correct replicas stand behind a certificate, so none is above what was executed; and
 // votes are given up to a window above the own one (protocol §2.4).
 void Statements::check_window(ReplicaId from, const Proposal& p) {
-  const Seq executed = known_.agreed.empty() ? 0 : known_.agreed.rbegin()->first;
+  const Seq executed = known_.agreed->empty() ? 0 : known_.agreed->rbegin()->first;
   if (p.seq > executed + limits::kWindow)
     violation_("S12", replica(from) + " votes in " + at(p.view, p.seq) +
                           ", beyond the window above what anybody has executed, " +
@@ -137,16 +138,18 @@ void Statements::check(ReplicaId from, const messages::RootShare& m) {
   state_once(m.replica, Kind::share, 0, m.body.seq, m.body.digest());
   // Every execution was compared with agreement and COMMITs, so the prefix is committed if the
   // body is the agreed one.
-  const auto agreed = known_.agreed.find(m.body.seq);
-  if (agreed == known_.agreed.end() || agreed->second.body != m.body)
+  const auto agreed = known_.agreed->find(m.body.seq);
+  if (agreed == known_.agreed->end() || agreed->second.body != m.body)
     violation_("S14", replica(from) +
                           " signs a share of something that was not agreed on: " + print(m.body));
 }
 
 void Statements::check(ReplicaId from, const messages::RootCert& m) {
-  require(messages::verify_cert(*known_.verifier, known_.context.cluster_id, known_.config, m)
-              .has_value(),
-          from, "ROOT-CERT");
+  const Status holds =
+      messages::verify_cert(*known_.verifier, known_.context.cluster_id, known_.config, m);
+  if (!holds)
+    violation_("S13", replica(from) + " is correct and sends an invalid ROOT-CERT: " +
+                          holds.error().message);
 }
 
 void Statements::check(ReplicaId from, const messages::ViewChange& m) {
@@ -199,7 +202,7 @@ void Statements::check(ReplicaId from, const messages::BatchData& m) {
 
 // W claims, or a certificate, stand behind it: somebody correct has executed more.
 void Statements::check(ReplicaId from, const messages::FetchHistory& m) {
-  if (known_.agreed.empty() || m.executed >= known_.agreed.rbegin()->first)
+  if (known_.agreed->empty() || m.executed >= known_.agreed->rbegin()->first)
     violation_("S13", replica(from) + " asks for what comes behind sequence number " +
                           std::to_string(m.executed) + ", which nobody has executed");
 }

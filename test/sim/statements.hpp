@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "messages/frame.hpp"
@@ -13,10 +14,10 @@
 
 namespace bftmeta::sim {
 
-// What all oracles know of the cluster, and of what the first correct executor of each sequence
-// number found.
+// What all oracles know of the cluster in one epoch, and of what the first correct executor of each
+// sequence number found, in all of them.
 struct Known {
-  crypto::Context context;
+  messages::EpochContext context{crypto::Context{}};
   config::Config config;
   const crypto::Verifier* verifier = nullptr;
   std::vector<Standing> standing;
@@ -24,7 +25,8 @@ struct Known {
     messages::CertBody body;
     Hash batch_digest{};
   };
-  std::map<messages::Seq, Agreed> agreed;
+  using AgreedBySeq = std::map<messages::Seq, Agreed>;
+  std::shared_ptr<AgreedBySeq> agreed = std::make_shared<AgreedBySeq>();
 
   bool correct(messages::ReplicaId r) const { return standing.at(r) == Standing::correct; }
   std::uint32_t faulty() const {

@@ -125,7 +125,7 @@ Plan plan_for(std::uint64_t seed, const SwarmOptions& options, Random& random) {
   if (options.calm) return calm_plan(seed);
   Plan plan;
   plan.seed = seed;
-  plan.n = options.n != 0 ? options.n : (random.chance(250) ? 7 : 4);
+  plan.n = options.reconfigure ? 4 : options.n != 0 ? options.n : (random.chance(250) ? 7 : 4);
   plan.heal_us = (plan.n - 1) / 3 * kPerFaultyPrimaryUs + kCatchUpUs;
   plan.bundles_per_client = 25;
   plan.window_us = 3'000'000;
@@ -141,6 +141,11 @@ Plan plan_for(std::uint64_t seed, const SwarmOptions& options, Random& random) {
   plan.stalls = up_to(random, 200, 4);
   plan.clocks = up_to(random, 200, 4);
   plan.disks = up_to(random, 250, 4);
+  if (options.reconfigure) {
+    plan.learners = 3;
+    plan.memberships = {7, 4};
+    plan.heal_us *= 2;  // two epochs end behind the faults
+  }
   return plan;
 }
 

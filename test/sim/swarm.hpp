@@ -12,6 +12,8 @@ struct SwarmOptions {
   // Four replicas and little that goes wrong beside the strategy: a power cut or two, or a
   // partition, in two of three seeds. What happens then is the strategy's doing.
   bool calm = false;
+  // Four replicas become seven, and four again, whatever else goes wrong.
+  bool reconfigure = false;
 };
 
 // Calm seeds from here on are long, with much load. The strategy is the first primary's (even) or

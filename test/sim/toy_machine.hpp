@@ -42,6 +42,8 @@ class ToyMachine final : public Machine {
     out.body.state_root = state_;
     out.body.reply_count = out.header.reply_count;
     out.body.time_us = time_us_;
+    out.body.epoch_end_seq = epoch_end_;
+    if (seq == epoch_end_) out.body.next_config_hash = next_->hash();
     seq_ = seq;
     return out;
   }
@@ -82,6 +84,17 @@ class ToyMachine final : public Machine {
     return reply;
   }
   const tree::Version* version(messages::Seq) const override { return nullptr; }
+
+  // From the next batch on it says that the epoch ends with `seq`, and then that `next` follows.
+  void end_epoch(messages::Seq seq, config::Config next) {
+    epoch_end_ = seq;
+    next_ = std::move(next);
+  }
+  std::optional<config::Config> next_config() const override {
+    return seq_ == epoch_end_ ? next_ : std::nullopt;
+  }
+  std::optional<Hash> unconfirmed(const PublicKey&) const override { return unconfirmed_; }
+  void wait_for_ready(std::optional<Hash> of) { unconfirmed_ = of; }
 
   // A bit flip in its memory: every state from the next batch on is another one.
   void damage(std::uint8_t bits) { state_[0] ^= bits; }
@@ -142,6 +155,9 @@ class ToyMachine final : public Machine {
   std::uint64_t time_us_ = 0;
   Hash history_;
   Hash state_{};
+  messages::Seq epoch_end_ = 0;
+  std::optional<config::Config> next_;
+  std::optional<Hash> unconfirmed_;
   std::map<Id16, std::uint64_t> sessions_;
   std::map<Hash, Id16> opened_;  // by request
   std::map<messages::Seq, std::vector<Outcome>> outcomes_;

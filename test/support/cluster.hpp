@@ -63,6 +63,15 @@ struct Cluster {
         cert.signatures.push_back(messages::sign_share(*replicas[r], body, r).signature);
     return cert;
   }
+  // Signed by the replicas in `signers` of this configuration, and by `members` as those of the
+  // next one, whose positions are in `next_signers`.
+  messages::RootCert certify_jointly(const messages::CertBody& body, std::uint32_t signers,
+                                     const Cluster& members, std::uint32_t next_signers) const {
+    messages::RootCert cert = certify(body, signers);
+    cert.next_signers = next_signers;
+    cert.next_signatures = members.certify(body, next_signers).signatures;
+    return cert;
+  }
   // The first 2f+1 replicas.
   std::uint32_t quorum_bitmap() const { return (1U << config().quorum()) - 1; }
 

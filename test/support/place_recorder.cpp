@@ -15,6 +15,7 @@ class RecordedTransport final : public client::Transport {
   }
   client::ReplicaSet connected() const override { return inner_->connected(); }
   client::ReplicaSet refused() const override { return inner_->refused(); }
+  void follow(const config::Config& config) override { inner_->follow(config); }
   void wait(client::Micros timeout) override { inner_->wait(timeout); }
   // The recorder knows before the client does, hence before whoever waits for the outcome.
   void receive(const Sink& sink) override {

@@ -48,9 +48,46 @@ ProcessCluster::ProcessCluster(std::string program, Options options)
     cards.push_back(must(
         admin::make_client_keys(client_dir(c), "client" + std::to_string(c), gateway_rules(), {})));
   genesis_ = must(admin::assemble_genesis("processes", cards, 1));
+  cards_ = genesis_.config.replicas;
   must(config::write_genesis(dir_ / "genesis.toml", genesis_));
   for (std::uint32_t r = 0; r < options.replicas; ++r)
     must(config::write_replica(replica_toml(r), settings(r)));
+}
+
+std::uint32_t ProcessCluster::add_replica() {
+  const auto id = static_cast<std::uint32_t>(cards_.size());
+  const auto ports = free_port_blocks(1, 4);
+  REQUIRE(ports.size() == 1);
+  const config::ReplicaCard card =
+      must(admin::make_replica_keys(replica_dir(id), "127.0.0.1", ports[0], {}));
+  cards_.push_back({id, card.vote_key, card.link_key, card.host, card.port});
+  children_.emplace_back();
+  config::ReplicaSettings own = settings(id);
+  own.card = replica_dir(id) + "/" + admin::kCardFile;
+  must(config::write_replica(replica_toml(id), own));
+  return id;
+}
+
+schema::Code ProcessCluster::propose(client::Client& client,
+                                     const std::vector<std::uint32_t>& replicas) const {
+  const config::Config now = must(client.membership()).config;
+  auto no_passphrase = crypto::PassphraseSource::descriptor(-2);
+  const auto admin = must(
+      crypto::load_sign_key(dir_ / (std::string("admin/") + admin::kAdminKeyFile), no_passphrase));
+  schema::ChangeConfig op;
+  op.body.config_hash = now.hash();
+  op.body.next = now;
+  op.body.next.epoch += 1;
+  op.body.next.replicas.clear();
+  for (const std::uint32_t r : replicas) {
+    op.body.next.replicas.push_back(cards_.at(r));
+    op.body.next.replicas.back().id = static_cast<std::uint32_t>(op.body.next.replicas.size()) - 1;
+  }
+  const auto root = must(client.root());
+  op.body.valid_until_us = root.body.time_us + 600'000'000;
+  op.signatures.push_back(
+      {0, admin->sign(tags::kConfig, {genesis_.cluster_id(), 0}, encode(op.body))});
+  return must(client.execute({{}, op})).code;
 }
 
 std::string ProcessCluster::replica_dir(std::uint32_t replica) const {

@@ -30,6 +30,11 @@ class ProcessCluster {
   void start(std::uint32_t replica, const std::string& program = "",
              const std::vector<std::string>& more = {});
   void start_all();
+  // Another replica with keys of its own, which is no member: its number here, and its card.
+  std::uint32_t add_replica();
+  const config::Replica& card(std::uint32_t replica) const { return cards_.at(replica); }
+  // The admins propose these replicas, by their numbers here, as members 0, 1, ...
+  schema::Code propose(client::Client& client, const std::vector<std::uint32_t>& replicas) const;
   // Does not wait for it to serve: for replicas that must start together, or that must not start.
   Child& launch(std::uint32_t replica, const std::string& program = "",
                 const std::vector<std::string>& more = {});
@@ -62,6 +67,7 @@ class ProcessCluster {
   const Options options_;
   TempDir dir_;
   config::Genesis genesis_;
+  std::vector<config::Replica> cards_;  // of all replicas, members or not
   std::vector<std::unique_ptr<Child>> children_;
 };
 

@@ -34,6 +34,7 @@ class LiveTransport final : public Transport {
     cluster_.send(to, message);
   }
   ReplicaSet connected() const override { return cluster_.connected(); }
+  void follow(const config::Config& config) override { cluster_.follow(config); }
 
   void wait(Micros timeout) override {
     const Micros next = cluster_.next_delivery();
@@ -165,4 +166,33 @@ TEST_CASE("the newest certificate is kept in the state file and believed after a
   }
   SUBCASE("of another cluster") { live.options.genesis.name = "other"; }
   CHECK_FALSE(connect_over(live.options, std::make_unique<LiveTransport>(live.cluster)));
+}
+
+TEST_CASE("the epochs that a client was led through are kept in the state file") {
+  const test::TempDir dir;
+  const std::string file = dir.path() + "/state";
+  Live live(file);
+  REQUIRE(live.client->execute({root_user(), make_file("a")}));
+  CHECK(live.client->membership()->steps.empty());
+  REQUIRE(live.client->close());
+  live.client.reset();
+  live.cluster.move_to({0, 1, 2, 4});
+  live.connect();
+  CHECK(live.client->read({{root_user(), path("a")}}));
+  const auto membership = live.client->membership();
+  REQUIRE(membership);
+  CHECK(membership->config.epoch == 1);
+  CHECK(membership->steps == live.cluster.steps());
+  live.client.reset();
+
+  verify::Certificates kept(live.cluster.keys.verifier,
+                            verify::TrustAnchor::of(live.options.genesis));
+  REQUIRE(kept.restore(*load_state(file)));
+  CHECK(kept.steps() == live.cluster.steps());
+  // Who was in the first epoch only is not needed any more.
+  for (const ReplicaId r : {0U, 3U}) live.cluster.replica(r).silent = true;
+  const std::size_t asked = live.cluster.epochs_sent;
+  live.connect();
+  CHECK(live.client->execute({root_user(), make_file("b")}));
+  CHECK(live.cluster.epochs_sent == asked);
 }

@@ -27,37 +27,62 @@ const ns::InodeAnswer* inode(const Result<ReadResult>& r, std::size_t i) {
 
 FakeCluster::FakeCluster(std::uint32_t clients)
     : keys(4, clients),
-      behaviours_(4),
-      engine_(std::move(*execution::Engine::from_genesis(keys.genesis, keys.verifier))) {
+      behaviours_(kPool),
+      engine_(std::move(*execution::Engine::from_genesis(keys.genesis, keys.verifier))),
+      eras_{{keys.config(), {0, 1, 2, 3}}},
+      seats_(eras_[0].members) {
   versions_.push_back(engine_.version());
 }
 
 ReplicaSet FakeCluster::connected() const {
   ReplicaSet set = 0;
-  for (ReplicaId r = 0; r < 4; ++r)
-    if (behaviours_[r].connected) set |= bit(r);
+  for (ReplicaId r = 0; r < seats_.size(); ++r)
+    if (behaviours_[seats_[r]].connected) set |= bit(r);
   return set;
 }
 
+void FakeCluster::follow(const config::Config& config) { seats_ = members_of(config); }
+
 void FakeCluster::send(ReplicaId to, ByteView message) {
-  if (!behaviours_[to].connected) return;
-  auto decoded = messages::decode_client_frame(keys.context, message);
+  REQUIRE(to < seats_.size());
+  const ReplicaId r = seats_[to];
+  if (!behaviours_[r].connected) return;
+  const auto asked = messages::frame_epoch(keys.context.cluster_id, message);
+  REQUIRE(asked);
+  auto decoded = messages::decode_client_frame(context(*asked), message);
   REQUIRE(decoded);
-  std::visit([&](auto& m) { on(to, std::move(m)); }, *decoded);
+  if (*asked < epoch_of(r)) return answer_epochs(r, *asked);
+  if (*asked > epoch_of(r)) return;
+  std::visit([&](auto& m) { on(r, std::move(m)); }, *decoded);
 }
 
 void FakeCluster::deliver(const std::function<void(ReplicaId, ByteView)>& sink) {
   while (!mail_.empty() && mail_.begin()->first <= now.mono) {
     const auto [from, frame] = mail_.begin()->second;
     mail_.erase(mail_.begin());
-    sink(from, frame);
+    const auto seat = std::ranges::find(seats_, from);
+    if (seat != seats_.end()) sink(static_cast<ReplicaId>(seat - seats_.begin()), frame);
   }
 }
 
 void FakeCluster::answer(ReplicaId from, const messages::ReplicaMessage& message,
                          std::uint32_t copies) {
+  post(from, epoch_of(from), message, copies);
+}
+
+void FakeCluster::answer_epochs(ReplicaId from, std::uint64_t asked) {
+  messages::Epochs epochs;
+  const std::uint64_t end = std::min(epoch_of(from), asked + limits::kMaxEpochSteps);
+  for (std::uint64_t e = asked; e < end; ++e) epochs.steps.push_back(steps_[e]);
+  if (behaviours_[from].epochs_lie) behaviours_[from].epochs_lie(epochs);
+  ++epochs_sent;
+  post(from, asked, epochs, 1);
+}
+
+void FakeCluster::post(ReplicaId from, std::uint64_t epoch, const messages::ReplicaMessage& message,
+                       std::uint32_t copies) {
   if (behaviours_[from].silent) return;
-  const Bytes frame = messages::encode_frame(keys.context, message);
+  const Bytes frame = messages::encode_frame(context(epoch), message);
   for (std::uint32_t i = 0; i < copies; ++i)
     mail_.emplace(now.mono + behaviours_[from].delay, std::pair{from, frame});
 }
@@ -82,7 +107,8 @@ void FakeCluster::on(ReplicaId r, const messages::Submit& m) {
   if (!known)
     return answer(r, messages::Refusal{parsed->digest, messages::RefusalReason::no_session, 0});
   // A backup passes it on; without a primary it waits for the next one.
-  const ReplicaId primary = keys.config().primary(view);
+  const Era& era = eras_.back();
+  const ReplicaId primary = era.members[era.config.primary(view)];
   if (r != primary && (behaviours_[primary].silent || behaviours_[primary].deaf_to_items)) return;
   if (!taken_.insert(parsed->digest).second) return;
   held_.push_back(m.item);
@@ -100,7 +126,7 @@ Seq FakeCluster::execute(std::vector<messages::Item> batch_items) {
   batch.seq = engine_.executed_seq() + 1;
   batch.time_us = now.wall;
   batch.items = std::move(batch_items);
-  const auto parsed = messages::parse_batch(keys.context, std::move(batch));
+  const auto parsed = messages::parse_batch(context(epoch()), std::move(batch));
   REQUIRE(parsed);
   auto executed = engine_.execute(*parsed);
   REQUIRE(executed);
@@ -119,10 +145,80 @@ Seq FakeCluster::execute(std::vector<messages::Item> batch_items) {
 }
 
 messages::RootCert FakeCluster::cert(Seq at) const {
-  return keys.certify(executed_[at - 1].body, keys.quorum_bitmap());
+  const messages::CertBody& body = executed_[at - 1].body;
+  const Era& era = eras_[body.epoch];
+  return certify(body, {era.members.begin(), era.members.begin() + era.config.quorum()});
 }
 
-messages::Reply FakeCluster::reply_to(const Hash& digest) const {
+messages::RootCert FakeCluster::certify(const messages::CertBody& body,
+                                        const std::vector<ReplicaId>& signers) const {
+  messages::RootCert cert;
+  cert.body = body;
+  const Era& era = eras_[body.epoch];
+  for (ReplicaId r = 0; r < era.members.size(); ++r) {
+    if (std::ranges::find(signers, era.members[r]) == signers.end()) continue;
+    cert.signers |= bit(r);
+    cert.signatures.push_back(
+        messages::sign_share(*pool.replicas[era.members[r]], body, r).signature);
+  }
+  return cert;
+}
+
+std::vector<ReplicaId> FakeCluster::members_of(const config::Config& config) const {
+  std::vector<ReplicaId> members;
+  for (const config::Replica& replica : config.replicas)
+    members.push_back(*config::position_of(pool.config(), replica.vote_key));
+  return members;
+}
+
+config::Config FakeCluster::next_config(const std::vector<ReplicaId>& members) const {
+  config::Config next = engine_.config();
+  ++next.epoch;
+  next.replicas.clear();
+  for (const ReplicaId r : members) {
+    next.replicas.push_back(pool.config().replicas[r]);
+    next.replicas.back().id = static_cast<ReplicaId>(next.replicas.size() - 1);
+  }
+  return next;
+}
+
+void FakeCluster::schedule(const config::Config& next) {
+  schema::ChangeConfig op;
+  op.body = {engine_.config().hash(), next, now.wall + 600'000'000};
+  op.signatures = {
+      {0, keys.admin->sign(tags::kConfig, {keys.context.cluster_id, 0}, encode(op.body))}};
+  const auto proposed = other_client(op);
+  REQUIRE(proposed.results.at(0).code == schema::Code::ok);
+  std::vector<messages::Item> ready;
+  for (const ReplicaId r : members_of(next))
+    ready.push_back(messages::sign_ready(*pool.replicas[r], keys.context.cluster_id,
+                                         {next.hash(), pool.replicas[r]->public_key(), seq()}));
+  execute(ready);
+  REQUIRE(engine_.body().epoch_end_seq > seq());
+}
+
+void FakeCluster::finish_epoch() {
+  const config::Config next = engine_.pending_change()->next;
+  while (engine_.config().epoch < next.epoch) execute({});
+  messages::EpochStep step{cert(seq()), next};
+  eras_.push_back({next, members_of(next)});
+  // The next members sign the same bytes, by their own positions.
+  const Era& era = eras_.back();
+  for (ReplicaId r = 0; r < era.config.quorum(); ++r) {
+    step.cert.next_signers |= bit(r);
+    step.cert.next_signatures.push_back(
+        messages::sign_share(*pool.replicas[era.members[r]], step.cert.body, r).signature);
+  }
+  steps_.push_back(std::move(step));
+  view = 0;
+  // Nothing that only a primary or a link had in memory goes over.
+  held_.clear();
+  taken_.clear();
+  subscribers_.clear();
+  opens_.clear();
+}
+
+messages::Reply FakeCluster::reply_to(const Hash& digest, Seq certified) const {
   const auto [at, index] = done_.at(digest);
   const execution::Executed& batch = executed_[at - 1];
   messages::Reply reply;
@@ -133,14 +229,14 @@ messages::Reply FakeCluster::reply_to(const Hash& digest) const {
   reply.leaf_index = static_cast<std::uint32_t>(index);
   reply.path = execution::reply_path(batch, index);
   reply.history_before = batch.history_before;
-  for (Seq s = at; s <= seq(); ++s) reply.headers.push_back(executed_[s - 1].header);
-  reply.cert = cert(seq());
+  for (Seq s = at; s <= certified; ++s) reply.headers.push_back(executed_[s - 1].header);
+  reply.cert = cert(certified);
   return reply;
 }
 
 void FakeCluster::answer_item(ReplicaId from, const Hash& digest) {
-  if (behaviours_[from].mute_replies) return;
-  messages::Reply reply = reply_to(digest);
+  if (behaviours_[from].mute_replies || done_.at(digest).first > newest_of(from)) return;
+  messages::Reply reply = reply_to(digest, newest_of(from));
   if (behaviours_[from].reply_lie) behaviours_[from].reply_lie(reply);
   answer(from, reply, behaviours_[from].copies);
 }
@@ -154,7 +250,8 @@ void FakeCluster::on(ReplicaId r, messages::Read m) {
   const Behaviour& b = behaviours_[r];
   messages::ReadReply reply;
   reply.request_id = m.request_id;
-  const Seq newest = b.oldest_root ? std::min(std::max<Seq>(m.min_seq, 1), seq()) : seq();
+  const Seq newest =
+      b.oldest_root ? std::min(std::max<Seq>(m.min_seq, 1), newest_of(r)) : newest_of(r);
   reply.seq = b.reads_at.value_or(newest);
   if (reply.seq != 0 && reply.seq != m.known_cert) reply.cert = cert(reply.seq);
   if (b.read_twist) b.read_twist(m);
@@ -178,7 +275,7 @@ void FakeCluster::on(ReplicaId r, const messages::StatusQuery& m) {
   s.request_id = m.request_id;
   s.replica = r;
   s.view = view;
-  s.certified_seq = seq();
+  s.certified_seq = newest_of(r);
   answer(r, s);
 }
 
@@ -191,7 +288,7 @@ void FakeCluster::on(ReplicaId r, const messages::Fresh& m) {
   const Behaviour& b = behaviours_[r];
   if (b.deaf_to_fresh) return;
   messages::FreshReply reply{m.nonce, m.epoch, messages::NothingCertified{}};
-  const Seq newest = b.fresh_at.value_or(seq());
+  const Seq newest = b.fresh_at.value_or(newest_of(r));
   if (newest != 0 && newest == m.known_cert)
     reply.newest = cert(newest).body.digest();
   else if (newest != 0)
@@ -245,8 +342,12 @@ Harness::Harness(std::function<void(Options&)> change) {
 void Harness::turn() {
   cluster.deliver(
       [&](ReplicaId from, ByteView frame) { engine->on_frame(from, frame, cluster.now); });
+  if (epoch_ != engine->config().epoch) {
+    epoch_ = engine->config().epoch;
+    connected_ = 0;
+  }
   const ReplicaSet connected = cluster.connected();
-  for (ReplicaId r = 0; r < 4; ++r)
+  for (ReplicaId r = 0; r < engine->config().n(); ++r)
     if ((connected & ~connected_ & bit(r)) != 0) engine->on_connected(r);
   connected_ = connected;
   engine->poll(cluster.now);
@@ -293,7 +394,7 @@ Result<schema::OpResult> Harness::execute(schema::OperationBody body) {
 }
 
 void Harness::all(const std::function<void(Behaviour&)>& change) {
-  for (ReplicaId r = 0; r < 4; ++r) change(cluster.replica(r));
+  for (ReplicaId r = 0; r < FakeCluster::kPool; ++r) change(cluster.replica(r));
 }
 
 void Harness::begin_read(schema::QueryBody query, ReadMode mode,

@@ -1,6 +1,7 @@
 // Replicas as a client sees them, in one process and in virtual time: the real execution engine
 // orders at once what the primary gets, certificates have real signatures, answers are built as a
-// replica builds them. Each replica can be told to lie, to be slow or to be silent.
+// replica builds them. Each replica can be told to lie, to be slow or to be silent. Replicas are
+// called by their keys: those of the genesis are 0 to 3, wherever they stand in later epochs.
 #pragma once
 
 #include <map>
@@ -14,6 +15,8 @@
 namespace bftmeta::client::testing {
 
 using messages::Seq;
+
+constexpr auto kLinearizable = ReadMode::linearizable;
 
 struct Behaviour {
   bool connected = true;
@@ -31,6 +34,8 @@ struct Behaviour {
   bool deaf_to_fresh = false;                       // as one that holds its answer back
   std::optional<Seq> fresh_at;                      // names this certificate as its newest
   std::function<void(messages::FreshReply&)> fresh_lie;
+  std::optional<std::uint64_t> epoch;  // stands still in this one
+  std::function<void(messages::Epochs&)> epochs_lie;
 };
 
 class FakeCluster final : public Port {
@@ -41,6 +46,7 @@ class FakeCluster final : public Port {
   void send(ReplicaId to, ByteView message) override;
   ReplicaSet connected() const override;
   ReplicaSet refused() const override { return refused_by; }
+  void follow(const config::Config& config) override;
 
   // ---- the world
   Now now{1'000'000, 1'700'000'000'000'000};
@@ -62,12 +68,31 @@ class FakeCluster final : public Port {
   // An operation of another client, in a session of its own.
   schema::BundleResult other_client(schema::OperationBody body);
 
+  // ---- epochs
+  static constexpr std::uint32_t kPool = 10;
+  // The next configuration: these replicas, in this order.
+  config::Config next_config(const std::vector<ReplicaId>& members) const;
+  // Proposes it and makes its members say READY: the end of the epoch is scheduled.
+  void schedule(const config::Config& next);
+  // Fills up to the end; from here on the next members answer.
+  void finish_epoch();
+  void move_to(const std::vector<ReplicaId>& members) {
+    schedule(next_config(members));
+    finish_epoch();
+  }
+  std::uint64_t epoch() const { return eras_.size() - 1; }
+  const std::vector<messages::EpochStep>& steps() const { return steps_; }
+  // Signed by these, under the configuration of the body's epoch.
+  messages::RootCert certify(const messages::CertBody& body,
+                             const std::vector<ReplicaId>& signers) const;
+
   Seq seq() const { return engine_.executed_seq(); }
   messages::RootCert cert(Seq seq) const;
   const tree::Version& version(Seq seq) const { return versions_[seq]; }
-  messages::Reply reply_to(const Hash& digest) const;
+  messages::Reply reply_to(const Hash& digest) const { return reply_to(digest, seq()); }
 
   test::Cluster keys;
+  test::Cluster pool{kPool, 0};  // keys of the replicas, members or not
 
   // ---- what the client sent
   struct Sent {
@@ -78,8 +103,21 @@ class FakeCluster final : public Port {
   std::vector<Sent> items;
   std::vector<std::pair<ReplicaId, messages::Read>> reads;
   std::vector<std::pair<ReplicaId, messages::Fresh>> fresh;
+  std::size_t epochs_sent = 0;
 
  private:
+  struct Era {
+    config::Config config;
+    std::vector<ReplicaId> members;  // by position
+  };
+
+  std::vector<ReplicaId> members_of(const config::Config& config) const;
+  std::uint64_t epoch_of(ReplicaId r) const { return behaviours_[r].epoch.value_or(epoch()); }
+  // What a replica knows of: up to the end of the epoch in which it stands still.
+  Seq newest_of(ReplicaId r) const {
+    return epoch_of(r) < epoch() ? steps_[epoch_of(r)].cert.body.seq : seq();
+  }
+  crypto::Context context(std::uint64_t epoch) const { return {keys.context.cluster_id, epoch}; }
   void on(ReplicaId r, const messages::Submit& m);
   void on(ReplicaId r, const messages::Subscribe& m);
   void on(ReplicaId r, messages::Read m);
@@ -87,10 +125,17 @@ class FakeCluster final : public Port {
   void on(ReplicaId r, const messages::Fresh& m);
   void on(ReplicaId r, const messages::EvidenceQuery& m);
   void answer(ReplicaId from, const messages::ReplicaMessage& message, std::uint32_t copies = 1);
+  void post(ReplicaId from, std::uint64_t epoch, const messages::ReplicaMessage& message,
+            std::uint32_t copies);
+  void answer_epochs(ReplicaId from, std::uint64_t asked);
   void answer_item(ReplicaId from, const Hash& digest);
+  messages::Reply reply_to(const Hash& digest, Seq certified) const;
 
   std::vector<Behaviour> behaviours_;
   execution::Engine engine_;
+  std::vector<Era> eras_;  // by epoch
+  std::vector<messages::EpochStep> steps_;
+  std::vector<ReplicaId> seats_;                      // whom the client's links lead to
   std::vector<tree::Version> versions_;               // by seq
   std::vector<execution::Executed> executed_;         // [seq - 1]
   std::map<Hash, std::pair<Seq, std::size_t>> done_;  // request -> batch and index, first time
@@ -127,6 +172,7 @@ struct Harness {
  private:
   void turn();
   ReplicaSet connected_ = 0;
+  std::uint64_t epoch_ = 0;  // of the positions in connected_
 };
 
 schema::MakeNode make_file(const std::string& name);

@@ -13,8 +13,6 @@ using schema::Code;
 
 namespace {
 
-constexpr auto kLinearizable = ReadMode::linearizable;
-
 // This client has seen `old`; another one has completed a write since. Replicas serve reads from
 // the oldest root that they may, so that a round which names too low a number is seen.
 struct Stale : Harness {

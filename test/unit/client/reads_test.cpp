@@ -224,7 +224,7 @@ TEST_CASE("a restarted client does not believe roots that are older than what it
   const Bytes saved = h.engine->certificates().save();
   const Seq seen = h.cluster.seq();
   h.engine = std::make_unique<Engine>(h.options, h.cluster.keys.verifier, h.cluster, 7);
-  REQUIRE(h.engine->restore(saved));
+  REQUIRE(h.engine->restore(saved, h.cluster.now));
   h.all([&](Behaviour& b) { b.reads_at = seen - 1; });
   const auto r = h.read({path("f4")});
   REQUIRE_FALSE(r);

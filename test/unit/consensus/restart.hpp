@@ -61,6 +61,7 @@ class Restarted {
     options.cluster_id = cluster_id;
     options.config = config;
     options.transfers = true;
+    options.epoch_start = epoch_start;
     core = std::make_unique<Core>(options, *signers[self_], verifier, *machine, *archive_);
     waiting_.clear();
     recovered_ = disk.records.size();
@@ -190,7 +191,9 @@ class Restarted {
     messages::SessionOpen open{client->public_key(), {++opens_}, kWall + 1'000'000};
     step(event::Client{messages::sign_session_open(*client, cluster_id, open), 0});
   }
-  crypto::Context context() const { return {cluster_id, 0}; }
+  messages::EpochContext context() const {
+    return {crypto::Context{cluster_id, config.epoch}, epoch_start};
+  }
   const crypto::Signer& primary_key(View view) const { return *signers[config.primary(view)]; }
   // Batches of one number differ by `salt`.
   PrePrepare proposal(View view, Seq seq, std::uint64_t salt = 0) const {
@@ -325,6 +328,8 @@ class Restarted {
   std::vector<std::string> halts;
   std::vector<Seq> transfers;              // floors of the states that it wants to fetch
   std::vector<action::Diverged> diverged;  // each before its halt
+  std::vector<messages::EpochStep> epoch_ends;
+  Seq epoch_start = 0;
   std::uint64_t now_us = 1'000'000;
 
  private:
@@ -348,6 +353,8 @@ class Restarted {
         diverged.push_back(std::move(*wrong));
       } else if (const auto* transfer = std::get_if<action::Transfer>(&a)) {
         transfers.push_back(transfer->floor);
+      } else if (const auto* ended = std::get_if<action::EpochEnded>(&a)) {
+        epoch_ends.push_back(ended->step);
       } else if (const auto* halt = std::get_if<action::Halt>(&a)) {
         halts.push_back(halt->error.message);
       }

@@ -23,7 +23,7 @@ inline messages::ViewChange signed_view_change(const crypto::Signer& signer,
 
 // The correct one that follows from these votes.
 inline messages::NewView signed_new_view(const crypto::Signer& primary,
-                                         const crypto::Context& context, messages::View view,
+                                         const messages::EpochContext& context, messages::View view,
                                          const std::vector<messages::ViewChange>& votes) {
   messages::NewView nv;
   nv.view = view;

@@ -91,7 +91,7 @@ TEST_CASE("behind a state transfer a batch with an old time gets the agreed one 
   w.open();
   const auto cert = w.cluster.certify(w.engine.body(), w.cluster.quorum_bitmap());
   const auto state = execution::certified_state(w.engine.checkpoint(), cert);
-  auto behind = Engine::from_checkpoint(w.cluster.genesis, w.cluster.verifier,
+  auto behind = Engine::from_checkpoint(w.cluster.genesis.cluster_id(), w.cluster.verifier,
                                         execution::checkpoint_of(state), w.engine.version());
   REQUIRE(behind.has_value());
   messages::Batch late;
@@ -186,7 +186,8 @@ TEST_CASE("a checkpoint of another cluster, another tree or with contradictions 
   const Bytes good = encode(w.engine.checkpoint());
   REQUIRE(execution::decode_checkpoint(good).has_value());
   const auto start = [&](const config::Genesis& genesis, const tree::Version& version) {
-    return Engine::from_checkpoint(genesis, w.cluster.verifier, w.engine.checkpoint(), version);
+    return Engine::from_checkpoint(genesis.cluster_id(), w.cluster.verifier, w.engine.checkpoint(),
+                                   version);
   };
   CHECK(start(w.cluster.genesis, w.engine.version()).has_value());
   auto refused = start(w.cluster.genesis, World().engine.version());

@@ -33,7 +33,7 @@ messages::ParsedBatch World::next_batch(const std::vector<Item>& items, std::uin
   batch.seq = engine.executed_seq() + 1;
   batch.time_us = now + step_us;
   batch.items = items;
-  auto parsed = messages::parse_batch(cluster.context, std::move(batch));
+  auto parsed = messages::parse_batch(context(), std::move(batch));
   REQUIRE_MESSAGE(parsed.has_value(), parsed.error().message);
   return std::move(*parsed);
 }
@@ -45,7 +45,7 @@ Executed World::run(const std::vector<Item>& items, std::uint64_t step_us) {
 Executed World::run_null() { return execute(messages::Batch::null(engine.executed_seq() + 1)); }
 
 Executed World::execute(messages::Batch batch) {
-  auto parsed = messages::parse_batch(cluster.context, std::move(batch));
+  auto parsed = messages::parse_batch(context(), std::move(batch));
   REQUIRE(parsed.has_value());
   log_.push_back(std::move(*parsed));
   auto executed = engine.execute(log_.back());
@@ -86,6 +86,10 @@ schema::OperationBody World::make(const std::string& name) {
   m.name.bytes = to_bytes(name);
   m.mode = 0644;
   return m;
+}
+
+crypto::Context World::context() const {
+  return {cluster.context.cluster_id, engine.config().epoch};
 }
 
 schema::OperationBody World::registration(std::uint32_t client, bool remove) const {
@@ -153,8 +157,8 @@ Engine reopened(const Cluster& cluster, Engine& engine, tree::MemoryPageStore& s
   REQUIRE_MESSAGE(checkpoint.has_value(), checkpoint.error().message);
   auto version = tree::Version::open(*newest);
   REQUIRE(version.has_value());
-  auto again = Engine::from_checkpoint(cluster.genesis, cluster.verifier, std::move(*checkpoint),
-                                       std::move(*version));
+  auto again = Engine::from_checkpoint(cluster.genesis.cluster_id(), cluster.verifier,
+                                       std::move(*checkpoint), std::move(*version));
   REQUIRE_MESSAGE(again.has_value(), again.error().message);
   return std::move(*again);
 }

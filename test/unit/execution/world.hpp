@@ -46,6 +46,7 @@ class World {
   }
   static schema::OperationBody make(const std::string& name);  // a file in the root directory
   schema::OperationBody registration(std::uint32_t client, bool remove) const;
+  crypto::Context context() const;  // of the next batch
 
   bool exists(const std::string& name) const;  // in the root directory
   std::size_t leaves_under(const Key& prefix) const;

@@ -89,7 +89,8 @@ TEST_CASE_FIXTURE(Certificates, "well signed, but not of this cluster, configura
   signed_and_refused([](CertBody& b) { b.epoch = 1; });
   signed_and_refused([](CertBody& b) { b.config_hash[0] ^= 1; });
   signed_and_refused([](CertBody& b) { b.next_config_hash[0] = 1; });
-  signed_and_refused([](CertBody& b) { b.epoch_end_seq = 9; });
+  signed_and_refused([](CertBody& b) { b.epoch_end_seq = 6; });
+  signed_and_refused([](CertBody& b) { b.epoch_end_seq = 5; });
   signed_and_refused([](CertBody& b) { b.seq = 0; });
   signed_and_refused([](CertBody& b) { b.sm_version += 1; });
 
@@ -128,4 +129,74 @@ TEST_CASE("history: hash chain and domains") {
   CHECK(history_start(pattern(1)) != start);
   CHECK(history_node(pattern(1), pattern(2)) != reply_node(pattern(1), pattern(2)));
   CHECK(history_node(pattern(1), pattern(2)) != history_node(pattern(2), pattern(1)));
+}
+
+namespace {
+
+// Epoch 0 of the first four of seven replicas, which ends with all seven.
+struct EpochEnd {
+  Cluster four{4};
+  Cluster seven{7};
+  CertBody body = sample_body(four, 6);
+  config::Config next = seven.config();
+
+  EpochEnd() {
+    next.epoch = 1;
+    body.epoch_end_seq = 6;
+    body.next_config_hash = next.hash();
+  }
+  RootCert joint(std::uint32_t signers = 0b0111, std::uint32_t next_signers = 0b1110011) const {
+    return four.certify_jointly(body, signers, seven, next_signers);
+  }
+  bool holds(const RootCert& cert) const {
+    return verify_joint_cert(four.verifier, four.context.cluster_id, four.config(), next, cert)
+        .has_value();
+  }
+  bool holds_alone(const RootCert& cert) const {
+    return verify_cert(four.verifier, four.context.cluster_id, four.config(), cert).has_value();
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(EpochEnd, "the old members' signatures suffice for what the last batch did") {
+  CHECK(holds_alone(plain(joint())));
+  CHECK_FALSE(holds_alone(joint()));  // unverified signatures are nobody's to pass on
+  body.seq = 5;
+  body.next_config_hash = {};
+  CHECK(holds_alone(four.certify(body, 0b0111)));  // scheduled, and not there yet
+}
+
+TEST_CASE_FIXTURE(EpochEnd, "an epoch ends by a quorum of both configurations, each of its own") {
+  CHECK(holds(joint()));
+  CHECK_FALSE(holds(plain(joint())));
+  for (std::uint32_t bits = 0; bits < 1U << 7; ++bits)
+    if (holds(joint(0b0111, bits)) != (std::popcount(bits) == 5)) FAIL("next signers ", bits);
+  for (std::uint32_t bits = 0; bits < 1U << 4; ++bits)
+    if (holds(joint(bits)) != (std::popcount(bits) == 3)) FAIL("signers ", bits);
+  RootCert x = joint();
+  x.next_signatures[4] = x.next_signatures[3];
+  CHECK_FALSE(holds(x));
+  x = joint();
+  std::swap(x.signatures, x.next_signatures);
+  std::swap(x.signers, x.next_signers);
+  CHECK_FALSE(holds(x));
+  x = joint();
+  x.next_signers |= 1U << 7;
+  CHECK_FALSE(holds(x));
+}
+
+TEST_CASE_FIXTURE(EpochEnd, "a joint certificate is of this end and of this next configuration") {
+  config::Config other = next;
+  other.replicas[6].port += 4;
+  std::swap(other, next);
+  CHECK_FALSE(holds(joint()));
+  std::swap(other, next);
+  next.epoch = 2;
+  body.next_config_hash = next.hash();
+  CHECK_FALSE(holds(joint()));
+  next.epoch = 1;
+  body.next_config_hash = {};
+  body.epoch_end_seq = 0;
+  CHECK_FALSE(holds(joint()));
 }

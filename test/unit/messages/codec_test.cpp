@@ -121,6 +121,9 @@ TEST_CASE("static validity of items and batches") {
   CHECK(parsed->digest == batch_digest(c.context, good));
   CHECK(parsed->items[0].bundle() != nullptr);
   CHECK(parsed->items[1].session_open() != nullptr);
+  REQUIRE(parsed->items[2].ready() != nullptr);
+  CHECK(*parsed->items[2].ready() == sample_ready(c));
+  CHECK(parsed->items[2].client == c.replicas[2]->public_key());
 
   const auto refused = [&](const Batch& b) { return !parse_batch(c.context, b).has_value(); };
   Batch bad = good;
@@ -133,7 +136,7 @@ TEST_CASE("static validity of items and batches") {
   CHECK(refused(bad));  // a null batch has no time and no items
   CHECK_FALSE(refused(Batch::null(6)));
   bad = good;
-  bad.items[0].kind = ItemKind::config;
+  bad.items[0].kind = ItemKind::reserved;
   CHECK(refused(bad));
   bad = good;
   bad.items[0].body.push_back(0);

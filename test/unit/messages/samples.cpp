@@ -45,6 +45,12 @@ std::vector<schema::OperationBody> every_operation(const Cluster& cluster) {
   reg.body.valid_until_us = kTime;
   reg.signatures.push_back(
       {0, cluster.admin->sign(tags::kAdmin, {cluster.context.cluster_id, 0}, encode(reg.body))});
+  schema::ChangeConfig change;
+  change.body = {cluster.config().hash(), cluster.config(), kTime};
+  change.body.next.epoch = 1;
+  change.signatures.push_back(
+      {0,
+       cluster.admin->sign(tags::kConfig, {cluster.context.cluster_id, 0}, encode(change.body))});
   return {schema::Noop{},
           set,
           make,
@@ -56,7 +62,8 @@ std::vector<schema::OperationBody> every_operation(const Cluster& cluster) {
           data,
           schema::Hold{12, true},
           schema::CloseSession{},
-          reg};
+          reg,
+          change};
 }
 
 }  // namespace
@@ -88,6 +95,18 @@ CertBody sample_body(const Cluster& cluster, Seq seq) {
   return b;
 }
 
+EpochStep sample_step(const Cluster& cluster) {
+  const Cluster seven(7);
+  EpochStep step;
+  step.next = seven.config();
+  step.next.epoch = cluster.context.epoch + 1;
+  CertBody body = sample_body(cluster, 6);
+  body.epoch_end_seq = body.seq;
+  body.next_config_hash = step.next.hash();
+  step.cert = cluster.certify_jointly(body, cluster.quorum_bitmap(), seven, seven.quorum_bitmap());
+  return step;
+}
+
 Bundle sample_bundle(const Cluster& cluster) {
   Bundle b;
   b.session_id = {0xde, 0xad};
@@ -105,6 +124,10 @@ SessionOpen sample_open(const Cluster& cluster) {
   return {cluster.clients[1]->public_key(), {9, 8, 7}, kTime + 2};
 }
 
+Ready sample_ready(const Cluster& cluster) {
+  return {cluster.config().hash(), cluster.replicas[2]->public_key(), 5};
+}
+
 Batch sample_batch(const Cluster& cluster) {
   Batch b;
   b.seq = 6;
@@ -112,6 +135,7 @@ Batch sample_batch(const Cluster& cluster) {
   const Hash& id = cluster.context.cluster_id;
   b.items.push_back(sign_bundle(*cluster.clients[0], id, sample_bundle(cluster)));
   b.items.push_back(sign_session_open(*cluster.clients[1], id, sample_open(cluster)));
+  b.items.push_back(sign_ready(*cluster.replicas[2], id, sample_ready(cluster)));
   return b;
 }
 
@@ -199,7 +223,8 @@ std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
       HelloReply{{1, 2, 3}, 8, sample_statements(cluster)},
       sample_evidence(cluster),
       FetchNodes{9, 5, {{{}, 0, pattern(6)}, {Key(Bytes{0x10, 0x80}), 9, pattern(7)}}},
-      NodesData{9, CertifiedState{cert, sample_header(6), pattern(8)}, {{{1, 0}}, {}}}};
+      NodesData{9, CertifiedState{cert, sample_header(6), pattern(8)}, {{{1, 0}}, {}}},
+      Epochs{{sample_step(cluster)}}};
 }
 
 std::vector<ClientMessage> client_samples(const Cluster& cluster) {
@@ -212,7 +237,8 @@ std::vector<ClientMessage> client_samples(const Cluster& cluster) {
                   {caller, schema::GetData{5, 0, 1 << 20}},
                   {caller, schema::GetStatistics{}},
                   {caller, schema::ListPrincipals{}},
-                  {caller, schema::GetSession{{1}, 2}}};
+                  {caller, schema::GetSession{{1}, 2}},
+                  {caller, schema::GetMembership{3}}};
   return {Submit{sample_batch(cluster).items[1]},
           Subscribe{{7}},
           read,
@@ -253,7 +279,8 @@ std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
                       {true, true, 250, 9, 1, 2, 3000, 100, 5, 1'700'000'000},
                       {true, 7, 4, 5, 600, 70, 8}},
           FreshReply{{5, 6, 7}, 0, cert},
-          EvidenceReply{81, 3, sample_evidence(cluster)}};
+          EvidenceReply{81, 3, sample_evidence(cluster)},
+          Epochs{{sample_step(cluster)}}};
 }
 
 }  // namespace bftmeta::test

@@ -16,7 +16,9 @@ messages::BatchHeader sample_header(messages::Seq seq);
 messages::CertBody sample_body(const Cluster& cluster, messages::Seq seq);
 messages::Bundle sample_bundle(const Cluster& cluster);  // every kind of operation
 messages::SessionOpen sample_open(const Cluster& cluster);
-messages::Batch sample_batch(const Cluster& cluster);  // a bundle and a session open
+messages::EpochStep sample_step(const Cluster& cluster);  // of four members: to seven
+messages::Ready sample_ready(const Cluster& cluster);
+messages::Batch sample_batch(const Cluster& cluster);  // an item of every kind
 schema::BundleResult sample_result();
 messages::ViewChange sample_view_change(const Cluster& cluster);  // valid; to view 2, of replica 1
 messages::NewView sample_new_view(const Cluster& cluster);        // valid; view 1

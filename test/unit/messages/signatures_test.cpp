@@ -35,6 +35,7 @@ std::vector<SignedType> signed_types(const Cluster& c) {
   const SessionOpen open = sample_open(c);
   const Item request = sign_bundle(key, context.cluster_id, bundle);
   const Item opening = sign_session_open(key, context.cluster_id, open);
+  const Item readiness = sign_ready(key, context.cluster_id, sample_ready(c));
   const Bytes statement = to_bytes("admin statement");
   const crypto::Context admin_context{context.cluster_id, 0};
 
@@ -68,6 +69,7 @@ std::vector<SignedType> signed_types(const Cluster& c) {
   };
   types.push_back({"REQUEST", request.signature, item(request)});
   types.push_back({"SESSION-OPEN", opening.signature, item(opening)});
+  types.push_back({"CONFIG-READY", readiness.signature, item(readiness)});
   types.push_back({"ADMIN", key.sign(tags::kAdmin, admin_context, statement),
                    [&, statement, admin_context](const auto& s) {
                      return v.verify(key.public_key(), tags::kAdmin, admin_context, statement, s);

@@ -79,6 +79,8 @@ Vectors key_vectors() {
           {"garbage", raw(keys::garbage(7))},
           {"principal", raw(keys::principal(sign_key))},
           {"config", raw(keys::config(0))},
+          {"pending_change", raw(keys::pending_change())},
+          {"retired", raw(keys::retired(sign_key))},
           {"counters", raw(keys::counters())},
           {"history_frontier", raw(keys::history_frontier())},
           {"name_hash", raw(keys::name_hash(pattern(3), view("name")))}};
@@ -125,6 +127,7 @@ Vectors record_vectors() {
       {"tombstone", encode(schema::Tombstone{f, pattern(9), 5, 86'400'000'000})},
       {"principal", encode(principal)},
       {"config_record", encode(schema::ConfigRecord{f, c.config()})},
+      {"pending_change", encode(schema::PendingChange{f, c.config(), 6, 0b1001, 134})},
       {"counters", encode(schema::Counters{f, 10, 8, 4096, 60'000'000, 2})},
       {"history_frontier", encode(schema::HistoryFrontier{f, 6, {pattern(1), pattern(2)}})},
   };
@@ -156,6 +159,10 @@ Vectors message_vectors() {
       {"open.item", encode(batch.items[1])},
       {"open.request_digest", raw(batch.items[1].digest())},
       {"open.digest", raw(open_digest(sample_open(c)))},
+      {"ready.body", encode(sample_ready(c))},
+      {"ready.preimage", item_preimage(id, ItemKind::ready, batch.items[2].body)},
+      {"ready.item", encode(batch.items[2])},
+      {"ready.request_digest", raw(batch.items[2].digest())},
       {"bundle_result", encode(sample_result())},
       {"batch", encode(batch)},
       {"batch.digest", raw(proposal.digest)},
@@ -217,7 +224,13 @@ void add_forged(Vectors& v, const Cluster& c, const RootCert& good) {
   signed_lie("another_cluster", [](CertBody& b) { b.cluster_id[0] ^= 1; });
   signed_lie("another_epoch", [](CertBody& b) { b.epoch = 1; });
   signed_lie("another_configuration", [](CertBody& b) { b.config_hash[0] ^= 1; });
-  signed_lie("epoch_end", [](CertBody& b) { b.epoch_end_seq = 6; });
+  signed_lie("epoch_end_without_next", [](CertBody& b) { b.epoch_end_seq = 6; });
+  signed_lie("beyond_the_epoch_end", [](CertBody& b) { b.epoch_end_seq = 5; });
+  signed_lie("next_before_the_epoch_end", [](CertBody& b) {
+    b.epoch_end_seq = 7;
+    b.next_config_hash[0] = 1;
+  });
+  signed_lie("next_without_epoch_end", [](CertBody& b) { b.next_config_hash[0] = 1; });
   signed_lie("sequence_number_0", [](CertBody& b) { b.seq = 0; });
   signed_lie("another_sm_version", [](CertBody& b) { b.sm_version = 2; });
   Bytes bytes = encode(good);
@@ -225,6 +238,31 @@ void add_forged(Vectors& v, const Cluster& c, const RootCert& good) {
   v.emplace_back("forged.trailing_byte", bytes);
   bytes.resize(bytes.size() - 2);
   v.emplace_back("forged.truncated", bytes);
+}
+
+// The end of the epoch by all seven of whom `c` has four; what is not joint enough is refused.
+void add_epoch_end(Vectors& v, const Cluster& c) {
+  const Cluster seven(7);
+  config::Config next = seven.config();
+  next.epoch = 1;
+  CertBody body = sample_body(c, 6);
+  body.epoch_end_seq = 6;
+  body.next_config_hash = next.hash();
+  v.emplace_back("next_config", encode(next));
+  v.emplace_back("cert.epoch_end", encode(c.certify(body, 0b0111)));
+  v.emplace_back("joint.epoch_end", encode(c.certify_jointly(body, 0b0111, seven, 0b1110011)));
+  const auto refused = [&](const char* what, const RootCert& cert) {
+    v.emplace_back(std::string("unjoint.") + what, encode(cert));
+  };
+  refused("plain", c.certify(body, 0b0111));
+  refused("four_of_the_next", c.certify_jointly(body, 0b0111, seven, 0b0110011));
+  refused("six_of_the_next", c.certify_jointly(body, 0b0111, seven, 0b1111110));
+  refused("two_of_the_old", c.certify_jointly(body, 0b0011, seven, 0b1110011));
+  RootCert x = c.certify_jointly(body, 0b0111, seven, 0b1110011);
+  x.next_signatures[1] = x.next_signatures[0];
+  refused("signer_twice", x);
+  body.next_config_hash[0] ^= 1;
+  refused("another_next", c.certify_jointly(body, 0b0111, seven, 0b1110011));
 }
 
 Vectors certificate_vectors() {
@@ -264,6 +302,7 @@ Vectors certificate_vectors() {
   v.emplace_back("reply_path.6.of.7", path);
   v.emplace_back("cert", encode(good));
   v.emplace_back("cert.other_signers", encode(c.certify(body, 0b1101)));
+  add_epoch_end(v, c);
   add_forged(v, c, good);
   return v;
 }
@@ -292,6 +331,28 @@ TEST_CASE("the frozen certificates hold, every forged one is refused") {
     CHECK_MESSAGE(holds == !is_forged, label);
     ++(is_forged ? forged : good);
   }
-  CHECK(good == 2);
-  CHECK(forged == 19);
+  CHECK(good == 3);
+  CHECK(forged == 22);
+}
+
+TEST_CASE("the frozen epoch end holds jointly, everything less is refused") {
+  const Vectors v = read("certificates/certificates.txt");
+  const auto genesis = config::decode_genesis(v[0].second);
+  REQUIRE(genesis.has_value());
+  std::optional<config::Config> next;
+  const crypto::Ed25519Verifier verifier;
+  int joint = 0, refused = 0;
+  for (const auto& [label, bytes] : v) {
+    if (label == "next_config") next = *decode<config::Config>(bytes, "configuration");
+    const bool good = label.starts_with("joint.");
+    if (!good && !label.starts_with("unjoint.")) continue;
+    REQUIRE(next.has_value());
+    const auto cert = decode<RootCert>(bytes, "certificate");
+    const bool holds =
+        cert && verify_joint_cert(verifier, genesis->cluster_id(), genesis->config, *next, *cert);
+    CHECK_MESSAGE(holds == good, label);
+    ++(good ? joint : refused);
+  }
+  CHECK(joint == 1);
+  CHECK(refused == 6);
 }

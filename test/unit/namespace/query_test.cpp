@@ -157,6 +157,25 @@ TEST_CASE("data, statistics, sessions") {
   CHECK(list.principals[0].sign_key == PublicKey{9});
 }
 
+TEST_CASE("membership: of an epoch, of the next, and what is under way") {
+  World w;
+  const auto ask_membership = [&](std::uint64_t epoch) {
+    return ask<ns::MembershipAnswer>(w, schema::GetMembership{epoch});
+  };
+  CHECK_FALSE(ask_membership(5).config);
+  CHECK_FALSE(ask_membership(5).pending);
+  schema::ConfigRecord record;
+  record.config.epoch = 5;
+  w.overlay.put(schema::keys::config(5), encode(record));
+  schema::PendingChange change;
+  change.ready = 3;
+  w.overlay.put(schema::keys::pending_change(), encode(change));
+  CHECK(ask_membership(5).config == record);
+  CHECK_FALSE(ask_membership(5).next);
+  CHECK(ask_membership(5).pending == change);
+  CHECK(ask_membership(4).next == record);
+}
+
 TEST_CASE("a reader that does not know makes nothing of a query") {
   const Blind blind;
   const schema::QueryBody bodies[] = {schema::GetInode{},
@@ -166,7 +185,8 @@ TEST_CASE("a reader that does not know makes nothing of a query") {
                                       schema::GetData{1, 0, 1},
                                       schema::GetStatistics{},
                                       schema::ListPrincipals{},
-                                      schema::GetSession{}};
+                                      schema::GetSession{},
+                                      schema::GetMembership{}};
   for (const schema::QueryBody& body : bodies)
     CHECK(ns::evaluate(blind, {{}, body}, nullptr).unknown);
 }

@@ -197,6 +197,45 @@ void forge_trees(const ProofWorld& world, const ProofFile& honest, std::vector<P
   with("truncated-tree", [&](auto& p) { p.pop_back(); });
 }
 
+void forge_chains(const ProofWorld& world, const ProofFile& honest, std::vector<ProofVector>& out) {
+  const auto with = [&](const char* name, const std::function<void(ProofFile&)>& change) {
+    ProofFile forged = honest;
+    change(forged);
+    out.push_back({name, false, encode_proof_file(forged)});
+  };
+  const config::Config& first = world.cluster.config();
+  with("chain-left-out", [](ProofFile& f) { f.steps.clear(); });
+  with("chain-without-its-start", [](ProofFile& f) { f.steps.erase(f.steps.begin()); });
+  with("chain-without-its-end", [](ProofFile& f) { f.steps.pop_back(); });
+  with("chain-out-of-order", [](ProofFile& f) { std::swap(f.steps[0], f.steps[1]); });
+  with("chain-step-twice", [](ProofFile& f) { f.steps.push_back(f.steps[1]); });
+  with("chain-other-next-configuration",
+       [](ProofFile& f) { f.steps[1].next.replicas[2].port += 4; });
+  with("chain-f-plus-one-of-those-before", [&](ProofFile& f) {
+    const auto few = world.certify(first, f.steps[0].cert.body, 0b1001);
+    f.steps[0].cert.signers = few.signers;
+    f.steps[0].cert.signatures = few.signatures;
+  });
+  with("chain-not-signed-by-those-after", [](ProofFile& f) {
+    f.steps[1].cert.next_signers = 0;
+    f.steps[1].cert.next_signatures.clear();
+  });
+  with("chain-too-many-replaced-at-once", [&](ProofFile& f) {
+    // As a quorum before and one after would sign, had a faulty state machine allowed it.
+    f.steps = {world.step(first, {{3, 4}, {0, 5}}, 5)};
+    f.cert.body.epoch = 1;
+    f.cert.body.config_hash = f.steps[0].next.hash();
+    f.cert = world.certify(f.steps[0].next, f.cert.body, 0b1011);
+  });
+  with("retired-keys", [&](ProofFile& f) { f.cert = world.certify(first, f.cert.body, 0b1011); });
+  with("certificate-of-the-first-epoch-behind-a-chain",
+       [&](ProofFile& f) { f.cert = world.certify(first, world.body(7), 0b1011); });
+  with("joint-certificate", [](ProofFile& f) {
+    f.cert = f.steps.back().cert;
+    f.steps.pop_back();
+  });
+}
+
 void forge_files(const ProofWorld& world, const ProofFile& honest, std::vector<ProofVector>& out) {
   const auto question = [&](const char* name, const std::vector<std::string>& names) {
     ProofFile forged = honest;
@@ -225,7 +264,13 @@ void forge_files(const ProofWorld& world, const ProofFile& honest, std::vector<P
     });
   };
   resummed("version-zero", [](Bytes& b) { b[8] = 0; });
-  resummed("version-two", [](Bytes& b) { b[8] = 2; });
+  resummed("version-three", [](Bytes& b) { b[8] = 3; });
+  resummed("first-epoch-as-version-two", [](Bytes& b) { b[8] = 2; });
+  resummed("version-two-without-steps", [&](Bytes& b) {
+    b[8] = 2;
+    const auto at = b.begin() + 10 + static_cast<std::ptrdiff_t>(encoded_size(honest.target));
+    b.insert(at, 4, 0);
+  });
   resummed("kind-zero", [](Bytes& b) { b[9] = 0; });
   resummed("trailing-byte-under-the-sum", [](Bytes& b) { b.push_back(0); });
 }
@@ -284,7 +329,53 @@ ProofFile ProofWorld::honest(const std::vector<std::string>& names) const {
   const tree::Recorder recorder(version);
   const schema::Target asked = target(names);
   BFTMETA_ASSERT(path_fact(recorder, asked).has_value());
-  return {asked, cluster.certify(body(7), 0b1011), *tree::prove(recorder)};
+  return {asked, {}, cluster.certify(body(7), 0b1011), *tree::prove(recorder)};
+}
+
+messages::RootCert ProofWorld::certify(const config::Config& config, const messages::CertBody& body,
+                                       std::uint32_t signers) const {
+  messages::RootCert cert;
+  cert.body = body;
+  cert.signers = signers;
+  for (std::uint32_t r = 0; r < config.n(); ++r) {
+    if ((signers >> r & 1) == 0) continue;
+    const auto key = config::position_of(pool.config(), config.replicas[r].vote_key);
+    cert.signatures.push_back(messages::sign_share(*pool.replicas[*key], body, r).signature);
+  }
+  return cert;
+}
+
+messages::EpochStep ProofWorld::step(const config::Config& from,
+                                     const std::map<std::uint32_t, std::uint32_t>& replaced,
+                                     messages::Seq end) const {
+  messages::EpochStep step;
+  step.next = from;
+  ++step.next.epoch;
+  for (const auto& [slot, replica] : replaced) {
+    step.next.replicas[slot] = pool.config().replicas[replica];
+    step.next.replicas[slot].id = slot;
+  }
+  messages::CertBody last = body(end);
+  last.epoch = from.epoch;
+  last.config_hash = from.hash();
+  last.epoch_end_seq = end;
+  last.next_config_hash = step.next.hash();
+  step.cert = certify(from, last, 0b0111);
+  const messages::RootCert theirs = certify(step.next, last, 0b1101);
+  step.cert.next_signers = theirs.signers;
+  step.cert.next_signatures = theirs.signatures;
+  return step;
+}
+
+ProofFile ProofWorld::later(const std::vector<std::string>& names) const {
+  ProofFile file = honest(names);
+  file.steps.push_back(step(cluster.config(), {{3, 4}}, 3));
+  file.steps.push_back(step(file.steps[0].next, {{0, 5}}, 5));
+  const config::Config& now = file.steps[1].next;
+  file.cert.body.epoch = now.epoch;
+  file.cert.body.config_hash = now.hash();
+  file.cert = certify(now, file.cert.body, 0b1011);
+  return file;
 }
 
 std::vector<ProofVector> make_proof_vectors(const ProofWorld& world) {
@@ -297,10 +388,14 @@ std::vector<ProofVector> make_proof_vectors(const ProofWorld& world) {
   golden("root-directory", {});
   golden("absent", {"docs", "nothing"});
   golden("absent-below-a-file", {"f3", "x"});
+  for (const auto& names : {std::vector<std::string>{"docs", "report.txt"}, {"docs", "nothing"}})
+    out.push_back({names[1] == "nothing" ? "absent-two-epochs-later" : "file-two-epochs-later",
+                   true, encode_proof_file(world.later(names))});
   const ProofFile honest = world.honest({"docs", "report.txt"});
   forge_certificates(world, honest, out);
   forge_trees(world, honest, out);
   forge_files(world, honest, out);
+  forge_chains(world, world.later({"docs", "report.txt"}), out);
   return out;
 }
 

@@ -27,8 +27,18 @@ class ProofWorld {
   messages::CertBody body(messages::Seq seq) const;
   // What an honest replica and client make of it.
   ProofFile honest(const std::vector<std::string>& names) const;
+  // The same two epochs later: replica 4 has taken the place of 3, then 5 that of 0.
+  ProofFile later(const std::vector<std::string>& names) const;
+  // Those who replace (position to key in the pool) end the epoch of `from` at `end`.
+  messages::EpochStep step(const config::Config& from,
+                           const std::map<std::uint32_t, std::uint32_t>& replaced,
+                           messages::Seq end) const;
+  // Signed by those members of `config` whose positions are in `signers`.
+  messages::RootCert certify(const config::Config& config, const messages::CertBody& body,
+                             std::uint32_t signers) const;
 
   test::Cluster cluster{4};
+  test::Cluster pool{7};  // keys of those who come later, too
   tree::Version version = tree::Version::empty();
 };
 

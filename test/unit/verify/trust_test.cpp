@@ -132,3 +132,147 @@ TEST_CASE("the saved state comes back, and is refused when it was touched or is 
   CHECK_FALSE(touched.restore(saved));
   CHECK(touched.newest() == nullptr);
 }
+
+namespace {
+
+// A cluster that changes one member after another; each epoch is a test::Cluster with its keys.
+struct Epochs {
+  Cluster cluster;
+  test::Cluster pool{7};                           // keys of members to come
+  std::vector<std::uint32_t> members{0, 1, 2, 3};  // of the newest epoch, in the pool
+  TrustAnchor at = cluster.anchor();
+  crypto::Ed25519Verifier verifier;
+
+  static constexpr messages::Seq kLength = 10;  // batches of an epoch
+  messages::Seq end() const { return kLength * (at.config.epoch + 1); }
+
+  messages::CertBody body(messages::Seq seq) const {
+    messages::CertBody b = cluster.body(seq);
+    b.epoch = at.config.epoch;
+    b.config_hash = at.config.hash();
+    return b;
+  }
+  messages::RootCert certify(const messages::CertBody& body) const {
+    messages::RootCert cert;
+    cert.body = body;
+    for (const std::uint32_t r : {0U, 1U, 2U}) {
+      cert.signers |= 1U << r;
+      cert.signatures.push_back(
+          messages::sign_share(*pool.replicas[members[r]], body, r).signature);
+    }
+    return cert;
+  }
+  config::Config next(std::uint32_t slot, std::uint32_t member) const {
+    config::Config c = at.config;
+    c.epoch += 1;
+    c.replicas[slot] = pool.config().replicas[member];
+    c.replicas[slot].id = slot;
+    return c;
+  }
+  // Member `member` of the pool takes over `slot`; every signature as it has to be.
+  messages::EpochStep replace(std::uint32_t slot, std::uint32_t member) {
+    messages::EpochStep step;
+    step.next = next(slot, member);
+    messages::CertBody last = body(end());
+    last.epoch_end_seq = last.seq;
+    last.next_config_hash = step.next.hash();
+    step.cert = certify(last);
+    members[slot] = member;
+    const messages::RootCert theirs = certify(last);
+    step.cert.next_signers = theirs.signers;
+    step.cert.next_signatures = theirs.signatures;
+    at.config = step.next;
+    return step;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Epochs, "a chain of epochs leads from the genesis to the members of today") {
+  Certificates certificates(verifier, cluster.anchor());
+  const auto first = certify(body(3));
+  REQUIRE(certificates.check(first));
+  const std::vector<messages::EpochStep> steps = {replace(3, 4), replace(0, 5), replace(1, 6)};
+  const auto now = certify(body(end() - 1));
+  CHECK_FALSE(certificates.check(now));  // nobody knows these keys yet
+  REQUIRE(certificates.follow(steps));
+  CHECK(certificates.check(now).has_value());
+  CHECK(certificates.anchor().config == at.config);
+  CHECK(certificates.steps() == steps);
+  CHECK(certificates.find(30)->body == steps[2].cert.body);
+  CHECK(certificates.check(first).has_value());  // it was checked when its keys were good
+
+  SUBCASE("and comes back from a state file, five epochs later too") {
+    const std::vector<messages::EpochStep> more = {replace(2, 3), replace(0, 0)};
+    REQUIRE(certificates.follow(more));
+    Certificates again(verifier, cluster.anchor());
+    REQUIRE(again.restore(certificates.save()));
+    CHECK(again.steps().size() == 5);
+    CHECK(again.anchor().config == at.config);
+    CHECK(again.newest_seq() == certificates.newest_seq());
+    Bytes touched = certificates.save();
+    touched[700] ^= 1;
+    Certificates wrong(verifier, cluster.anchor());
+    CHECK_FALSE(wrong.restore(touched));
+  }
+}
+
+TEST_CASE_FIXTURE(Epochs, "keys of an epoch that is over certify nothing new") {
+  Certificates certificates(verifier, cluster.anchor());
+  const auto late = certify(body(5));
+  REQUIRE(certificates.follow(std::vector{replace(3, 4)}));
+  const Status s = certificates.check(late);
+  REQUIRE_FALSE(s);
+  CHECK(s.error().code == Errc::unverified);
+  CHECK(s.error().message.find("epoch 0") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Epochs, "a chain that is not one is refused as a whole") {
+  Certificates certificates(verifier, cluster.anchor());
+  std::vector<messages::EpochStep> steps = {replace(3, 4), replace(0, 5)};
+  const auto refused = [&] {
+    const Status s = certificates.follow(steps);
+    return !s && s.error().code == Errc::unverified &&
+           certificates.anchor().config == cluster.config() && certificates.steps().empty() &&
+           certificates.newest() == nullptr;
+  };
+  SUBCASE("a link is missing") { steps.erase(steps.begin()); }
+  SUBCASE("out of order") { std::swap(steps[0], steps[1]); }
+  SUBCASE("the first one twice") { steps[1] = steps[0]; }
+  SUBCASE("the second configuration is another one") { steps[1].next.replicas[2].port += 4; }
+  SUBCASE("not signed by those who come") {
+    steps[1].cert.next_signers = 0;
+    steps[1].cert.next_signatures.clear();
+  }
+  SUBCASE("signed by f + 1 of those who go, as often as they like") {
+    steps[1].cert.signatures[2] = steps[1].cert.signatures[1];
+  }
+  CHECK(refused());
+}
+
+TEST_CASE_FIXTURE(Epochs, "a step that no state machine makes is refused, whoever signed it") {
+  messages::EpochStep step;
+  step.next = next(0, 4);
+  step.next.replicas[1] = pool.config().replicas[5];
+  step.next.replicas[1].id = 1;
+  messages::CertBody last = body(end());
+  last.epoch_end_seq = last.seq;
+  last.next_config_hash = step.next.hash();
+  step.cert = certify(last);
+  members = {4, 5, 2, 3};
+  const auto theirs = certify(last);
+  step.cert.next_signers = theirs.signers;
+  step.cert.next_signatures = theirs.signatures;
+  Certificates certificates(verifier, cluster.anchor());
+  const Status s = certificates.follow(std::vector{step});
+  REQUIRE_FALSE(s);
+  CHECK(s.error().message.find("at most f = 1") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Epochs, "two ends of one epoch are two certified roots of one number") {
+  Certificates certificates(verifier, cluster.anchor());
+  REQUIRE(certificates.check(certify(body(end()))));
+  const Status s = certificates.follow(std::vector{replace(3, 4)});
+  REQUIRE_FALSE(s);
+  CHECK(s.error().message.find("more than 1 faulty") != std::string::npos);
+}

@@ -4,6 +4,7 @@
 Checks certificates.txt beside this file: hashes, the history chain, trees, and every certificate,
 good and forged. Slow on purpose (Ed25519 as in RFC 8032, on Python integers). Exit code 0: all hold.
 """
+import collections
 import hashlib
 import os
 import struct
@@ -108,13 +109,28 @@ class Reader:
 
 
 def read_genesis(data):
-    """-> (canonical config, vote keys by replica id, epoch, sm_version)"""
+    """-> Config"""
     r = Reader(data)
     if r.u(1) != 1:
         raise Defect("format")
     r.take(16)
     r.take(r.counted(64))
     r.u(8)
+    config = read_config(r)
+    for _ in range(r.counted(4096)):
+        r.take(r.counted(64))
+        r.take(64)
+        r.take(3 + 12)
+        r.take(4 * r.counted(32))
+    r.end()
+    return config
+
+
+# bytes: the canonical encoding; keys: vote keys by replica id
+Config = collections.namedtuple("Config", "bytes keys epoch sm_version")
+
+
+def read_config(r):
     before = r.data
     epoch = r.u(8)
     keys = []
@@ -130,44 +146,51 @@ def read_genesis(data):
         r.take(32)
     r.u(4), r.u(4)
     sm_version = r.u(4)
-    config = before[: len(before) - len(r.data)]
-    for _ in range(r.counted(4096)):
-        r.take(r.counted(64))
-        r.take(64)
-        r.take(3 + 12)
-        r.take(4 * r.counted(32))
-    r.end()
-    return config, keys, epoch, sm_version
+    return Config(before[: len(before) - len(r.data)], keys, epoch, sm_version)
 
 
 BODY = struct.Struct("<32sQ32s32sQQ32s32s32s32sIQI")
 
 
-def check_certificate(data, cluster_id, config_hash, keys, epoch, sm_version):
+def check_signatures(config, signers, signatures, message):
+    n = len(config.keys)
+    quorum = 2 * ((n - 1) // 3) + 1
+    if signers >> n or bin(signers).count("1") != quorum or len(signatures) != quorum:
+        raise Defect("not exactly a quorum")
+    members = [i for i in range(n) if signers >> i & 1]
+    for member, signature in zip(members, signatures):
+        if not verify_signature(config.keys[member], message, signature):
+            raise Defect(f"signature of replica {member}")
+
+
+def check_certificate(data, cluster_id, config, next_config=None):
+    """Without next_config: what a reader accepts; with it: what ends the epoch of `config`."""
     r = Reader(data)
     raw = r.take(BODY.size)
     body = BODY.unpack(raw)
     signers = r.u(4)
     signatures = [r.take(64) for _ in range(r.counted(31))]
     next_signers = r.u(4)
-    next_signatures = r.counted(31)
-    r.take(64 * next_signatures)
+    next_signatures = [r.take(64) for _ in range(r.counted(31))]
     r.end()
-    n = len(keys)
-    quorum = 2 * ((n - 1) // 3) + 1
-    if (body[0], body[1], body[2], body[12]) != (cluster_id, epoch, config_hash, sm_version):
-        raise Defect("of another cluster, epoch, configuration or version")
-    if body[3] != bytes(32) or body[4] != 0 or next_signers != 0 or next_signatures != 0:
-        raise Defect("ends an epoch")
-    if body[5] == 0:
+    if (body[0], body[1]) != (cluster_id, config.epoch):
+        raise Defect("of another cluster or epoch")
+    if (body[2], body[12]) != (H(0x31, config.bytes), config.sm_version):
+        raise Defect("of another configuration or version")
+    next_hash, end, seq = body[3], body[4], body[5]
+    if seq == 0:
         raise Defect("sequence number 0")
-    if signers >> n or bin(signers).count("1") != quorum or len(signatures) != quorum:
-        raise Defect("not exactly a quorum")
-    message = b"mdfs.v1.rootcrt\0" + cluster_id + struct.pack("<Q", epoch) + raw
-    members = [i for i in range(n) if signers >> i & 1]
-    for member, signature in zip(members, signatures):
-        if not verify_signature(keys[member], message, signature):
-            raise Defect(f"signature of replica {member}")
+    if (end and seq > end) or (next_hash != bytes(32)) != (end != 0 and seq == end):
+        raise Defect("epoch end contradicts the number")
+    message = b"mdfs.v1.rootcrt\0" + cluster_id + struct.pack("<Q", config.epoch) + raw
+    check_signatures(config, signers, signatures, message)
+    if next_config is None:
+        if next_signers or next_signatures:
+            raise Defect("signatures of a next configuration")
+        return
+    if next_config.epoch != config.epoch + 1 or next_hash != H(0x31, next_config.bytes):
+        raise Defect("another next configuration")
+    check_signatures(next_config, next_signers, next_signatures, message)
 
 
 def tree_root(leaves, domain):
@@ -196,10 +219,12 @@ def main():
         if not ok:
             failures.append(what)
 
-    config, keys, epoch, sm_version = read_genesis(v["genesis"])
-    cluster_id, config_hash = H(0x30, v["genesis"]), H(0x31, config)
+    config = read_genesis(v["genesis"])
+    cluster_id = H(0x30, v["genesis"])
     check("cluster_id", cluster_id == v["cluster_id"])
-    check("config", config == v["config"] and config_hash == v["config_hash"])
+    check("config", config.bytes == v["config"])
+    check("config_hash", H(0x31, config.bytes) == v["config_hash"])
+    next_config = read_config(Reader(v["next_config"]))
     start = H(0x0D, cluster_id)
     five = H(0x0D, start, H(0x0B, v["header.5"]))
     check("history_start", start == v["history_start"])
@@ -210,11 +235,11 @@ def main():
     check("history_node", H(0x0C, pattern(1), pattern(2)) == v["history_node"])
     check("body size", len(v["body"]) == 264)
     check("body.digest", H(0x15, v["body"]) == v["body.digest"])
-    message = b"mdfs.v1.rootcrt\0" + cluster_id + struct.pack("<Q", epoch) + v["body"]
+    message = b"mdfs.v1.rootcrt\0" + cluster_id + struct.pack("<Q", config.epoch) + v["body"]
     check("body.preimage", message == v["body.preimage"])
     share = Reader(v["share"])
     check("share body", share.take(264) == v["body"])
-    check("share signature", verify_signature(keys[share.u(4)], message, share.take(64)))
+    check("share signature", verify_signature(config.keys[share.u(4)], message, share.take(64)))
     session = bytes([0xDE, 0xAD]) + bytes(14)
     leaf = H(0x08, session, struct.pack("<Q", 5), pattern(1), pattern(2))
     check("reply_leaf", leaf == v["reply_leaf"])
@@ -224,15 +249,18 @@ def main():
         check(f"reply_root.{n}", tree_root(leaves[:n], 0x09) == v[f"reply_root.{n}"])
     path = tree_root(leaves[4:6], 0x09) + tree_root(leaves[:4], 0x09)
     check("reply_path.6.of.7", path == v["reply_path.6.of.7"])
+    good = {"cert": None, "joint": next_config}
+    bad = {"forged": None, "unjoint": next_config}
     for name, data in v.items():
-        if not name.startswith(("cert", "forged.")):
+        kind = name.split(".")[0]
+        if kind not in good and kind not in bad:
             continue
         try:
-            check_certificate(data, cluster_id, config_hash, keys, epoch, sm_version)
+            check_certificate(data, cluster_id, config, (good | bad)[kind])
             verdict = "holds"
         except Defect as defect:
             verdict = str(defect)
-        check(f"{name}: {verdict}", (verdict == "holds") == name.startswith("cert"))
+        check(f"{name}: {verdict}", (verdict == "holds") == (kind in good))
     for what in failures:
         print("FAILED", what)
     print(f"{len(v)} vectors, {len(failures)} failures")

@@ -1,0 +1,259 @@
+// replica list, replace, add, remove: who the members are, changed by statements that admins sign
+// (protocol §9.2).
+#include <algorithm>
+#include <thread>
+
+#include "admin/statement.hpp"
+#include "config/change.hpp"
+#include "config/load.hpp"
+#include "crypto/keys.hpp"
+
+namespace bftmeta::admin {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+struct Options {
+  std::uint32_t id = 0;            // replace
+  std::vector<std::string> cards;  // replace, add
+  std::vector<std::uint32_t> ids;  // remove
+  std::vector<std::string> admin_keys;
+  std::uint32_t timeout_s = 600;
+  bool no_wait = false;
+};
+
+Result<config::Replica> load_replica_card(const std::string& path, std::uint32_t id) {
+  BFTMETA_ASSIGN(const config::Card card, config::load_card(path));
+  const auto* r = std::get_if<config::ReplicaCard>(&card);
+  if (r == nullptr) return fail(Errc::config, path + ": is not the card of a replica");
+  return config::Replica{id, r->vote_key, r->link_key, r->host, r->port};
+}
+
+Result<ns::MembershipAnswer> ask_membership(client::Client& client, std::uint64_t epoch) {
+  BFTMETA_ASSIGN(const client::ReadResult read,
+                 client.read({{current_caller(), schema::GetMembership{epoch}}}));
+  const ns::QueryResult& result = read.answers.front();
+  if (const auto* found = std::get_if<ns::MembershipAnswer>(&result.answer)) return *found;
+  return tl::make_unexpected(operation_error("membership", result.code));
+}
+
+// ---- the next configuration
+
+Status no_such(const config::Config& now, std::uint32_t id) {
+  return fail(Errc::invalid_argument, "replica " + std::to_string(id) + ": epoch " +
+                                          std::to_string(now.epoch) + " has replicas 0.." +
+                                          std::to_string(now.n() - 1));
+}
+
+Result<config::Config> with_replaced(const Options& o, config::Config c) {
+  if (o.id >= c.n()) return tl::make_unexpected(no_such(c, o.id).error());
+  BFTMETA_ASSIGN(c.replicas[o.id], load_replica_card(o.cards.front(), o.id));
+  return c;
+}
+
+Result<config::Config> with_added(const Options& o, config::Config c) {
+  for (const std::string& card : o.cards) {
+    BFTMETA_ASSIGN(auto replica, load_replica_card(card, c.n()));
+    c.replicas.push_back(std::move(replica));
+  }
+  return c;
+}
+
+// Who stays keeps its number where there still is one; the others take what becomes free.
+Result<config::Config> with_removed(const Options& o, config::Config c) {
+  const config::Config before = c;
+  for (const std::uint32_t id : o.ids)
+    if (id >= before.n()) return tl::make_unexpected(no_such(before, id).error());
+  std::vector<std::optional<config::Replica>> slots(before.replicas.begin(), before.replicas.end());
+  for (const std::uint32_t id : o.ids) slots[id].reset();
+  const auto left = static_cast<std::size_t>(
+      std::ranges::count_if(slots, [](const auto& s) { return s.has_value(); }));
+  c.replicas.clear();
+  for (std::size_t i = 0; i < left; ++i) {
+    while (!slots.back()) slots.pop_back();
+    if (!slots[i]) {
+      slots[i] = std::move(slots.back());
+      slots.pop_back();
+    }
+    c.replicas.push_back(*slots[i]);
+    c.replicas.back().id = static_cast<std::uint32_t>(i);
+  }
+  return c;
+}
+
+// ---- waiting
+
+std::string members(const std::vector<std::uint32_t>& ids) {
+  std::string text;
+  for (const std::uint32_t id : ids) text += (text.empty() ? "" : ", ") + std::to_string(id);
+  return text.empty() ? "none" : text;
+}
+
+// Who of the next configuration has not said that it is ready, those who join first.
+std::string who_is_missing(const config::Config& now, const schema::PendingChange& change) {
+  std::vector<std::uint32_t> joining;
+  std::vector<std::uint32_t> staying;
+  const auto joins = config::difference(now, change.next).joining;
+  for (const config::Replica& r : change.next.replicas) {
+    if ((change.ready >> r.id & 1) != 0) continue;
+    (std::ranges::find(joins, r.id) != joins.end() ? joining : staying).push_back(r.id);
+  }
+  return "joining replicas that are not ready: " + members(joining) +
+         "; others that are not: " + members(staying) + "; needed are all that join, and " +
+         std::to_string(change.next.quorum()) + " of " + std::to_string(change.next.n());
+}
+
+Status wait_for(client::Client& client, const config::Config& now, std::uint32_t timeout_s) {
+  const auto end = std::chrono::steady_clock::now() + seconds(timeout_s);
+  std::string missing = "nothing was heard of it";
+  while (std::chrono::steady_clock::now() < end) {
+    // A read finds out by itself when the epoch is over.
+    if (const auto found = ask_membership(client, now.epoch)) {
+      if (found->pending && found->pending->epoch_end_seq == 0)
+        missing = who_is_missing(now, *found->pending);
+      else if (found->pending)
+        missing = "the epoch ends at " + std::to_string(found->pending->epoch_end_seq);
+      else if (!found->next)
+        return fail(Errc::stale, "change of the configuration: it was taken back or dropped");
+      else
+        missing = "the members of both configurations have to sign the last batch";
+    }
+    if (members_of(client).epoch > now.epoch) return {};
+    std::this_thread::sleep_for(milliseconds(200));
+  }
+  return fail(Errc::unreachable,
+              "change of the configuration: not in force after " + std::to_string(timeout_s) +
+                  " s, and still under way: " + missing + "; see 'bftadm replica list'");
+}
+
+// ---- the commands
+
+std::string quorum_text(const config::Config& c) {
+  return std::to_string(c.quorum()) + " of " + std::to_string(c.n());
+}
+
+Result<ExitCode> propose(const Options& o, const Globals& globals, client::Client& client,
+                         const config::Config& now, config::Config next) {
+  next.epoch = now.epoch + 1;
+  BFTMETA_TRY(config::check_step(now, next));
+  BFTMETA_ASSIGN(const auto keys, admin_keys(o.admin_keys, globals));
+  BFTMETA_ASSIGN(const std::uint64_t end, statement_end(client));
+  schema::ChangeConfig op;
+  op.body = {now.hash(), next, end};
+  BFTMETA_ASSIGN(op.signatures, sign_statement(keys, client, tags::kConfig, encode(op.body)));
+  BFTMETA_ASSIGN(const schema::OpResult result, client.execute({current_caller(), op}));
+  if (result.code == schema::Code::exists)
+    return fail(Errc::already_exists,
+                "change of the configuration: another one is under way; see "
+                "'bftadm replica list'");
+  if (result.code != schema::Code::ok)
+    return tl::make_unexpected(operation_error("change of the configuration", result.code));
+  if (!o.no_wait) BFTMETA_TRY(wait_for(client, now, o.timeout_s));
+  print(globals.output, {{{"epoch", next.epoch},
+                          {"in_force", !o.no_wait},
+                          {"replicas", std::uint64_t{next.n()}},
+                          {"quorum_before", quorum_text(now)},
+                          {"quorum_after", quorum_text(next)}},
+                         {}});
+  BFTMETA_TRY(client.close());
+  return ExitCode::ok;
+}
+
+using MakeNext = Result<config::Config> (*)(const Options&, config::Config);
+
+// The client has to know the newest epoch before it proposes the one behind it.
+Result<ExitCode> change(const Options& o, const Globals& globals, MakeNext make) {
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  BFTMETA_ASSIGN(const messages::RootCert root, client->root(client::ReadMode::linearizable));
+  const config::Config now = members_of(*client);
+  if (root.body.epoch > now.epoch)
+    return fail(Errc::stale, "membership: epoch " + std::to_string(root.body.epoch) +
+                                 " has begun meanwhile; try again");
+  BFTMETA_ASSIGN(config::Config next, make(o, now));
+  return propose(o, globals, *client, now, std::move(next));
+}
+
+// An unchanged configuration takes back what is pending.
+Result<ExitCode> take_back(const Options& o, const Globals& globals) {
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  BFTMETA_ASSIGN(const auto root, client->root());
+  const config::Config now = members_of(*client);
+  BFTMETA_ASSIGN(const auto keys, admin_keys(o.admin_keys, globals));
+  BFTMETA_ASSIGN(const std::uint64_t end, statement_end(*client));
+  schema::ChangeConfig op;
+  op.body = {now.hash(), now, end};
+  BFTMETA_ASSIGN(op.signatures, sign_statement(keys, *client, tags::kConfig, encode(op.body)));
+  BFTMETA_ASSIGN(const schema::OpResult result, client->execute({current_caller(), op}));
+  if (result.code == schema::Code::no_entry)
+    return fail(Errc::not_found,
+                "change of the configuration: none is under way that could still "
+                "be taken back");
+  if (result.code != schema::Code::ok)
+    return tl::make_unexpected(operation_error("change of the configuration", result.code));
+  print(globals.output, {{{"epoch", now.epoch}, {"taken_back", true}}, {}});
+  BFTMETA_TRY(client->close());
+  return ExitCode::ok;
+}
+
+void add_rows(Table& table, const config::Config& c, const std::string& of,
+              const schema::PendingChange* pending) {
+  for (const config::Replica& r : c.replicas) {
+    const bool ready = pending != nullptr && (pending->ready >> r.id & 1) != 0;
+    table.rows.push_back({of, std::uint64_t{r.id}, short_hex(crypto::fingerprint(r.vote_key)),
+                          r.host, std::uint64_t{r.port},
+                          std::string(pending == nullptr ? "-"
+                                      : ready            ? "ready"
+                                                         : "not ready")});
+  }
+}
+
+Result<ExitCode> list(const Globals& globals) {
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  BFTMETA_ASSIGN(const auto root, client->root());
+  const config::Config now = members_of(*client);
+  BFTMETA_ASSIGN(const ns::MembershipAnswer found, ask_membership(*client, now.epoch));
+  Table table{"members", {"of", "id", "vote_key_fingerprint", "host", "port", "ready"}, {}};
+  add_rows(table, now, "epoch " + std::to_string(now.epoch), nullptr);
+  Report report{{{"epoch", now.epoch}, {"quorum", quorum_text(now)}, {"seq", root.body.seq}}, {}};
+  if (found.pending) {
+    add_rows(table, found.pending->next, "next", &*found.pending);
+    report.fields.push_back({"pending_quorum", quorum_text(found.pending->next)});
+    report.fields.push_back({"pending_until", utc_time(found.pending->deadline_us)});
+    report.fields.push_back({"epoch_end_seq", found.pending->epoch_end_seq});
+  }
+  report.tables.push_back(std::move(table));
+  print(globals.output, report);
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Run declare_replica(config::Syntax syntax, const Globals& globals) {
+  syntax.require_command();
+  auto o = std::make_shared<Options>();
+  syntax.command("list", "The members, and a change that is under way, verified");
+  const auto replace = syntax.command("replace", "Put another replica in the place of one");
+  const auto add = syntax.command("add", "Three replicas more: 4 -> 7 -> 10");
+  const auto remove = syntax.command("remove", "Three replicas fewer: 10 -> 7 -> 4");
+  const auto cancel = syntax.command("cancel", "Take back a change that is not scheduled yet");
+  replace.option("ID", o->id, "Who is replaced").required();
+  replace.option("CARD", o->cards, "The new one's card, from 'bftadm keygen replica'").required();
+  add.option("CARDS", o->cards, "Their cards, from 'bftadm keygen replica'").required();
+  remove.option("IDS", o->ids, "Who leaves").required();
+  for (const auto& change : {replace, add, remove}) {
+    change.option("--timeout", o->timeout_s, "Wait this many seconds for it to be in force");
+    change.flag("--no-wait", o->no_wait, "Only propose it");
+  }
+  for (const auto& change : {replace, add, remove, cancel}) admin_key_option(change, o->admin_keys);
+  return [=, &globals]() -> Result<ExitCode> {
+    if (replace.chosen()) return change(*o, globals, with_replaced);
+    if (add.chosen()) return change(*o, globals, with_added);
+    if (remove.chosen()) return change(*o, globals, with_removed);
+    if (cancel.chosen()) return take_back(*o, globals);
+    return list(globals);
+  };
+}
+
+}  // namespace bftmeta::admin

@@ -1,0 +1,25 @@
+// What admins sign: statements about clients and about the configuration, with the keys that
+// --admin-key or the client configuration names. Thread-safety: functions without state.
+#pragma once
+
+#include "admin/cluster.hpp"
+
+namespace bftmeta::admin {
+
+// Declares --admin-key of a command that changes something.
+void admin_key_option(config::Syntax syntax, std::vector<std::string>& paths);
+
+// `paths`, or the one of the client configuration. Errc::invalid_argument: there is none.
+Result<std::vector<std::string>> admin_keys(const std::vector<std::string>& paths,
+                                            const Globals& globals);
+
+// Until when a statement is valid that is made now, in agreed time.
+Result<std::uint64_t> statement_end(client::Client& client);
+
+// `body` (encoded) under `tag` by every one of these keys. Errc::permission: one is no admin's of
+// the configuration in force, or they are fewer than its threshold.
+Result<std::vector<schema::AdminSignature>> sign_statement(const std::vector<std::string>& keys,
+                                                           client::Client& client,
+                                                           const tags::Tag& tag, const Bytes& body);
+
+}  // namespace bftmeta::admin

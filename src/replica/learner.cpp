@@ -1,0 +1,178 @@
+#include "replica/learner.hpp"
+
+#include "execution/epochs.hpp"
+#include "replica/log.hpp"
+
+namespace bftmeta::replica {
+
+namespace {
+
+constexpr std::uint64_t kRoundUs = 200'000;
+constexpr std::size_t kSliceRecords = 2000;
+
+}  // namespace
+
+Result<std::unique_ptr<Learner>> Learner::open(const Setup& setup,
+                                               const storage::DataDirectory& directory,
+                                               Membership& membership) {
+  const config::ReplicaCard& card = *setup.card;
+  if (card.vote_key != setup.signer->public_key() || card.link_key != setup.link_key.public_key)
+    return fail(Errc::identity, "card " + setup.settings.card + ": it is of other keys than " +
+                                    setup.settings.vote_key + " and " + setup.settings.link_key);
+  std::unique_ptr<Learner> learner(new Learner(setup, membership));
+  learner->cluster_id_ = setup.genesis.cluster_id();
+  BFTMETA_ASSIGN(learner->store_,
+                 storage::LmdbPageStore::open(directory.state_path(),
+                                              {.map_bytes = setup.settings.lmdb_map_bytes}));
+  const config::Replica own{limits::kMaxReplicas, card.vote_key, card.link_key, card.host,
+                            card.port};
+  learner->authenticator_ = std::make_unique<net::Authenticator>(learner->net_context_);
+  BFTMETA_ASSIGN(learner->mesh_,
+                 net::PeerMesh::open_outside(learner->net_context_, *learner->authenticator_,
+                                             membership.config(), own, setup.link_key,
+                                             setup.settings.listen_host, learner->poller_.waker()));
+  learner->poller_.add(*learner->mesh_);
+  BFTMETA_TRY(learner->begin_transfer());
+  return learner;
+}
+
+void Learner::stop() {
+  stopping_ = true;
+  poller_.waker()->wake();
+}
+
+std::uint64_t Learner::now_us() const { return static_cast<std::uint64_t>(net::steady_us()); }
+
+Result<bool> Learner::run() {
+  while (!stopping_ && !next_epoch_) BFTMETA_TRY(turn());
+  return next_epoch_;
+}
+
+Status Learner::turn() {
+  std::uint64_t due = next_round_us_;
+  if (receiver_) due = std::min(due, receiver_->deadline());
+  const std::uint64_t now = now_us();
+  poller_.wait(std::chrono::microseconds(due > now ? due - now : 0));
+  mesh_->receive([this](messages::ReplicaId from, ByteView frame) { receive(from, frame); });
+  if (failure_) return tl::make_unexpected(std::move(*failure_));
+  if (receiver_ && now_us() >= receiver_->deadline()) {
+    transfer::Actions actions;
+    receiver_->tick(now_us(), actions);
+    BFTMETA_TRY(perform(actions));
+  }
+  if (now_us() >= next_round_us_) {
+    next_round_us_ = now_us() + kRoundUs;
+    BFTMETA_TRY(announce());
+    if (!receiver_) BFTMETA_TRY(begin_transfer());
+  }
+  mesh_->flush();
+  return {};
+}
+
+void Learner::receive(messages::ReplicaId from, ByteView frame) {
+  if (failure_ || next_epoch_) return;
+  auto message = messages::decode_peer_frame(context(), frame);
+  if (!message) return;
+  const auto keep = [this](const Status& status) {
+    if (!status) failure_ = status.error();
+  };
+  if (auto* nodes = std::get_if<messages::NodesData>(&*message)) {
+    if (!receiver_) return;
+    transfer::Actions actions;
+    receiver_->on(from, std::move(*nodes), now_us(), actions);
+    keep(perform(actions));
+  } else if (const auto* epochs = std::get_if<messages::Epochs>(&*message)) {
+    const Status followed =
+        membership_.follow(storage::posix_file_system(), verifier_, epochs->steps);
+    if (!followed && followed.error().code == Errc::unverified) {
+      log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + followed.error().message);
+      return;
+    }
+    keep(followed);
+    next_epoch_ = followed.has_value();
+  }
+}
+
+// Every transfer begins at what the store holds, and goes for something newer.
+Status Learner::begin_transfer() {
+  BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
+  BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
+  transfer::Options options;
+  options.self = limits::kMaxReplicas;  // none of those who are asked
+  options.cluster_id = cluster_id_;
+  options.config = membership_.config();
+  options.epoch_start = membership_.start_body();
+  options.floor = state_ ? state_->cert.body.seq + 1 : 1;
+  Id16 random{};
+  crypto::random_bytes(random);
+  options.first_id = load_be64(random.data());
+  receiver_ = std::make_unique<transfer::Receiver>(std::move(options), verifier_, std::move(own));
+  transfer::Actions actions;
+  receiver_->tick(now_us(), actions);
+  return perform(actions);
+}
+
+Status Learner::perform(transfer::Actions& actions) {
+  for (std::size_t i = 0; i < actions.size(); ++i) {  // a write may add more
+    if (const auto* send = std::get_if<transfer::action::Send>(&actions[i])) {
+      mesh_->send(send->to,
+                  messages::encode_frame(context(), messages::PeerMessage(send->message)));
+      continue;
+    }
+    const auto write = std::get<transfer::action::Write>(actions[i]);
+    transfer::Actions more;
+    BFTMETA_ASSIGN(auto writer, store_->begin());
+    tree::WriteSet set = write.set;
+    for (bool all = false; !all;) {
+      BFTMETA_ASSIGN(all, set.write_some(*writer, kSliceRecords));
+    }
+    const Bytes meta = write.complete ? encode(execution::checkpoint_of(*write.complete))
+                                      : transfer::mixture_meta();
+    BFTMETA_ASSIGN(auto snapshot, writer->commit(set.root_record(), meta));
+    writer.reset();
+    BFTMETA_TRY(store_->sync());
+    receiver_->written(set, std::move(snapshot), now_us(), more);
+    for (transfer::Action& a : more) actions.push_back(std::move(a));
+  }
+  if (receiver_->failure()) return tl::make_unexpected(*receiver_->failure());
+  return receiver_->done() ? arrived() : Status();
+}
+
+Status Learner::arrived() {
+  const auto done = std::move(receiver_);
+  if (!state_)
+    log_line(LogLevel::info, "has the state of sequence number " +
+                                 std::to_string(done->state().cert.body.seq) + " (" +
+                                 std::to_string(done->received_bytes()) + " bytes)");
+  state_ = done->state();
+  version_ = done->version();
+  return announce();
+}
+
+// What the state that it has asks of it: again with every round, since anything may be lost.
+Status Learner::announce() {
+  std::string waits = "waits for a change of the configuration that names its card";
+  if (state_) {
+    const messages::CertBody& body = state_->cert.body;
+    BFTMETA_ASSIGN(const execution::Joining says,
+                   execution::joining(*version_, body, setup_.signer->public_key()));
+    if (says.ready)
+      send_all(messages::Forward{messages::sign_ready(*setup_.signer, cluster_id_, *says.ready)});
+    if (says.end_share) send_all(messages::sign_share(*setup_.signer, body, *says.end_share));
+    if (says.expected)
+      waits = says.epoch_end == 0 ? "is ready; waits for the other members of the next epoch"
+                                  : "is ready; the epoch ends at " + std::to_string(says.epoch_end);
+  }
+  if (waits != said_)
+    log_line(LogLevel::info,
+             "no member of epoch " + std::to_string(membership_.epoch()) + ": " + waits);
+  said_ = std::move(waits);
+  return {};
+}
+
+void Learner::send_all(const messages::PeerMessage& message) {
+  const Bytes frame = messages::encode_frame(context(), message);
+  for (messages::ReplicaId r = 0; r < membership_.config().n(); ++r) mesh_->send(r, frame);
+}
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,65 @@
+// A replica that is no member yet (protocol §9.2): it fetches the newest certified state again and
+// again (src/transfer), says READY once the state that it has names it as a member to be, signs the
+// last batch of the epoch, and ends when the chain of epochs says that another one has begun. It
+// votes on nothing and serves nobody. Thread-safety: one thread; stop() from any thread or a signal
+// handler.
+#pragma once
+
+#include <atomic>
+
+#include "net/peer_mesh.hpp"
+#include "replica/membership.hpp"
+#include "replica/setup.hpp"
+#include "storage/data_dir.hpp"
+#include "storage/lmdb_store.hpp"
+#include "transfer/receiver.hpp"
+
+namespace bftmeta::replica {
+
+class Learner {
+ public:
+  // Opens the state store and the peer port of its card. Everything passed outlives it. Errors: as
+  // Replica::open.
+  static Result<std::unique_ptr<Learner>> open(const Setup& setup,
+                                               const storage::DataDirectory& directory,
+                                               Membership& membership);
+
+  // Until the next epoch (true) or stop() (false). Errors: why it cannot go on.
+  Result<bool> run();
+  void stop();
+
+ private:
+  Learner(const Setup& setup, Membership& membership) : setup_(setup), membership_(membership) {}
+
+  Status begin_transfer();
+  Status turn();
+  void receive(messages::ReplicaId from, ByteView frame);
+  Status perform(transfer::Actions& actions);
+  Status write(const transfer::action::Write& write);
+  Status arrived();
+  Status announce();
+  void send_all(const messages::PeerMessage& message);
+  std::uint64_t now_us() const;
+  crypto::Context context() const { return {cluster_id_, membership_.epoch()}; }
+
+  const Setup& setup_;
+  Membership& membership_;
+  Hash cluster_id_{};
+  crypto::Ed25519Verifier verifier_;
+  std::unique_ptr<storage::LmdbPageStore> store_;
+  std::unique_ptr<transfer::Receiver> receiver_;
+  std::optional<messages::CertifiedState> state_;  // that the store holds
+  std::optional<tree::Version> version_;           // its tree
+  std::uint64_t next_round_us_ = 0;                // the next transfer, and what is said again
+  std::optional<Error> failure_;
+  bool next_epoch_ = false;
+  std::atomic<bool> stopping_{false};
+  std::string said_;  // the last line about what it waits for
+
+  net::Context net_context_;
+  net::Poller poller_;
+  std::unique_ptr<net::Authenticator> authenticator_;
+  std::unique_ptr<net::PeerMesh> mesh_;
+};
+
+}  // namespace bftmeta::replica

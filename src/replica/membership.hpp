@@ -1,0 +1,52 @@
+// Which epoch a replica is in, who its members are, and whether it is one: from the genesis and the
+// chain of epochs in its data directory (protocol §9.2, §9.3). A member is its vote key; its
+// position may be another one in every epoch. Thread-safety: plain values.
+#pragma once
+
+#include "storage/file.hpp"
+#include "verify/epoch_chain.hpp"
+
+namespace bftmeta::replica {
+
+class Membership {
+ public:
+  // Reads and proves the chain in `path` (no file: the epoch of the genesis). Errors: corrupt (it
+  // does not hold), io; identity (this key was a member's that has left, and never votes again).
+  static Result<Membership> load(storage::FileSystem& fs, std::string path,
+                                 const config::Genesis& genesis, const crypto::Verifier& verifier,
+                                 const PublicKey& vote_key);
+
+  const config::Config& config() const { return anchor_.config; }
+  std::uint64_t epoch() const { return anchor_.config.epoch; }
+  messages::Seq start() const { return verify::start_of_epoch(steps_); }
+  // Of the last batch of the epoch before; nullopt in the first.
+  std::optional<messages::CertBody> start_body() const;
+  std::optional<messages::ReplicaId> position() const { return position_; }
+  // Of an epoch up to this one; nullptr for later ones.
+  const config::Config* config_of(std::uint64_t epoch) const;
+
+  // What whoever is still in `epoch` lacks: one message's worth. Precondition: epoch < epoch().
+  messages::Epochs steps_from(std::uint64_t epoch) const;
+  // Goes on by steps that begin at this epoch, durably. Errc::unverified: they do not hold; what
+  // the file system says.
+  Status follow(storage::FileSystem& fs, const crypto::Verifier& verifier,
+                std::span<const messages::EpochStep> steps);
+
+ private:
+  Membership(std::string path, const config::Genesis& genesis, const PublicKey& vote_key)
+      : path_(std::move(path)),
+        vote_key_(vote_key),
+        first_(genesis.config),
+        anchor_(verify::TrustAnchor::of(genesis)) {}
+
+  Status settle();
+
+  std::string path_;
+  PublicKey vote_key_;
+  config::Config first_;
+  std::vector<messages::EpochStep> steps_;
+  verify::TrustAnchor anchor_;
+  std::optional<messages::ReplicaId> position_;
+};
+
+}  // namespace bftmeta::replica

@@ -1,0 +1,20 @@
+// What bftmetad is started with. Thread-safety: plain values.
+#pragma once
+
+#include "config/cards.hpp"
+#include "config/settings.hpp"
+#include "consensus/interceptor.hpp"
+#include "crypto/link_key.hpp"
+
+namespace bftmeta::replica {
+
+struct Setup {
+  config::ReplicaSettings settings;
+  config::Genesis genesis;
+  std::unique_ptr<crypto::Ed25519Signer> signer;  // the vote key
+  crypto::LinkKey link_key;
+  std::optional<config::ReplicaCard> card;  // of who may be no member yet: where it listens
+  std::unique_ptr<consensus::Interceptor> interceptor;  // nullptr: a correct replica
+};
+
+}  // namespace bftmeta::replica

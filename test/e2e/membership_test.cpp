@@ -1,0 +1,123 @@
+// Members come and go with real processes, under load (protocol §9.2).
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "support/create_load.hpp"
+#include "support/process_cluster.hpp"
+
+using namespace bftmeta;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Members {
+  test::ProcessCluster cluster{BFTMETAD, {.flush_interval_ms = 500}};
+  std::unique_ptr<client::Client> client;
+  std::vector<std::uint32_t> members{0, 1, 2, 3};  // their numbers in `cluster`, by position
+
+  Members() {
+    cluster.start_all();
+    client = cluster.open();
+  }
+
+  std::uint32_t learner() {
+    const std::uint32_t id = cluster.add_replica();
+    cluster.launch(id);
+    REQUIRE_MESSAGE(cluster.child(id).wait_for_output("learns", 20s), cluster.errors(id));
+    return id;
+  }
+  std::uint64_t epoch() { return client->membership()->config.epoch; }
+  // These are the members; with no load a read finds out.
+  void change(const std::vector<std::uint32_t>& next) {
+    const std::uint64_t before = epoch();
+    REQUIRE(cluster.propose(*client, next) == schema::Code::ok);
+    const auto end = std::chrono::steady_clock::now() + 60s;
+    while (epoch() == before && std::chrono::steady_clock::now() < end) {
+      std::ignore = client->root();
+      std::this_thread::sleep_for(100ms);
+    }
+    std::string all;
+    for (const std::uint32_t m : members)
+      all += "replica " + std::to_string(m) + ":\n" + cluster.errors(m);
+    all += cluster.errors(next.back());
+    REQUIRE_MESSAGE(epoch() == before + 1, all);
+    members = next;
+  }
+  // All of them have executed what is certified now.
+  bool all_follow() {
+    const auto root = client->root();
+    if (!root) return false;
+    for (std::uint32_t position = 0; position < members.size(); ++position)
+      if (!test::catches_up(*client, position, root->body.seq, 60s)) {
+        MESSAGE("behind: replica ", members[position], "\n", cluster.errors(members[position]));
+        return false;
+      }
+    return true;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Members, "all four replicas are replaced, one after the other, under load") {
+  test::CreateLoad load(*client, "f");
+  REQUIRE(load.wait_acknowledged(200, 20s));
+  for (std::uint32_t position = 0; position < 4; ++position) {
+    std::vector<std::uint32_t> next = members;
+    const std::uint32_t old = next[position];
+    next[position] = learner();
+    change(next);
+    REQUIRE(load.wait_acknowledged(200, 30s));
+    CHECK(all_follow());
+    cluster.kill(old);
+    REQUIRE(load.wait_acknowledged(200, 30s));
+  }
+  load.stop();
+  CHECK(load.failures().empty());
+  CHECK(test::missing(*client, load.acknowledged()).empty());
+  CHECK(members == std::vector<std::uint32_t>{4, 5, 6, 7});
+
+  // The old keys are worth nothing any more, and say so.
+  for (std::uint32_t old = 0; old < 4; ++old) {
+    CAPTURE(old);
+    cluster.launch(old);
+    CHECK(cluster.child(old).wait_exit(20s) == static_cast<int>(exit_code_of(Errc::identity)));
+    CHECK(cluster.errors(old).find("has left the configuration") != std::string::npos);
+  }
+}
+
+TEST_CASE_FIXTURE(Members, "four become seven, and four again, under load") {
+  test::CreateLoad load(*client, "f");
+  REQUIRE(load.wait_acknowledged(200, 20s));
+  change({0, 1, 2, 3, learner(), learner(), learner()});
+  REQUIRE(load.wait_acknowledged(200, 30s));
+  CHECK(all_follow());
+  // Seven bear two that are gone.
+  cluster.kill(0);
+  cluster.kill(5);
+  REQUIRE(load.wait_acknowledged(200, 60s));
+  cluster.start(0);
+  cluster.start(5);
+  CHECK(all_follow());
+  change({4, 1, 5, 6});
+  REQUIRE(load.wait_acknowledged(200, 30s));
+  CHECK(all_follow());
+  load.stop();
+  CHECK(load.failures().empty());
+  CHECK(test::missing(*client, load.acknowledged()).empty());
+}
+
+TEST_CASE_FIXTURE(Members, "a disk is lost: the replica comes back under a new key") {
+  test::CreateLoad load(*client, "f");
+  REQUIRE(load.wait_acknowledged(200, 20s));
+  cluster.kill(2);
+  REQUIRE(load.wait_acknowledged(200, 60s));
+  change({0, 1, learner(), 3});
+  CHECK(all_follow());
+  // Now it is needed.
+  cluster.kill(3);
+  REQUIRE(load.wait_acknowledged(200, 60s));
+  load.stop();
+  CHECK(load.failures().empty());
+  CHECK(test::missing(*client, load.acknowledged()).empty());
+}

@@ -1,0 +1,312 @@
+// A client of a cluster whose members change (protocol §9.3): led from epoch to epoch by chains
+// that prove themselves, with everything under way going on.
+#include <doctest/doctest.h>
+
+#include "fake_cluster.hpp"
+#include "verify/proof_file.hpp"
+
+using namespace bftmeta;
+using namespace bftmeta::client;
+using namespace bftmeta::client::testing;
+using schema::Code;
+
+namespace {
+
+struct Epochs : Harness {
+  using Harness::Harness;
+
+  void submit(const std::string& name, std::optional<Result<schema::OpResult>>& result) {
+    engine->submit(
+        {root_user(), make_file(name)},
+        [&result](Result<schema::OpResult> r) {
+          REQUIRE_FALSE(result);
+          result = std::move(r);
+        },
+        0, cluster.now);
+  }
+  bool works(const std::string& name) {
+    const auto made = execute(make_file(name));
+    return made && made->code == Code::ok && inode(read({path(name)})) != nullptr &&
+           inode(read({path(name)}, kLinearizable)) != nullptr;
+  }
+  void restart(ByteView state) {
+    engine = std::make_unique<Engine>(options, cluster.keys.verifier, cluster, 7);
+    cluster.follow(options.genesis.config);
+    REQUIRE(engine->restore(state, cluster.now));
+  }
+  // The same members; one of them at another address.
+  void readdress() {
+    std::vector<ReplicaId> members;
+    for (ReplicaId r = 0; r < 4; ++r) members.push_back(r);
+    config::Config next = cluster.next_config(members);
+    next.replicas[3].port = static_cast<std::uint16_t>(30'000 + 4 * next.epoch);
+    cluster.schedule(next);
+    cluster.finish_epoch();
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Epochs, "a client goes on with the members of the next epoch") {
+  REQUIRE(works("before"));
+  cluster.move_to({0, 1, 2, 4});
+  REQUIRE(works("after"));
+  CHECK(engine->config() == cluster.steps().back().next);
+  CHECK(engine->certificates().steps() == cluster.steps());
+  // One chain was believed; what the others said came too late to be looked at.
+  CHECK(cluster.epochs_sent >= 1);
+  CHECK(faults.empty());
+  cluster.reads.clear();
+  cluster.replica(0).silent = true;  // a quorum needs the new one
+  REQUIRE(works("without one of the old"));
+  CHECK(std::ranges::none_of(cluster.reads, [](const auto& r) { return r.first == 3; }));
+}
+
+TEST_CASE_FIXTURE(Epochs, "what is in flight at the end of an epoch is executed once") {
+  REQUIRE(works("before"));
+  std::optional<Result<schema::OpResult>> result;
+  const std::size_t home = cluster.items.size();
+  SUBCASE("it was not ordered yet") {
+    cluster.order = false;
+    submit("x", result);
+    run_for(1000);
+    cluster.order = true;
+    cluster.move_to({4, 1, 2, 3});
+  }
+  SUBCASE("it was executed, but nobody said so") {
+    all([](Behaviour& b) { b.mute_replies = true; });
+    submit("x", result);
+    run_for(1000);
+    cluster.move_to({4, 1, 2, 3});
+    all([](Behaviour& b) { b.mute_replies = false; });
+    SUBCASE("and the next epoch has certified something") { cluster.execute({}); }
+    SUBCASE("and it has not") {}
+  }
+  SUBCASE("its answer is under way") {
+    all([](Behaviour& b) { b.delay = 5000; });
+    submit("x", result);
+    run_for(1000);
+    cluster.move_to({4, 1, 2, 3});
+  }
+  REQUIRE(run([&] { return result.has_value(); }, 5'000'000));
+  REQUIRE_MESSAGE(*result, result->error().message);
+  CHECK((*result)->code == Code::ok);
+  CHECK(execute(make_file("x"))->code == Code::exists);
+  CHECK(works("after"));
+  CHECK(faults.empty());
+  CHECK(cluster.items.size() > home);
+}
+
+TEST_CASE_FIXTURE(Epochs, "a session that is being opened at the end of an epoch is opened") {
+  std::optional<Result<schema::OpResult>> result;
+  cluster.order = false;
+  submit("x", result);
+  run_for(1000);
+  cluster.order = true;
+  cluster.move_to({4, 1, 2, 3});
+  REQUIRE(run([&] { return result.has_value(); }, 5'000'000));
+  CHECK((*result)->code == Code::ok);
+  CHECK(faults.empty());
+}
+
+TEST_CASE_FIXTURE(Epochs, "a read whose replica is no member any more is asked again") {
+  REQUIRE(works("before"));
+  all([](Behaviour& b) { b.silent = true; });
+  std::vector<std::optional<Result<ReadResult>>> results(3);
+  for (auto& r : results) begin_read(path("before"), ReadMode::verified, r);
+  run_for(1000);
+  REQUIRE(cluster.reads.size() > 1);
+  const ReplicaId asked = cluster.reads.back().first;
+  std::vector<ReplicaId> next{0, 1, 2, 3};
+  next[asked] = 5;
+  cluster.move_to(next);
+  all([](Behaviour& b) { b.silent = false; });
+  engine->on_connected(0);  // any question leads on
+  // At once: not when the question before has timed out.
+  REQUIRE(run([&] { return std::ranges::all_of(results, [](auto& r) { return r.has_value(); }); },
+              20'000));
+  for (const auto& r : results) CHECK(inode(*r) != nullptr);
+  CHECK(cluster.reads.back().first != asked);
+  CHECK(faults.empty());
+}
+
+TEST_CASE_FIXTURE(Epochs, "4 -> 7 -> 4: nobody is asked by a number that is not there") {
+  REQUIRE(works("before"));
+  const std::vector<std::vector<ReplicaId>> moves = {
+      {0, 1, 2, 3, 4, 5, 6}, {6, 5, 1, 3}, {6, 5, 1, 3, 7, 8, 9}, {9, 8, 7, 6}};
+  for (const auto& members : moves) {
+    CAPTURE(cluster.epoch());
+    const ReplicaId last = engine->config().n() - 1;
+    all([](Behaviour& b) { b.delay = 30'000; });
+    const auto key = engine->config().replicas[last].vote_key;
+    cluster.replica(*config::position_of(cluster.pool.config(), key)).silent = true;
+    std::vector<std::optional<Result<schema::OpResult>>> writes(20);
+    std::vector<std::optional<Result<ReadResult>>> reads(20);
+    std::optional<Result<messages::StatusReply>> status;
+    std::optional<Result<messages::EvidenceReply>> evidence;
+    for (std::size_t i = 0; i < writes.size(); ++i) {
+      submit(std::to_string(cluster.epoch()) + "-" + std::to_string(i), writes[i]);
+      begin_read(path("before"), i % 2 == 0 ? kLinearizable : ReadMode::verified, reads[i]);
+      run_for(500);
+    }
+    engine->status(
+        last, 2'000'000, [&](auto r) { status = std::move(r); }, cluster.now);
+    engine->evidence(
+        last, 0, 2'000'000, [&](auto r) { evidence = std::move(r); }, cluster.now);
+    run_for(500);
+    cluster.move_to(members);
+    all([](Behaviour& b) { b = {}; });
+    REQUIRE(run(
+        [&] {
+          return status && evidence && std::ranges::all_of(writes, [](auto& w) { return !!w; }) &&
+                 std::ranges::all_of(reads, [](auto& r) { return !!r; });
+        },
+        5'000'000));
+    for (const auto& w : writes) CHECK((*w)->code == Code::ok);
+    for (const auto& r : reads) CHECK(inode(*r) != nullptr);
+    CHECK(engine->config().n() == members.size());
+    CHECK(status->has_value() == (last < members.size()));
+    CHECK(evidence->has_value() == (last < members.size()));
+    if (!*status) CHECK(status->error().message.find("there is no replica 6") != std::string::npos);
+    CHECK(works("after " + std::to_string(cluster.epoch())));
+  }
+  CHECK(faults.empty());
+}
+
+TEST_CASE_FIXTURE(Epochs, "a round of questions that spans the end of an epoch starts again") {
+  REQUIRE(works("before"));
+  std::optional<Result<ReadResult>> result;
+  SUBCASE("its answers are under way") {
+    all([](Behaviour& b) { b.delay = 20'000; });
+    begin_read(path("theirs"), kLinearizable, result);
+    run_for(1000);
+    cluster.move_to({0, 1, 2, 4});
+    all([](Behaviour& b) { b.delay = 500; });
+    cluster.fresh.clear();
+    REQUIRE(run([&] { return result.has_value(); }, 5'000'000));
+  }
+  SUBCASE("a quorum of those before names the last certificate of the epoch") {
+    cluster.move_to({0, 1, 2, 4});
+    all([](Behaviour& b) {
+      b.epoch = 0;  // they know no better
+      b.deaf_to_items = true;
+      b.oldest_root = true;
+    });
+    cluster.other_client(make_file("theirs"));
+    begin_read(path("theirs"), kLinearizable, result);
+    run_for(1'000'000);
+    CHECK_FALSE(result);
+    CHECK(cluster.fresh.size() >= 4);
+    all([](Behaviour& b) { b = {}; });
+    REQUIRE(run([&] { return result.has_value(); }, 9'000'000));
+    CHECK(inode(*result) != nullptr);
+  }
+  REQUIRE(*result);
+  CHECK(engine->config().epoch == 1);
+  CHECK(faults.empty());
+}
+
+TEST_CASE_FIXTURE(Epochs, "after five epochs an old state file leads to the members of today") {
+  REQUIRE(works("before"));
+  cluster.move_to({0, 1, 2, 4});
+  REQUIRE(works("in the first"));
+  const Bytes saved = engine->certificates().save();
+  const Seq seen = engine->certificates().newest_seq();
+  const std::vector<std::vector<ReplicaId>> moves = {
+      {5, 1, 2, 4}, {5, 6, 2, 4}, {5, 6, 7, 4}, {7, 6, 5, 4}, {4, 8, 6, 5}};
+  std::ranges::for_each(moves, [this](const auto& members) { cluster.move_to(members); });
+  for (const ReplicaId r : {0U, 1U, 2U, 3U}) cluster.replica(r).connected = false;
+  restart(saved);
+  CHECK(engine->config().epoch == 1);
+  CHECK(engine->certificates().newest_seq() == seen);
+  REQUIRE(works("today"));
+  CHECK(engine->config() == cluster.steps().back().next);
+  restart(engine->certificates().save());
+  CHECK(engine->config() == cluster.steps().back().next);
+  CHECK(works("and again"));
+  CHECK(faults.empty());
+}
+
+TEST_CASE_FIXTURE(Epochs, "more epochs than one message holds") {
+  for (std::size_t i = 0; i < limits::kMaxEpochSteps + 2; ++i) readdress();
+  REQUIRE(works("at last"));
+  CHECK(engine->certificates().steps() == cluster.steps());
+  CHECK(faults.empty());
+}
+
+TEST_CASE_FIXTURE(Epochs, "a chain that f + 1 retired keys forged is refused, and why is said") {
+  REQUIRE(works("before"));
+  cluster.move_to({4, 1, 2, 3});
+  const auto forge = [&](messages::Epochs& e) {
+    messages::EpochStep& step = e.steps.front();
+    step.next.replicas[1].link_key[0] ^= 1;  // an address that the forger listens at
+    step.cert.body.next_config_hash = step.next.hash();
+    const messages::RootCert forged = cluster.certify(step.cert.body, {0, 3});
+    step.cert.signers = forged.signers;
+    step.cert.signatures = forged.signatures;
+  };
+  SUBCASE("by one replica: the others lead on") {
+    cluster.replica(3).epochs_lie = forge;
+    cluster.replica(3).delay = 100;
+    for (ReplicaId r = 0; r < 4; ++r) engine->on_connected(r);
+    REQUIRE(works("after"));
+    REQUIRE(faults.size() == 1);
+    CHECK(faults[0].replica == 3);
+    CHECK(engine->config() == cluster.steps().back().next);
+    // Wherever it stands now, it is not read from.
+    cluster.move_to({3, 4, 1, 2});
+    cluster.reads.clear();
+    REQUIRE(works("in the next"));
+    CHECK(std::ranges::none_of(cluster.reads, [](const auto& r) { return r.first == 3; }));
+  }
+  SUBCASE("by everybody who can be reached: the client stays where it is") {
+    all([&](Behaviour& b) { b.epochs_lie = forge; });
+    CHECK_FALSE(execute(make_file("nobody's")));
+    CHECK(engine->config().epoch == 0);
+    REQUIRE(faults.size() == 4);
+  }
+  SUBCASE("an empty one is no chain either") {
+    all([&](Behaviour& b) { b.epochs_lie = [](messages::Epochs& e) { e.steps.clear(); }; });
+    CHECK_FALSE(execute(make_file("nobody's")));
+    CHECK(faults[0].why.find("no step") != std::string::npos);
+    return;
+  }
+  CHECK(faults[0].why.find("exactly 3 signatures of members of epoch 0") != std::string::npos);
+  CHECK_FALSE(faults[0].evidence.empty());
+}
+
+TEST_CASE_FIXTURE(Epochs, "who lags behind an epoch or is ahead of it is not blamed") {
+  REQUIRE(works("before"));
+  cluster.replica(1).epoch = 0;  // for ever
+  cluster.move_to({0, 1, 2, 4});
+  REQUIRE(works("after"));
+  for (const std::uint64_t epoch : {0U, 7U}) {
+    const auto frame = messages::encode_frame({cluster.keys.context.cluster_id, epoch},
+                                              messages::ReplicaMessage(messages::StatusReply{}));
+    engine->on_frame(2, frame, cluster.now);
+  }
+  // One that is in this epoch, and whose newest certificate this client never saw.
+  restart({});
+  REQUIRE(works("anew"));
+  cluster.replica(2).fresh_at = 3;
+  cluster.replica(2).reply_lie = [&](messages::Reply& r) { r.cert = cluster.cert(3); };
+  REQUIRE(works("beside it"));
+  CHECK(faults.empty());
+}
+
+TEST_CASE_FIXTURE(Epochs, "a proof made in a later epoch verifies with the genesis alone") {
+  REQUIRE(works("a"));
+  cluster.move_to({0, 1, 2, 4});
+  cluster.move_to({0, 5, 2, 4});
+  REQUIRE(works("b"));
+  std::optional<Result<Bytes>> file;
+  engine->prove(
+      root_user(), path("a").target, [&](auto r) { file = std::move(r); }, cluster.now);
+  REQUIRE(run([&] { return file.has_value(); }));
+  REQUIRE(*file);
+  const auto anchor = verify::TrustAnchor::of(options.genesis);
+  const auto proof = verify::verify_proof_file(cluster.keys.verifier, anchor, **file);
+  REQUIRE_MESSAGE(proof, proof.error().message);
+  CHECK(proof->certified.epoch == 2);
+  CHECK(proof->fact.exists);
+}
