@@ -267,7 +267,7 @@ void Core::try_execute() {
 }
 
 // By commit or by catch-up. EXECUTED rides along unsynced: losing it only costs a catch-up.
-// nullopt: this replica halts.
+// nullopt: this replica halts, or fetches a state.
 std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batch,
                                   const std::optional<KnownResult>& known) {
   const auto work = apply(batch, known);
@@ -306,7 +306,10 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch,
   BFTMETA_ASSERT(batch->batch.seq == seq);
   auto outcome = machine_.execute(*batch);
   if (!outcome) {
-    halt(std::move(outcome.error()));
+    if (transfers_ && outcome.error().code == Errc::corrupt)
+      begin_transfer(std::move(outcome.error()));
+    else
+      halt(std::move(outcome.error()));
     return std::nullopt;
   }
   history_[seq] = {outcome->header, batch};

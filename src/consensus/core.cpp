@@ -46,6 +46,8 @@ void Core::step(Event event, Now now, Actions& out) {
     on_space(space->available);
   } else if (auto* transferred = std::get_if<event::Transferred>(&event)) {
     on_transferred(std::move(transferred->state));
+  } else if (std::holds_alternative<event::Damaged>(event)) {
+    if (transfers_ && !transferring_) begin_transfer();
   } else {
     tick();
   }

@@ -113,11 +113,12 @@ struct Space {  // the log has no room for more; or has it again
 struct Transferred {  // the page store holds this state, durably, and the state machine is there
   messages::CertifiedState state;  // verified
 };
+struct Damaged {};  // a part of the page store is lost that nobody serves any more
 struct Tick {};
 }  // namespace event
-using Event =
-    std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed, event::Durable,
-                 event::Flushed, event::Wanted, event::Space, event::Transferred, event::Tick>;
+using Event = std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed,
+                           event::Durable, event::Flushed, event::Wanted, event::Space,
+                           event::Transferred, event::Damaged, event::Tick>;
 
 namespace action {
 struct Append {
@@ -155,6 +156,8 @@ struct Accused {  // evidence against a member is new here: to be kept
 // (src/transfer). Nothing is executed until event::Transferred; there is no way back.
 struct Transfer {
   Seq floor = 0;
+  // The state machine could not execute: its page store cannot be read.
+  std::optional<Error> unreadable = std::nullopt;
 };
 // The own result of an agreed batch is not the agreed one (protocol §4.5): what whoever looks for
 // the cause will want. Right before the Halt.
@@ -398,7 +401,7 @@ class Core {
   // transfer.cpp
   void note_too_old(ReplicaId from);
   bool try_transfer();
-  void begin_transfer();
+  void begin_transfer(std::optional<Error> unreadable = std::nullopt);
   void on_transferred(messages::CertifiedState state);
   void follow_transfer();
 

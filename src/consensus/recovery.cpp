@@ -48,7 +48,7 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
     resume(r);
     if (cert_) out.push_back(action::Certified{*cert_});
     take_up_standing(recovered);
-    if (transferring_) begin_transfer();
+    if (recovered.transferring) begin_transfer();
     turn();
   }
   out_ = nullptr;
@@ -126,7 +126,7 @@ bool Core::re_execute(Replay& r) {
     const KnownResult known{
         header->second,
         "executing the logged batch again gave another result; this replica's state is damaged"};
-    if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)), known)) return false;
+    if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)), known)) return !halted_;
   }
   return true;
 }

@@ -25,12 +25,14 @@ bool Core::try_transfer() {
   return true;
 }
 
-void Core::begin_transfer() {
+// Not to a state below what was executed: what this replica has signed stays behind it.
+void Core::begin_transfer(std::optional<Error> unreadable) {
   transferring_ = true;
   rescue_first_ = 0;
   rescue_answers_.clear();
   rescue_bodies_.clear();
-  out_->push_back(action::Transfer{certified_seq()});
+  out_->push_back(
+      action::Transfer{std::max(certified_seq(), executed_seq()), std::move(unreadable)});
 }
 
 // Kept until this replica may write to its log.

@@ -110,7 +110,8 @@ Status Replica::drop_dead_links() {
 
 // The worst first: who does not vote is one of the f faults, whatever else is wrong.
 std::string Replica::condition() const {
-  for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_})
+  for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_,
+                                   repairs_.alarm(net::steady_us())})
     if (!fault.empty()) return fault;
   if (const std::uint32_t accused = core_->evidence().accused(); accused != 0)
     return "holds evidence against replica " + messages::replica_list(accused) +

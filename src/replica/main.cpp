@@ -44,6 +44,29 @@ Result<Setup> load(const std::string& path, int passphrase_fd) {
   return setup;
 }
 
+// Until it is told to stop, or must. Without its state store if that cannot be read any more.
+int serve(const std::shared_ptr<Setup>& setup) {
+  const std::string name = "replica " + std::to_string(setup->settings.id);
+  while (true) {
+    auto replica = Replica::open(setup);
+    if (!replica) return complain(replica.error());
+    running = replica->get();
+    if (stop_asked) (*replica)->stop();
+    std::printf("bftmetad: %s serves; genesis digest %s\n", name.c_str(),
+                to_hex(setup->genesis.cluster_id()).c_str());
+    std::fflush(stdout);
+    const Status status = (*replica)->run();
+    running = nullptr;
+    if (status) {
+      log_line(LogLevel::info,
+               name + " stops at sequence number " + std::to_string((*replica)->executed_seq()));
+      return 0;
+    }
+    if (!(*replica)->reopens()) return complain(status.error());
+    log_line(LogLevel::error, status.error().message);
+  }
+}
+
 }  // namespace
 
 int run_main(int argc, char** argv, const MakeInterceptor& make) {
@@ -63,26 +86,13 @@ int run_main(int argc, char** argv, const MakeInterceptor& make) {
   auto setup = load(config, passphrase_fd);
   if (!setup) return complain(setup.error());
   open_log(setup->settings.log_level);
-  const std::uint32_t id = setup->settings.id;
-  const Hash digest = setup->genesis.cluster_id();
   if (make) {
     auto interceptor = make(strategy, *setup);
     if (!interceptor) return complain(interceptor.error());
     setup->interceptor = std::move(*interceptor);
   }
   install_signals();
-  auto replica = Replica::open(std::move(*setup));
-  if (!replica) return complain(replica.error());
-  running = replica->get();
-  if (stop_asked) (*replica)->stop();
-  std::printf("bftmetad: replica %u serves; genesis digest %s\n", id, to_hex(digest).c_str());
-  std::fflush(stdout);
-  const Status status = (*replica)->run();
-  running = nullptr;
-  if (!status) return complain(status.error());
-  log_line(LogLevel::info, "replica " + std::to_string(id) + " stops at sequence number " +
-                               std::to_string((*replica)->executed_seq()));
-  return 0;
+  return serve(std::make_shared<Setup>(std::move(*setup)));
 }
 
 }  // namespace bftmeta::replica

@@ -1,5 +1,5 @@
 // From a data directory to a running replica: lock, check, open the ports, recover (protocol §3.5).
-#include <filesystem>
+#include <chrono>
 
 #include "replica/log.hpp"
 #include "replica/replica.hpp"
@@ -17,18 +17,23 @@ Result<std::optional<execution::Checkpoint>> stored_checkpoint(const tree::Snaps
                                                                const crypto::Verifier& verifier,
                                                                const config::Genesis& genesis) {
   if (snapshot.generation() == 0 || transfer::is_mixture(snapshot.meta())) return std::nullopt;
-  BFTMETA_ASSIGN(auto checkpoint, execution::decode_checkpoint(snapshot.meta()));
+  auto decoded = execution::decode_checkpoint(snapshot.meta());
+  if (!decoded) return fail("state store", Error{Errc::corrupt, decoded.error().message});
+  execution::Checkpoint& checkpoint = *decoded;
   if (!checkpoint.cert || checkpoint.cert->body != checkpoint.body)
     return fail(Errc::corrupt, "state store: its newest generation has no certificate of its own");
-  BFTMETA_TRY(
-      messages::verify_cert(verifier, genesis.cluster_id(), genesis.config, *checkpoint.cert));
+  if (const auto holds =
+          messages::verify_cert(verifier, genesis.cluster_id(), genesis.config, *checkpoint.cert);
+      !holds)
+    return fail("state store", Error{Errc::corrupt, holds.error().message});
   return std::optional(std::move(checkpoint));
 }
 
 }  // namespace
 
-Replica::Replica(Setup setup)
-    : setup_(std::move(setup)),
+Replica::Replica(std::shared_ptr<Setup> setup)
+    : shared_setup_(std::move(setup)),
+      setup_(*shared_setup_),
       cluster_id_(setup_.genesis.cluster_id()),
       started_us_(net::steady_us()),
       verifier_(std::make_unique<crypto::CachingVerifier>(ed25519_, kVerifiedSignatures)),
@@ -36,24 +41,27 @@ Replica::Replica(Setup setup)
 
 Replica::~Replica() = default;
 
-Result<std::unique_ptr<Replica>> Replica::open(Setup setup) {
-  const auto& config = setup.genesis.config;
-  if (setup.settings.id >= config.n())
-    return fail(Errc::config, "replica id " + std::to_string(setup.settings.id) +
+Result<std::unique_ptr<Replica>> Replica::open(std::shared_ptr<Setup> setup) {
+  const auto& config = setup->genesis.config;
+  if (setup->settings.id >= config.n())
+    return fail(Errc::config, "replica id " + std::to_string(setup->settings.id) +
                                   ": the genesis has replicas 0.." +
                                   std::to_string(config.n() - 1));
-  const config::Replica& self = config.replicas[setup.settings.id];
-  if (setup.signer->public_key() != self.vote_key)
-    return fail(Errc::identity, "vote key " + setup.settings.vote_key +
+  const config::Replica& self = config.replicas[setup->settings.id];
+  if (setup->signer->public_key() != self.vote_key)
+    return fail(Errc::identity, "vote key " + setup->settings.vote_key +
                                     ": the genesis gives replica " + std::to_string(self.id) +
                                     " another key; is this the key, or the genesis, of another "
                                     "replica or cluster?");
-  std::unique_ptr<Replica> replica(new Replica(std::move(setup)));
-  BFTMETA_TRY(replica->open_storage());
-  BFTMETA_TRY(replica->open_network());
-  replica->recover();
-  if (replica->failure_) return tl::make_unexpected(std::move(*replica->failure_));
-  return replica;
+  while (true) {
+    std::unique_ptr<Replica> replica(new Replica(setup));
+    BFTMETA_TRY(replica->open_storage());
+    BFTMETA_TRY(replica->open_network());
+    replica->recover();
+    if (!replica->failure_) return replica;
+    if (!replica->reopens_) return tl::make_unexpected(std::move(*replica->failure_));
+    log_line(LogLevel::error, replica->failure_->message);
+  }
 }
 
 Status Replica::open_storage() {
@@ -61,24 +69,7 @@ Status Replica::open_storage() {
   BFTMETA_ASSIGN(auto directory, storage::DataDirectory::open(
                                      s.data_dir, setup_.signer->public_key(), cluster_id_, s.id));
   directory_.emplace(std::move(directory));
-  BFTMETA_ASSIGN(store_, storage::LmdbPageStore::open(directory_->state_path(),
-                                                      {.map_bytes = s.lmdb_map_bytes}));
-  BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
-  BFTMETA_ASSIGN(auto checkpoint, stored_checkpoint(*snapshot, *verifier_, setup_.genesis));
-  recovered_.transferring = transfer::is_mixture(snapshot->meta());
-  if (checkpoint) {
-    flushed_seq_ = recovered_.flushed = checkpoint->seq;
-    recovered_.flushed_cert = checkpoint->cert;
-    BFTMETA_ASSIGN(auto version, tree::Version::open(std::move(snapshot)));
-    BFTMETA_ASSIGN(auto engine,
-                   execution::Engine::from_checkpoint(setup_.genesis, *verifier_,
-                                                      std::move(*checkpoint), std::move(version)));
-    machine_ = std::make_unique<Machine>(std::move(engine));
-  } else {
-    BFTMETA_ASSIGN(auto engine, execution::Engine::from_genesis(setup_.genesis, *verifier_));
-    machine_ = std::make_unique<Machine>(std::move(engine));
-  }
-  flush_from_ = flushed_seq_;
+  BFTMETA_TRY(open_store());
 
   BFTMETA_ASSIGN(
       auto opened,
@@ -98,6 +89,63 @@ Status Replica::open_storage() {
     BFTMETA_ASSIGN(auto converted, storage::from_log(std::move(record)));
     recovered_.records.push_back(std::move(converted));
   }
+  return {};
+}
+
+// Whatever is wrong with the state store, this replica starts; unless that happens twice in a row.
+Status Replica::open_store() {
+  marks_.emplace(storage::posix_file_system(), directory_->path());
+  const std::int64_t now_s = std::chrono::duration_cast<std::chrono::seconds>(
+                                 std::chrono::system_clock::now().time_since_epoch())
+                                 .count();
+  const auto without = [&](const std::string& why) -> Status {
+    store_.reset();
+    BFTMETA_TRY(marks_->set_aside(why, now_s));
+    log_line(LogLevel::error,
+             why + "; it is in " + directory_->state_path() +
+                 ".damaged now, and the state comes from the log and the other replicas");
+    return {};
+  };
+  BFTMETA_ASSIGN(const std::string suspicion, marks_->suspicion());
+  if (!suspicion.empty()) BFTMETA_TRY(without(suspicion));
+  BFTMETA_TRY(marks_->arm());
+  Status status = read_store();
+  if (!status && status.error().code == Errc::corrupt) {
+    BFTMETA_TRY(without(status.error().message));
+    BFTMETA_TRY(marks_->arm());
+    status = read_store();
+  }
+  return status;
+}
+
+// The state machine as of the newest flush, or at genesis where there is none or a state has to be
+// fetched. Errors: corrupt (the store is of no use); identity, config, permission, io, disk_full.
+Status Replica::read_store() {
+  BFTMETA_ASSIGN(store_,
+                 storage::LmdbPageStore::open(directory_->state_path(),
+                                              {.map_bytes = setup_.settings.lmdb_map_bytes}));
+  BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
+  BFTMETA_ASSIGN(auto checkpoint, stored_checkpoint(*snapshot, *verifier_, setup_.genesis));
+  recovered_.transferring = transfer::is_mixture(snapshot->meta());
+  if (checkpoint) {
+    const messages::Seq seq = checkpoint->seq;
+    const auto cert = checkpoint->cert;
+    BFTMETA_ASSIGN(const auto version, tree::Version::open(std::move(snapshot)));
+    auto engine = execution::Engine::from_checkpoint(setup_.genesis, *verifier_,
+                                                     std::move(*checkpoint), version);
+    if (const auto broken = store_->broken()) return tl::make_unexpected(*broken);
+    if (engine) {
+      flushed_seq_ = flush_from_ = recovered_.flushed = seq;
+      recovered_.flushed_cert = cert;
+      machine_ = std::make_unique<Machine>(std::move(*engine));
+      return {};
+    }
+    damaged_ = version.take_rotten();
+    if (damaged_.empty()) return tl::make_unexpected(engine.error());
+    recovered_.transferring = true;
+  }
+  BFTMETA_ASSIGN(auto engine, execution::Engine::from_genesis(setup_.genesis, *verifier_));
+  machine_ = std::make_unique<Machine>(std::move(engine));
   return {};
 }
 

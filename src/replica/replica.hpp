@@ -17,6 +17,8 @@
 #include "replica/flusher.hpp"
 #include "replica/links.hpp"
 #include "replica/read_service.hpp"
+#include "replica/repairs.hpp"
+#include "replica/store_marks.hpp"
 #include "storage/consensus_log.hpp"
 #include "storage/data_dir.hpp"
 #include "transfer/receiver.hpp"
@@ -34,8 +36,9 @@ struct Setup {
 class Replica {
  public:
   // Locks and checks the data directory, binds the ports, recovers. Errors: identity, busy,
-  // permission, corrupt, io, disk_full; each names the object and what to do.
-  static Result<std::unique_ptr<Replica>> open(Setup setup);
+  // permission, corrupt, io, disk_full; each names the object and what to do. A state store that
+  // cannot be read is none of them: it is set aside.
+  static Result<std::unique_ptr<Replica>> open(std::shared_ptr<Setup> setup);
   ~Replica();
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
@@ -43,6 +46,8 @@ class Replica {
   // Runs until stop() (ok) or until the replica must stop (the reason).
   Status run();
   void stop();
+  // run() ended because the state store cannot be read: open() goes on without it.
+  bool reopens() const { return reopens_; }
 
   messages::Seq executed_seq() const { return core_->executed_seq(); }
 
@@ -50,9 +55,12 @@ class Replica {
   static constexpr std::uint32_t kRetryMs = 20;             // what a refused client is told to wait
   static constexpr std::int64_t kSweepUs = 1'000'000;       // between looks for dead client links
   static constexpr std::int64_t kSpaceRetryUs = 1'000'000;  // between looks at a full disk
+  static constexpr std::int64_t kRepairUs = 10'000'000;     // then a newer state is fetched
 
-  explicit Replica(Setup setup);
+  explicit Replica(std::shared_ptr<Setup> setup);
   Status open_storage();
+  Status open_store();
+  Status read_store();
   Status open_network();
   void recover();
 
@@ -80,7 +88,18 @@ class Replica {
   Status flushed(FlushDone done);
   bool take_nodes(messages::ReplicaId from, messages::PeerMessage& message);
   Status try_transfer();
+  transfer::Options transfer_options();
   Status perform(transfer::Actions& actions);
+  Status transfer_failed(const Error& error);
+  void republish();
+  bool restoring() const { return receiver_ && !restored_.empty(); }
+  Status try_repair();
+  Result<std::vector<tree::Subtree>> still_damaged(const tree::Version& own);
+  Status begin_repair(std::vector<tree::Subtree> damaged, tree::Version own, Bytes meta);
+  Status repaired();
+  Status fetch_instead(const std::string& why);
+  Status note_unreadable(const Error& error);
+  tl::unexpected<Error> give_up_store(const Error& error);
   void write(transfer::action::Write write);
   Status transferred();
   Status drop_dead_links();
@@ -92,7 +111,8 @@ class Replica {
   consensus::Now now() const;
   crypto::Context context() const { return {cluster_id_, setup_.genesis.config.epoch}; }
 
-  Setup setup_;
+  const std::shared_ptr<Setup> shared_setup_;
+  Setup& setup_;
   const Hash cluster_id_;
   const std::int64_t started_us_;
   std::atomic<bool> stopping_{false};
@@ -100,6 +120,7 @@ class Replica {
   // ---- storage; the directory's lock is held to the end
   std::optional<storage::DataDirectory> directory_;
   std::optional<EvidenceFiles> evidence_files_;
+  std::optional<StoreMarks> marks_;
   std::unique_ptr<storage::LmdbPageStore> store_;
   std::unique_ptr<storage::Log> log_;
   consensus::Recovered recovered_;
@@ -125,8 +146,15 @@ class Replica {
   std::optional<messages::Seq> transfer_floor_;  // wanted, and not begun
   std::unique_ptr<transfer::Receiver> receiver_;
   std::int64_t transfer_retry_us_ = 0;  // after a write that failed; 0: none did
-  bool published_ = false;              // a certified version, to the read service
-  bool space_ = true;                   // for the log, outside its reserve
+  std::vector<tree::Subtree> damaged_;  // of the store, for the next transfer to fetch anew
+  // ---- repair; the receiver's, too
+  Repairs repairs_;
+  std::vector<tree::Subtree> restored_;  // what is repaired now
+  Bytes restored_meta_;                  // of the generation that is repaired
+  std::int64_t repair_deadline_us_ = 0;
+  bool reopens_ = false;
+  bool published_ = false;  // a certified version, to the read service
+  bool space_ = true;       // for the log, outside its reserve
   std::int64_t space_retry_us_ = 0;
   std::string space_fault_;  // what is wrong in one line each; empty: nothing
   std::string read_fault_;

@@ -150,7 +150,7 @@ struct OnDisk {
     setup.signer = test_signer(name);
     setup.link_key =
         crypto::link_key_from_secret(crypto::sha256(view("bftmeta test link key: " + name)));
-    return replica::Replica::open(std::move(setup));
+    return replica::Replica::open(std::make_shared<replica::Setup>(std::move(setup)));
   }
 
   TempDir temp;
