@@ -275,8 +275,7 @@ std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batc
   const Seq seq = executed_seq();
   log_body(*batch);
   append(RecordKind::executed, seq, encode(history_.at(seq).header));
-  if (const auto own = own_bodies_.find(seq); own != own_bodies_.end())
-    broadcast(shares_.at(seq).at(self_));
+  if (own_bodies_.contains(seq) && may_sign_share(seq)) broadcast(shares_.at(seq).at(self_));
   // The certificate may have come first: only now can this replica answer and read at it.
   if (seq == certified_seq()) out_->push_back(action::Certified{*cert_});
   prune();
@@ -319,8 +318,10 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch,
   if (mutant(Mutant::share_of_wrong_state) && seq % 7 == self_) outcome->body.state_root[0] ^= 1;
   if (!body_agrees(outcome->body) || !header_agrees(outcome->body, known)) return std::nullopt;
   if (seq > certified_seq()) {
-    shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));
-    verified_shares_[seq] |= 1U << self_;
+    if (may_sign_share(seq)) {
+      shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));
+      verified_shares_[seq] |= 1U << self_;
+    }
     own_bodies_[seq] = std::move(outcome->body);
     if (outcome->awaited) want(seq);
   }

@@ -4,7 +4,7 @@
 
 namespace bftmeta::consensus {
 
-bool valid_value(RecordKind k) { return k >= RecordKind::entered && k <= RecordKind::fenced; }
+bool valid_value(RecordKind k) { return k >= RecordKind::entered && k <= RecordKind::diverged; }
 
 Core::Core(Options options, const crypto::Signer& signer, const crypto::Verifier& verifier,
            StateMachine& machine, const Archive& archive)
@@ -62,6 +62,7 @@ void Core::turn() {
   try_certify();
   if (frozen()) return;
   follow_transfer();
+  repair_divergence();
   try_execute();
   try_certify();
   follow_primary();
@@ -172,6 +173,7 @@ Seq Core::in_flight() const {
 std::vector<Record> Core::control_state() const {
   std::vector<Record> state;
   if (fence_) state.push_back({RecordKind::fenced, 0, encode(*fence_)});
+  if (diverged_) state.push_back({RecordKind::diverged, diverged_->seq, encode(*diverged_)});
   state.push_back({RecordKind::entered, 0, encode(entered_record_)});
   if (own_view_change_ && own_view_change_->new_view > entered_)
     state.push_back({RecordKind::left, 0, encode(*own_view_change_)});

@@ -44,11 +44,16 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
   Replay r;
   if (auto status = replay(recovered, r); !status) {
     halt(std::move(status.error()));
-  } else if (re_execute(r)) {
+  } else {
+    take_up_divergence();
+    if (!re_execute(r)) {
+      out_ = nullptr;
+      return;
+    }
     resume(r);
-    if (cert_) out.push_back(action::Certified{*cert_});
+    if (cert_ && !out_of_service()) out.push_back(action::Certified{*cert_});
     take_up_standing(recovered);
-    if (recovered.transferring) begin_transfer();
+    if (recovered.transferring && !out_of_service()) begin_transfer();
     turn();
   }
   out_ = nullptr;
@@ -106,12 +111,20 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
         BFTMETA_ASSIGN(fence_, read<FenceRecord>(record, "fence record"));
         break;
       }
+      case RecordKind::diverged: {
+        BFTMETA_ASSIGN(const auto diverged, read<DivergedRecord>(record, "diverged record"));
+        // State groups repeat it; the first time, what was executed before is not to be believed.
+        if (diverged_ != diverged) r.executed.clear();
+        diverged_ = diverged;
+        break;
+      }
     }
   }
   return {};
 }
 
 bool Core::re_execute(Replay& r) {
+  const Seq logged = r.executed.empty() ? 0 : r.executed.rbegin()->first;
   while (!transferring_) {
     const auto header = r.executed.find(executed_seq() + 1);
     if (header == r.executed.end()) return true;
@@ -125,7 +138,8 @@ bool Core::re_execute(Replay& r) {
     }
     const KnownResult known{
         header->second,
-        "executing the logged batch again gave another result; this replica's state is damaged"};
+        "executing the logged batch again gave another result; this replica's state is damaged",
+        logged + limits::kWindow};
     if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)), known)) return !halted_;
   }
   return true;

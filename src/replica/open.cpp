@@ -198,6 +198,7 @@ void Replica::recover() {
   refresh_members();
   consensus::Actions actions;
   core_->start(std::move(recovered_), now(), actions);
+  if (core_->out_of_service()) log_line(LogLevel::error, core_->standing_text());
   answers_->skip_to(machine_->executed_seq());
   keep(perform(actions));
   if (!failure_) keep(sync_log());

@@ -120,7 +120,7 @@ Status Replica::perform(Actions& actions) {
       transfer_floor_ = wanted->floor;
       if (wanted->unreadable) BFTMETA_TRY(note_unreadable(*wanted->unreadable));
     } else if (const auto* diverged = std::get_if<consensus::action::Diverged>(&action)) {
-      keep_bundle(*diverged);
+      take_out_of_service(*diverged);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       return tl::make_unexpected(std::move(halt->error));
     }
@@ -128,11 +128,16 @@ Status Replica::perform(Actions& actions) {
   return {};
 }
 
-void Replica::keep_bundle(const consensus::action::Diverged& diverged) {
+// Nothing of what was computed wrongly is shown to anybody.
+void Replica::take_out_of_service(const consensus::action::Diverged& diverged) {
   const Machine::Entry* entry = machine_->entry(diverged.own.seq);
   TouchedLeaves leaves;
   if (entry != nullptr && entry->version) leaves = {&entry->executed.touched, &*entry->version};
   keep_divergence(storage::posix_file_system(), directory_->path(), diverged, leaves);
+  machine_->forget();
+  if (reads_) reads_->withdraw();
+  published_ = false;
+  if (core_->out_of_service()) log_line(LogLevel::error, core_->standing_text());
 }
 
 void Replica::release(const consensus::action::Send& send) {

@@ -49,6 +49,8 @@ class Replica {
   // run() ended because the state store cannot be read: open() goes on without it.
   bool reopens() const { return reopens_; }
 
+  // What is wrong with it, in one line; "ok".
+  std::string condition() const;
   messages::Seq executed_seq() const { return core_->executed_seq(); }
 
  private:
@@ -80,8 +82,7 @@ class Replica {
   void release(const consensus::action::Send& send);
   Status sync_log();
   Status note_space(const Result<storage::Lsn>& committed);
-  std::string condition() const;
-  void keep_bundle(const consensus::action::Diverged& diverged);
+  void take_out_of_service(const consensus::action::Diverged& diverged);
   void certified(const messages::RootCert& cert);
   Status maybe_flush();
   void publish(const messages::RootCert& cert, tree::Version version);

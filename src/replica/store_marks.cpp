@@ -32,11 +32,13 @@ void on_crash(int signal) {
 }
 
 void install_handlers() {
-  static bool installed = false;
-  if (std::exchange(installed, true)) return;
   struct sigaction action {};
   action.sa_handler = on_crash;
-  for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &before[i]);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    struct sigaction old {};
+    ::sigaction(kSignals[i], &action, &old);
+    if (old.sa_handler != on_crash) before[i] = old;
+  }
 }
 
 }  // namespace

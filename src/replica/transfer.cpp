@@ -41,10 +41,10 @@ Status Replica::try_transfer() {
     // A repair that was under way is part of it.
     std::ranges::move(std::exchange(restored_, {}), std::back_inserter(damaged_));
     options.damaged = std::exchange(damaged_, {});
-    const std::string why = options.damaged.empty()
-                                ? "the others' logs do not reach back to sequence number " +
-                                      std::to_string(core_->executed_seq() + 1)
-                                : "the state store is damaged";
+    std::string why = "the others' logs do not reach back to sequence number " +
+                      std::to_string(core_->executed_seq() + 1);
+    if (!options.damaged.empty()) why = "the state store is damaged";
+    if (core_->out_of_service()) why = "the state has diverged";
     log_line(LogLevel::warn,
              why + ": fetching the state at or behind " + std::to_string(options.floor));
     receiver_ =

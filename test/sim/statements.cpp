@@ -23,6 +23,9 @@ void Statements::sent(ReplicaId from, const messages::PeerMessage& message,
   if (const auto* commit = std::get_if<messages::Commit>(&message))
     note_given(from, commit->proposal, to);
   if (known_.correct(from)) std::visit([&](const auto& m) { check(from, m); }, message);
+  const auto* share = std::get_if<messages::RootShare>(&message);
+  if (share != nullptr && (known_.erring >> from & 1) != 0)
+    state_once(from, Kind::share, 0, share->body.seq, share->body.digest());
 }
 
 // ---- S2, over everything that anybody sends
@@ -208,7 +211,7 @@ void Statements::check(ReplicaId from, const messages::FetchHistory& m) {
 
 // Signed statements that are passed on count as their signer's: nobody else can make them.
 void Statements::state_once(ReplicaId who, Kind kind, View view, Seq seq, const Hash& what) {
-  if (!known_.correct(who)) return;
+  if (!known_.correct(who) && (known_.erring >> who & 1) == 0) return;
   constexpr const char* kNames[] = {"PRE-PREPAREs", "PREPAREs",  "COMMITs",
                                     "VIEW-CHANGEs", "NEW-VIEWs", "ROOT-SHAREs"};
   const auto [it, first] = stated_.try_emplace({who, kind, view, seq}, what);

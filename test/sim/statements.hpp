@@ -25,6 +25,8 @@ struct Known {
     Hash batch_digest{};
   };
   std::map<messages::Seq, Agreed> agreed;
+  // Of faulty replicas, as a bitmap: those that err, but say nothing twice.
+  std::uint32_t erring = 0;
 
   bool correct(messages::ReplicaId r) const { return standing.at(r) == Standing::correct; }
   std::uint32_t faulty() const {
