@@ -34,6 +34,9 @@ struct ReplicaSettings {
   std::uint32_t flush_batches = 4096;
   std::uint32_t flush_slice_us = 5000;  // longest piece of flush work between two log syncs
 
+  // The state store is read and checked at this rate; 0: all of it once a week.
+  std::uint64_t scrub_bytes_per_s = 0;
+
   friend bool operator==(const ReplicaSettings&, const ReplicaSettings&) = default;
 };
 

@@ -113,9 +113,11 @@ class Client {
   // The newest certificate that this client has verified; asks a replica first. Same errors.
   Result<messages::RootCert> root(ReadMode mode = ReadMode::verified);
 
-  // What a replica says of itself, unproven. Errc::unreachable after `timeout`.
+  // What a replica says of itself, unproven. `scrub_bytes_per_s` not 0: and it is asked to read and
+  // check its state store at this rate. Errc::unreachable after `timeout`.
   Result<messages::StatusReply> status(messages::ReplicaId replica,
-                                       std::chrono::milliseconds timeout);
+                                       std::chrono::milliseconds timeout,
+                                       std::uint64_t scrub_bytes_per_s = 0);
 
   // The evidence against members that a replica keeps, by position; messages::judge() decides what
   // it is worth. Errc::unreachable after `timeout`.

@@ -165,9 +165,12 @@ struct Refusal {
 // hint.
 struct StatusQuery {
   std::uint64_t request_id = 0;
+  // Not 0: it reads and checks all of its state store now, at this rate.
+  std::uint64_t scrub_bytes_per_s = 0;
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("request_id", s.request_id);
+    v.field("scrub_bytes_per_s", s.scrub_bytes_per_s);
   }
   friend bool operator==(const StatusQuery&, const StatusQuery&) = default;
 };
@@ -187,6 +190,11 @@ struct StatusReply {
   std::uint64_t inodes = 0;
   std::string version;
   std::string condition;  // "ok", or what is wrong in one line
+  std::uint64_t scrub_bytes_per_s = 0;
+  std::uint32_t scrub_permille = 0;   // of the state store that this cycle has checked, about
+  std::uint64_t scrub_cycles = 0;     // that ended since the start
+  std::uint64_t damage_found = 0;     // parts of the state store, by scrubs
+  std::uint64_t damage_repaired = 0;  // ... however they were found
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("request_id", s.request_id);
@@ -203,6 +211,11 @@ struct StatusReply {
     v.field("inodes", s.inodes);
     v.field("version", s.version, Cap{64});
     v.field("condition", s.condition, Cap{512});
+    v.field("scrub_bytes_per_s", s.scrub_bytes_per_s);
+    v.field("scrub_permille", s.scrub_permille);
+    v.field("scrub_cycles", s.scrub_cycles);
+    v.field("damage_found", s.damage_found);
+    v.field("damage_repaired", s.damage_repaired);
   }
   friend bool operator==(const StatusReply&, const StatusReply&) = default;
 };

@@ -63,6 +63,13 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   if (const auto counters = machine_->engine().counters()) s.inodes = counters->inodes;
   s.version = kVersion;
   s.condition = condition().substr(0, 512);
+  if (m.scrub_bytes_per_s != 0) scrubber_->begin(m.scrub_bytes_per_s);
+  const Scrubber::Progress scrub = scrubber_->progress();
+  s.scrub_bytes_per_s = scrub.bytes_per_s;
+  s.scrub_permille = scrub.permille;
+  s.scrub_cycles = scrub.cycles;
+  s.damage_found = scrub.found;
+  s.damage_repaired = repairs_.count();
   answer(from, std::move(s));
 }
 

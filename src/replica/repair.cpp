@@ -11,7 +11,9 @@ using tree::Subtree;
 // What is due: the beginning, once nothing else writes to the store; the end of patience.
 Status Replica::try_repair() {
   if (const auto broken = store_->broken()) return give_up_store(*broken);
+  if (const auto fault = scrubber_->take_fault()) return give_up_store(*fault);
   repairs_.met(machine_->engine().version().take_rotten());
+  repairs_.met(scrubber_->take_rotten());
   if (restoring() && net::steady_us() >= repair_deadline_us_)
     return fetch_instead("nobody has served them in time");
   if (!repairs_.waiting() || receiver_ || transfer_floor_ || core_->transferring() ||

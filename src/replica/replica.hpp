@@ -18,6 +18,7 @@
 #include "replica/links.hpp"
 #include "replica/read_service.hpp"
 #include "replica/repairs.hpp"
+#include "replica/scrubber.hpp"
 #include "replica/store_marks.hpp"
 #include "storage/consensus_log.hpp"
 #include "storage/data_dir.hpp"
@@ -173,6 +174,7 @@ class Replica {
   std::unique_ptr<blocks::BlockServer> block_server_;
   std::unique_ptr<ReadService> reads_;
   std::unique_ptr<Flusher> flusher_;
+  std::unique_ptr<Scrubber> scrubber_;
 };
 
 }  // namespace bftmeta::replica

@@ -301,6 +301,7 @@ class LmdbPageStore::Writer final : public tree::GenerationWriter {
   Writer(std::shared_ptr<Environment> environment, MDB_txn* txn, std::uint64_t generation)
       : environment_(std::move(environment)), txn_(txn), generation_(generation) {}
   ~Writer() override {
+    const LmdbScope scope;
     if (txn_ != nullptr) mdb_txn_abort(txn_);
   }
 

@@ -202,6 +202,7 @@ TEST_CASE("settings: what is written loads to the same value") {
   r.log_segment_bytes = kDevLogSegmentBytes;
   r.lmdb_map_bytes = kDevLmdbMapBytes;
   r.flush_batches = 7;
+  r.scrub_bytes_per_s = 5000;
   REQUIRE(write_replica(dir / "replica.toml", r).has_value());
   const auto replica = load_replica(dir / "replica.toml");
   REQUIRE_MESSAGE(replica.has_value(), (replica ? "" : replica.error().message));

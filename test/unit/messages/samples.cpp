@@ -216,7 +216,7 @@ std::vector<ClientMessage> client_samples(const Cluster& cluster) {
   return {Submit{sample_batch(cluster).items[1]},
           Subscribe{{7}},
           read,
-          StatusQuery{78},
+          StatusQuery{78, 5000},
           Fresh{{5, 6, 7}, 0, 4},
           EvidenceQuery{81, 2}};
 }
@@ -236,7 +236,8 @@ std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
   return {reply,
           ReadReply{77, ReadStatus::ok, 6, cert, to_bytes("proof")},
           Refusal{pattern(1), RefusalReason::busy, 250},
-          StatusReply{78, 2, 4711, 3, true, 10, 9, 8, 1'000'000, 1, 2, 3, "0.1.0", "ok"},
+          StatusReply{78, 2, 4711, 3, true, 10, 9, 8, 1'000'000, 1, 2, 3, "0.1.0", "ok", 7000, 500,
+                      4, 6, 5},
           FreshReply{{5, 6, 7}, 0, cert},
           EvidenceReply{81, 3, sample_evidence(cluster)}};
 }
