@@ -40,6 +40,9 @@ struct ReplicaSettings {
   std::uint64_t block_fetch_rate = 32ULL << 20;   // bytes per second; so much is read to check, too
   std::uint32_t block_check_interval_s = 86'400;  // between checks of all of them; 0: none
 
+  // The state store is read and checked at this rate; 0: all of it once a week.
+  std::uint64_t scrub_bytes_per_s = 0;
+
   friend bool operator==(const ReplicaSettings&, const ReplicaSettings&) = default;
 };
 

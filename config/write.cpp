@@ -116,6 +116,7 @@ Status write_replica(const std::string& path, const ReplicaSettings& s) {
   t.put("flush_interval_ms", std::uint64_t{s.flush_interval_ms});
   t.put("flush_dirty_bytes", s.flush_dirty_bytes);
   t.put("flush_batches", std::uint64_t{s.flush_batches});
+  t.put("scrub_bytes_per_s", s.scrub_bytes_per_s);
   t.put("flush_slice_us", std::uint64_t{s.flush_slice_us});
   t.put("block_fetch_rate", s.block_fetch_rate);
   t.put("block_check_interval_s", std::uint64_t{s.block_check_interval_s});

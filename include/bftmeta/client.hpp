@@ -123,9 +123,11 @@ class Client {
   // that this client has returned.
   Result<Membership> membership();
 
-  // What a replica says of itself, unproven. Errc::unreachable after `timeout`.
+  // What a replica says of itself, unproven. `scrub_bytes_per_s` not 0: and it is asked to read and
+  // check its state store at this rate. Errc::unreachable after `timeout`.
   Result<messages::StatusReply> status(messages::ReplicaId replica,
-                                       std::chrono::milliseconds timeout);
+                                       std::chrono::milliseconds timeout,
+                                       std::uint64_t scrub_bytes_per_s = 0);
 
   // The evidence against members that a replica keeps, by position; messages::judge() decides what
   // it is worth. Errc::unreachable after `timeout`.

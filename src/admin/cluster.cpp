@@ -214,7 +214,7 @@ Report status_report(const ClusterStatus& s) {
   report.fields.push_back({"certified_seq", s.certified});
   Table table{"replicas",
               {"id", "pid", "primary", "view", "executed_seq", "certified_seq", "lag",
-               "durable_seq", "uptime_us", "inodes", "condition"},
+               "durable_seq", "uptime_us", "inodes", "scrub_permille", "repaired", "condition"},
               {}};
   for (std::size_t id = 0; id < s.replicas.size(); ++id) {
     const bool silent = !s.replicas[id].has_value();
@@ -222,7 +222,7 @@ Report status_report(const ClusterStatus& s) {
     const std::uint64_t lag = s.certified > r.executed_seq ? s.certified - r.executed_seq : 0;
     table.rows.push_back({std::uint64_t{id}, r.pid, !silent && id == s.primary, r.view,
                           r.executed_seq, r.certified_seq, lag, r.durable_seq, r.uptime_us,
-                          r.inodes,
+                          r.inodes, std::uint64_t{r.scrub_permille}, r.damage_repaired,
                           silent                             ? "unreachable"
                           : !r.active && r.condition == "ok" ? std::string("view change")
                                                              : r.condition});

@@ -14,6 +14,7 @@ Run declare_genesis(config::Syntax syntax, const Globals& globals);
 Run declare_get_root(config::Syntax syntax, const Globals& globals);
 Run declare_keygen(config::Syntax syntax, const Globals& globals);
 Run declare_replica(config::Syntax syntax, const Globals& globals);
+Run declare_scrub(config::Syntax syntax, const Globals& globals);
 Run declare_stat(config::Syntax syntax, const Globals& globals);
 Run declare_status(config::Syntax syntax, const Globals& globals);
 Run declare_verify(config::Syntax syntax, const Globals& globals);
@@ -26,6 +27,7 @@ constexpr std::array kCommands = {
             declare_genesis},
     Command{"dev", "A cluster on this machine: up, down, status", declare_dev},
     Command{"status", "Health of the cluster, replica by replica", declare_status},
+    Command{"scrub", "Reading and checking of the replicas' state stores", declare_scrub},
     Command{"evidence", "Proofs that a replica signed what no correct one signs", declare_evidence},
     Command{"replica", "The members: list, replace, add, remove", declare_replica},
     Command{"client", "Registered clients: add, remove, list", declare_client},

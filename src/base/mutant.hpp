@@ -104,11 +104,14 @@ enum class Mutant : std::uint8_t {
   reply_unproven = 83,
   highest_claim_believed = 84,
   lost_commit_by_one = 85,
-  // reconfiguration (numbers left free are others')
+  // ---- repair
+  wrong_shares_signed_again = 86,
+  second_divergence_repaired = 87,
+  // ---- reconfiguration
   epoch_end_unheeded = 100,
   epoch_ends_alone = 101,
 };
-constexpr std::uint8_t kMutants = 85;
+constexpr std::uint8_t kMutants = 87;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

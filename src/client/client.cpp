@@ -185,12 +185,13 @@ Result<Membership> Client::membership() {
 }
 
 Result<messages::StatusReply> Client::status(messages::ReplicaId replica,
-                                             std::chrono::milliseconds timeout) {
+                                             std::chrono::milliseconds timeout,
+                                             std::uint64_t scrub_bytes_per_s) {
   Waiter<messages::StatusReply> waiter;
   const auto micros = static_cast<Micros>(timeout.count()) * 1000;
   impl_->post<messages::StatusReply>(
-      [replica, micros, done = waiter.callback()](Engine& engine, const Now& now) {
-        engine.status(replica, micros, done, now);
+      [=, done = waiter.callback()](Engine& engine, const Now& now) {
+        engine.status(replica, scrub_bytes_per_s, micros, done, now);
       },
       waiter.callback());
   return waiter.wait();

@@ -186,8 +186,10 @@ void Engine::ask_session(const Id16& session, std::uint64_t bundle_no, ReplicaSe
   reads_.add(std::move(unit));
 }
 
-void Engine::status(ReplicaId replica, Micros timeout, StatusDone done, const Now& now) {
-  statuses_.ask(replica, messages::StatusQuery{}, now.mono + timeout, std::move(done));
+void Engine::status(ReplicaId replica, std::uint64_t scrub_bytes_per_s, Micros timeout,
+                    StatusDone done, const Now& now) {
+  statuses_.ask(replica, messages::StatusQuery{0, scrub_bytes_per_s}, now.mono + timeout,
+                std::move(done));
 }
 
 void Engine::evidence(ReplicaId replica, std::uint32_t index, Micros timeout, EvidenceDone done,

@@ -26,7 +26,8 @@ class Engine {
   void read(std::vector<schema::Query> queries, ReadMode mode, ReadDone done, const Now& now);
   void prove(schema::Caller caller, schema::Target target, ProveDone done, const Now& now);
   void root(ReadMode mode, RootDone done, const Now& now);
-  void status(ReplicaId replica, Micros timeout, StatusDone done, const Now& now);
+  void status(ReplicaId replica, std::uint64_t scrub_bytes_per_s, Micros timeout, StatusDone done,
+              const Now& now);
   void evidence(ReplicaId replica, std::uint32_t index, Micros timeout, EvidenceDone done,
                 const Now& now);
   void on_frame(ReplicaId from, ByteView frame, const Now& now);

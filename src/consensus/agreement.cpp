@@ -267,7 +267,7 @@ void Core::try_execute() {
 }
 
 // By commit or by catch-up. EXECUTED rides along unsynced: losing it only costs a catch-up.
-// nullopt: this replica halts.
+// nullopt: this replica halts, or fetches a state.
 std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batch,
                                   const std::optional<KnownResult>& known) {
   const auto work = apply(batch, known);
@@ -276,8 +276,7 @@ std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batc
   progress_us_ = now_.mono_us;
   log_body(*batch);
   append(RecordKind::executed, seq, encode(history_.at(seq).header));
-  if (const auto own = own_bodies_.find(seq); own != own_bodies_.end())
-    broadcast(shares_.at(seq).at(self_));
+  if (own_bodies_.contains(seq) && may_sign_share(seq)) broadcast(shares_.at(seq).at(self_));
   // The certificate may have come first: only now can this replica answer and read at it.
   if (seq == certified_seq()) out_->push_back(action::Certified{*cert_});
   prune();
@@ -307,7 +306,10 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch,
   BFTMETA_ASSERT(batch->batch.seq == seq);
   auto outcome = machine_.execute(*batch);
   if (!outcome) {
-    halt(std::move(outcome.error()));
+    if (transfers_ && outcome.error().code == Errc::corrupt)
+      begin_transfer(std::move(outcome.error()));
+    else
+      halt(std::move(outcome.error()));
     return std::nullopt;
   }
   history_[seq] = {outcome->header, batch};
@@ -318,8 +320,10 @@ std::optional<Work> Core::apply(const std::shared_ptr<const ParsedBatch>& batch,
   if (mutant(Mutant::share_of_wrong_state) && seq % 7 == self_) outcome->body.state_root[0] ^= 1;
   if (!body_agrees(outcome->body) || !header_agrees(outcome->body, known)) return std::nullopt;
   if (seq > certified_seq()) {
-    shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));
-    verified_shares_[seq] |= 1U << self_;
+    if (may_sign_share(seq)) {
+      shares_[seq].insert_or_assign(self_, messages::sign_share(signer_, outcome->body, self_));
+      verified_shares_[seq] |= 1U << self_;
+    }
     own_bodies_[seq] = std::move(outcome->body);
     if (outcome->awaited) want(seq);
   }

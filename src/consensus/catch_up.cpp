@@ -61,7 +61,7 @@ void Core::ask_for_history() {
 
 void Core::on(ReplicaId from, FetchHistory m) {
   Peer& peer = peers_[from];
-  if (m.executed >= executed_seq() || mutant(Mutant::no_history)) return;
+  if (m.executed >= executed_seq() || out_of_service() || mutant(Mutant::no_history)) return;
   if (peer.history_us != 0 && now_.mono_us - peer.history_us < timing_.status_busy / 10 &&
       !mutant(Mutant::answers_unlimited))
     return;

@@ -137,7 +137,7 @@ void Core::adopt_cert(RootCert cert) {
   cert_ = std::move(cert);
   if (const auto own = own_bodies_.find(seq); own != own_bodies_.end() && !body_agrees(own->second))
     return;
-  out_->push_back(action::Certified{*cert_});
+  if (!out_of_service()) out_->push_back(action::Certified{*cert_});
   if (next_seq_ <= seq && active_) next_seq_ = seq + 1;
   // Behind after all that was quiet: what is missing is asked for at the busy rate.
   if (seq > executed_seq())
@@ -165,7 +165,7 @@ Lsn Core::watermark_lsn(Seq seq) const {
 // replicas are wrong and nobody can tell which (T4.3): then nothing is certified, and none stops.
 std::vector<RootShare> Core::contradiction(Seq seq) {
   const CertBody& own = own_bodies_.at(seq);
-  const auto& shares = shares_.at(seq);
+  const auto& shares = shares_[seq];
   std::map<Hash, std::vector<ReplicaId>> by_body;
   for (const auto& [replica, share] : shares)
     if (share.body != own) by_body[share.body.digest()].push_back(replica);
@@ -200,8 +200,8 @@ void Core::look_for_divergence() {
     if (now_.mono_us - contradicted_.second < 2 * timing_.status_busy) return;
     action::Diverged diverged = divergence(own);
     diverged.shares = std::move(against);
-    out_->push_back(std::move(diverged));
-    return halt(wrong_root(seq, "the one that f+1 or more replicas signed"));
+    return diverge(std::move(diverged), wrong_root(seq, "the one that f+1 or more replicas signed"),
+                   executed_seq());
   }
   contradicted_ = {0, 0};
 }
@@ -211,8 +211,7 @@ void Core::look_for_divergence() {
 bool Core::body_agrees(const CertBody& body) {
   const auto it = recent_certs_.find(body.seq);
   if (it == recent_certs_.end() || it->second.body == body) return true;
-  out_->push_back(divergence(body));
-  halt(wrong_root(body.seq, "the certified one"));
+  diverge(divergence(body), wrong_root(body.seq, "the certified one"), executed_seq());
   return false;
 }
 
@@ -222,9 +221,10 @@ bool Core::header_agrees(const CertBody& body, const std::optional<KnownResult>&
   if (!known || history_.at(body.seq).header == known->header) return true;
   action::Diverged diverged = divergence(body);
   diverged.agreed_header = known->header;
-  out_->push_back(std::move(diverged));
-  halt(
-      {Errc::corrupt, "sequence number " + std::to_string(body.seq) + ": " + known->contradiction});
+  diverge(
+      std::move(diverged),
+      {Errc::corrupt, "sequence number " + std::to_string(body.seq) + ": " + known->contradiction},
+      std::max(executed_seq(), known->signed_upto));
   return false;
 }
 

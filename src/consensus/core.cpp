@@ -50,6 +50,8 @@ void Core::step(Event event, Now now, Actions& out) {
     on_space(space->available);
   } else if (auto* transferred = std::get_if<event::Transferred>(&event)) {
     on_transferred(std::move(transferred->state));
+  } else if (std::holds_alternative<event::Damaged>(event)) {
+    if (transfers_ && !transferring_) begin_transfer();
   } else {
     tick();
   }
@@ -64,6 +66,7 @@ void Core::turn() {
   try_certify();
   if (frozen()) return;
   follow_transfer();
+  repair_divergence();
   try_execute();
   try_certify();
   try_end_epoch();
@@ -187,6 +190,7 @@ std::vector<Record> Core::control_state() const {
   if (config_.epoch != 0)
     state.push_back({RecordKind::epoch, 0, encode(EpochRecord{config_.epoch})});
   if (fence_) state.push_back({RecordKind::fenced, 0, encode(*fence_)});
+  if (diverged_) state.push_back({RecordKind::diverged, diverged_->seq, encode(*diverged_)});
   state.push_back({RecordKind::entered, 0, encode(entered_record_)});
   if (own_view_change_ && own_view_change_->new_view > entered_)
     state.push_back({RecordKind::left, 0, encode(*own_view_change_)});

@@ -114,11 +114,12 @@ struct Space {  // the log has no room for more; or has it again
 struct Transferred {  // the page store holds this state, durably, and the state machine is there
   messages::CertifiedState state;  // verified
 };
+struct Damaged {};  // a part of the page store is lost that nobody serves any more
 struct Tick {};
 }  // namespace event
-using Event =
-    std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed, event::Durable,
-                 event::Flushed, event::Wanted, event::Space, event::Transferred, event::Tick>;
+using Event = std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed,
+                           event::Durable, event::Flushed, event::Wanted, event::Space,
+                           event::Transferred, event::Damaged, event::Tick>;
 
 namespace action {
 struct Append {
@@ -156,9 +157,12 @@ struct Accused {  // evidence against a member is new here: to be kept
 // (src/transfer). Nothing is executed until event::Transferred; there is no way back.
 struct Transfer {
   Seq floor = 0;
+  // The state machine could not execute: its page store cannot be read.
+  std::optional<Error> unreadable = std::nullopt;
 };
 // The own result of an agreed batch is not the agreed one (protocol §4.5): what whoever looks for
-// the cause will want. Right before the Halt.
+// the cause will want. Nothing of the state machine is to be shown to anybody from here on, until
+// event::Transferred. Where the driver fetches no states, a Halt follows.
 struct Diverged {
   messages::CertBody own;
   messages::BatchHeader header;  // the own one
@@ -223,7 +227,10 @@ class Core {
   Standing standing() const { return standing_; }
   // No message of agreement or view change, and no answer that counts as one of a correct member,
   // is given while this is false.
-  bool may_vote() const { return standing_ == Standing::voter && space_; }
+  bool may_vote() const { return standing_ == Standing::voter && space_ && !out_of_service(); }
+  // Its state has diverged: it does not vote, sign or answer before it is repaired, or not at all.
+  bool out_of_service() const { return diverged_ && diverged_->out_of_service(); }
+  bool diverged_again() const { return diverged_ && diverged_->again; }
   // Why it does not vote, in one line; empty for a voter.
   std::string standing_text() const;
   struct Holding {
@@ -296,6 +303,7 @@ class Core {
   struct KnownResult {
     messages::BatchHeader header;
     const char* contradiction = "";  // for the operator: what it means that the own one differs
+    Seq signed_upto = 0;             // shares that an earlier start may have signed
   };
   std::optional<Work> execute(const std::shared_ptr<const messages::ParsedBatch>& batch,
                               const std::optional<KnownResult>& known = std::nullopt);
@@ -318,6 +326,14 @@ class Core {
   void look_for_divergence();
   void adopt_cert(messages::RootCert cert);
   Lsn watermark_lsn(Seq seq) const;
+  void diverge(action::Diverged diverged, Error error, Seq signed_upto);
+  void forget_results_above(Seq agreed);
+  bool may_sign_share(Seq seq) const;
+  void repair_divergence();
+  bool end_repair(Seq seq);
+  void resume_service();
+  void take_up_divergence();
+  std::string divergence_text() const;
   bool body_agrees(const messages::CertBody& body);
   bool header_agrees(const messages::CertBody& body, const std::optional<KnownResult>& known);
   action::Diverged divergence(const messages::CertBody& own) const;
@@ -409,7 +425,7 @@ class Core {
   // transfer.cpp
   void note_too_old(ReplicaId from);
   bool try_transfer();
-  void begin_transfer();
+  void begin_transfer(std::optional<Error> unreadable = std::nullopt);
   void on_transferred(messages::CertifiedState state);
   void follow_transfer();
 
@@ -606,6 +622,8 @@ class Core {
   std::uint32_t unheard_ = 0;       // bitmap: peers that have not answered HELLO
   std::uint32_t lost_commits_ = 0;  // bitmap: peers that name a COMMIT without its P-entry here
   std::optional<FenceRecord> fence_;
+  std::optional<DivergedRecord> diverged_;
+  Lsn diverged_lsn_ = 0;  // its record, behind which the repair begins; 0: it has begun, or none
   SignedByPeers signed_by_peers_;
 };
 

@@ -69,7 +69,8 @@ void Core::note_end_share(ReplicaId from, const RootShare& share) {
 // The shares of the last batch go on when its certificate is there already: that one needs only the
 // members of this epoch.
 void Core::show_end_share() {
-  if (!epoch_over() || ended_ || certified_seq() != epoch_end_) return;
+  if (!epoch_over() || ended_ || certified_seq() != epoch_end_ || !may_sign_share(epoch_end_))
+    return;
   broadcast(messages::sign_share(signer_, cert_->body, self_));
 }
 
@@ -98,7 +99,8 @@ std::map<ReplicaId, Signature> Core::joint_shares(const config::Config& next) {
     for (const config::Replica& member : next.replicas)
       if (member.vote_key == key) shares[member.id] = signature;
   };
-  place(signer_.public_key(), messages::sign_share(signer_, cert_->body, self_).signature);
+  if (may_sign_share(epoch_end_))
+    place(signer_.public_key(), messages::sign_share(signer_, cert_->body, self_).signature);
   for (auto& [from, end] : end_shares_) {
     const ReplicaId position = from < config_.n() ? from : from - config_.n();
     const config::Config& members = from < config_.n() ? config_ : next;

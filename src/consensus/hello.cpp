@@ -238,6 +238,7 @@ void Core::frozen_tick() {
 
 std::string Core::standing_text() const {
   if (fence_) return fence_text(*fence_);
+  if (out_of_service()) return divergence_text();
   if (standing_ != Standing::asking) return "";
   return "starting: " + std::to_string(heard()) + " of " + std::to_string(2 * config_.f()) +
          " peers have answered what they hold of this replica's votes; it does not vote before";

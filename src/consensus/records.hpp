@@ -19,7 +19,8 @@ enum class RecordKind : std::uint8_t {
   certificate = 6,  // bulk: RootCert (the newest is in every state group, and with every flush)
   executed = 7,     // bulk: BatchHeader
   fenced = 8,       // control: FenceRecord; once in the log, it stays for the life of the log
-  epoch = 9,        // control: EpochRecord; the first of its epoch, in front of every state group
+  diverged = 9,     // control: DivergedRecord; the newest stays
+  epoch = 10,       // control: EpochRecord; the first of its epoch, in front of every state group
 };
 bool valid_value(RecordKind k);
 constexpr bool is_control(RecordKind k) {
@@ -105,6 +106,26 @@ struct FenceRecord {
     v.field("heard", s.heard);
   }
   friend bool operator==(const FenceRecord&, const FenceRecord&) = default;
+};
+
+// "This replica computed another state than the agreed one", and what follows from it (protocol
+// §4.5). EXECUTED records before it in the log may be wrong.
+struct DivergedRecord {
+  Seq seq = 0;            // where, the last time
+  Seq signed_upto = 0;    // it may have signed wrong shares up to here: it signs none there again
+  bool repaired = false;  // a certified state has been fetched since
+  bool again = false;     // right after a repair: it stays out of service
+
+  bool out_of_service() const { return !repaired; }
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("seq", s.seq);
+    v.field("signed_upto", s.signed_upto);
+    v.field("repaired", s.repaired);
+    v.field("again", s.again);
+  }
+  friend bool operator==(const DivergedRecord&, const DivergedRecord&) = default;
 };
 
 }  // namespace bftmeta::consensus

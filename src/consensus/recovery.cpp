@@ -50,11 +50,16 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
   Replay r;
   if (auto status = replay(recovered, r); !status) {
     halt(std::move(status.error()));
-  } else if (re_execute(r)) {
+  } else {
+    take_up_divergence();
+    if (!re_execute(r)) {
+      out_ = nullptr;
+      return;
+    }
     resume(r);
-    if (cert_) out.push_back(action::Certified{*cert_});
+    if (cert_ && !out_of_service()) out.push_back(action::Certified{*cert_});
     take_up_standing(recovered);
-    if (transferring_) begin_transfer();
+    if (recovered.transferring && !out_of_service()) begin_transfer();
     turn();
   }
   out_ = nullptr;
@@ -64,9 +69,10 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
   r.of_this_epoch = config_.epoch == 0;
   for (const Record& record : recovered.records) {
     // Bodies and headers carry their own number, and stand where they were written. A fence is the
-    // key's, in every epoch.
+    // key's, and a divergence the machine's, in every epoch.
     const bool of_an_epoch = is_control(record.kind) && record.kind != RecordKind::epoch &&
-                             record.kind != RecordKind::fenced;
+                             record.kind != RecordKind::fenced &&
+                             record.kind != RecordKind::diverged;
     if (of_an_epoch && !r.of_this_epoch) continue;
     switch (record.kind) {
       case RecordKind::entered: {
@@ -124,6 +130,13 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
         r.of_this_epoch = epoch.epoch == config_.epoch;
         break;
       }
+      case RecordKind::diverged: {
+        BFTMETA_ASSIGN(const auto diverged, read<DivergedRecord>(record, "diverged record"));
+        // State groups repeat it; the first time, what was executed before is not to be believed.
+        if (diverged_ != diverged) r.executed.clear();
+        diverged_ = diverged;
+        break;
+      }
     }
   }
   epoch_marked_ = r.of_this_epoch;
@@ -131,6 +144,7 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
 }
 
 bool Core::re_execute(Replay& r) {
+  const Seq logged = r.executed.empty() ? 0 : r.executed.rbegin()->first;
   while (!transferring_) {
     const auto header = r.executed.find(executed_seq() + 1);
     if (header == r.executed.end()) return true;
@@ -144,8 +158,9 @@ bool Core::re_execute(Replay& r) {
     }
     const KnownResult known{
         header->second,
-        "executing the logged batch again gave another result; this replica's state is damaged"};
-    if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)), known)) return false;
+        "executing the logged batch again gave another result; this replica's state is damaged",
+        logged + limits::kWindow};
+    if (!apply(std::make_shared<ParsedBatch>(std::move(*parsed)), known)) return !halted_;
   }
   return true;
 }

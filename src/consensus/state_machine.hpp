@@ -26,7 +26,8 @@ class StateMachine {
   virtual Seq executed_seq() const = 0;
   // history_hash of the last executed batch.
   virtual Hash history_hash() const = 0;
-  // Precondition: batch.seq == executed_seq() + 1. An Error stops the replica.
+  // Precondition: batch.seq == executed_seq() + 1. An Error stops the replica, but for corrupt: it
+  // stands where it stood, and a state is fetched.
   virtual Result<Outcome> execute(const messages::ParsedBatch& batch) = 0;
   virtual Admission admit(const messages::ParsedItem& item) const = 0;
   // Highest executed bundle of a session, 0 if unknown.

@@ -25,12 +25,14 @@ bool Core::try_transfer() {
   return true;
 }
 
-void Core::begin_transfer() {
+// Not to a state below what was executed, unless that was wrong.
+void Core::begin_transfer(std::optional<Error> unreadable) {
   transferring_ = true;
   rescue_first_ = 0;
   rescue_answers_.clear();
   rescue_bodies_.clear();
-  out_->push_back(action::Transfer{certified_seq()});
+  const Seq floor = out_of_service() ? certified_seq() : std::max(certified_seq(), executed_seq());
+  out_->push_back(action::Transfer{floor, std::move(unreadable)});
 }
 
 // Kept until this replica may write to its log.
@@ -50,6 +52,7 @@ void Core::follow_transfer() {
   too_old_ = 0;
   append(RecordKind::executed, seq, encode(state.header));
   flushed_ = std::max(flushed_, seq);
+  const bool repaired = end_repair(seq);
   pending_.moved_on(machine_, now_.mono_us);
   next_seq_ = std::max(next_seq_, seq + 1);
   if (seq > certified_seq())
@@ -58,6 +61,7 @@ void Core::follow_transfer() {
     out_->push_back(action::Certified{*cert_});
   prune();
   next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
+  if (repaired) resume_service();
 }
 
 }  // namespace bftmeta::consensus

@@ -165,9 +165,12 @@ struct Refusal {
 // hint.
 struct StatusQuery {
   std::uint64_t request_id = 0;
+  // Not 0: it reads and checks all of its state store now, at this rate.
+  std::uint64_t scrub_bytes_per_s = 0;
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("request_id", s.request_id);
+    v.field("scrub_bytes_per_s", s.scrub_bytes_per_s);
   }
   friend bool operator==(const StatusQuery&, const StatusQuery&) = default;
 };
@@ -242,6 +245,11 @@ struct StatusReply {
   std::string condition;  // "ok", or what is wrong in one line
   BlocksProgress blocks;
   TransferProgress transfer;
+  std::uint64_t scrub_bytes_per_s = 0;
+  std::uint32_t scrub_permille = 0;   // of the state store that this cycle has checked, about
+  std::uint64_t scrub_cycles = 0;     // that ended since the start
+  std::uint64_t damage_found = 0;     // parts of the state store, by scrubs
+  std::uint64_t damage_repaired = 0;  // ... however they were found
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("request_id", s.request_id);
@@ -260,6 +268,11 @@ struct StatusReply {
     v.field("condition", s.condition, Cap{512});
     v.field("blocks", s.blocks);
     v.field("transfer", s.transfer);
+    v.field("scrub_bytes_per_s", s.scrub_bytes_per_s);
+    v.field("scrub_permille", s.scrub_permille);
+    v.field("scrub_cycles", s.scrub_cycles);
+    v.field("damage_found", s.damage_found);
+    v.field("damage_repaired", s.damage_repaired);
   }
   friend bool operator==(const StatusReply&, const StatusReply&) = default;
 };

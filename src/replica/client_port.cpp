@@ -70,6 +70,13 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   s.condition = condition().substr(0, 512);
   s.blocks = block_keeper_->progress();
   s.transfer = transfer_progress();
+  if (m.scrub_bytes_per_s != 0) scrubber_->begin(m.scrub_bytes_per_s);
+  const Scrubber::Progress scrub = scrubber_->progress();
+  s.scrub_bytes_per_s = scrub.bytes_per_s;
+  s.scrub_permille = scrub.permille;
+  s.scrub_cycles = scrub.cycles;
+  s.damage_found = scrub.found;
+  s.damage_repaired = repairs_.count();
   answer(from, std::move(s));
 }
 
@@ -117,7 +124,8 @@ Status Replica::drop_dead_links() {
 
 // The worst first: who does not vote is one of the f faults, whatever else is wrong.
 std::string Replica::condition() const {
-  for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_})
+  for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_,
+                                   repairs_.alarm(net::steady_us())})
     if (!fault.empty()) return fault;
   if (const std::uint32_t accused = core_->evidence().accused(); accused != 0)
     return "holds evidence against replica " + messages::replica_list(accused) +

@@ -96,7 +96,8 @@ std::string divergence_summary(const Diverged& d) {
                                 : "one of " + std::to_string(d.agreed_upto + 1) + " to " + seq;
   std::string out =
       "Divergence at sequence number " + seq + "\n\nThis replica executed the agreed batch " + seq +
-      " and got another result than it must. It has stopped.\nIts history up to " +
+      " and got another result than it must. It has taken itself\nout of service.\nIts history up "
+      "to " +
       std::to_string(d.agreed_upto) + " is the certified one: the first wrong batch is " + first +
       ".\nbftmetad " + BFTMETA_VERSION + ", state machine " + std::to_string(d.own.sm_version) +
       ", batch " + to_hex(d.batch->digest) + " with " + std::to_string(d.batch->items.size()) +
@@ -117,8 +118,10 @@ std::string divergence_summary(const Diverged& d) {
                       *d.agreed_header, "agreed");
   return out +
          "What to do\n"
-         "  1. Leave this replica off and copy its whole data directory: log/ and state/ show how\n"
-         "     it came to this. The cluster goes on without it as long as no other one fails.\n"
+         "  1. It fetches the state from the others and comes back by itself; if it diverges "
+         "again\n"
+         "     right after that, it stays out of service and says so in its status. To search for\n"
+         "     the cause, stop it and copy its whole data directory first.\n"
          "  2. Look for the cause: memory (ECC errors, memtest), disk (dmesg, SMART), and whether\n"
          "     this machine runs the same program and libraries as the others.\n"
          "  3. If another replica has a bundle of this number, compare them:\n"

@@ -94,9 +94,13 @@ std::optional<messages::CertifiedState> Machine::certified_state(
 
 void Machine::replace(execution::Engine engine) {
   engine_ = std::move(engine);
+  forget();
+  principals_changed_ = true;
+}
+
+void Machine::forget() {
   entries_.clear();
   bytes_ = 0;
-  principals_changed_ = true;
   extents_ = {};
 }
 

@@ -52,6 +52,8 @@ class Machine final : public consensus::StateMachine {
   std::optional<messages::CertifiedState> certified_state(const messages::RootCert& cert) const;
   // Goes on from another state; what was executed before is forgotten.
   void replace(execution::Engine engine);
+  // Answers and versions of what was executed.
+  void forget();
   // The version after `seq` if it is still there; it and older ones are given up. A certificate at
   // `seq` is known: nobody will read at an older one any more.
   std::optional<tree::Version> take_version(Seq seq);

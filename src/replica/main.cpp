@@ -86,7 +86,11 @@ Result<bool> live_as_member(Setup& setup, const storage::DataDirectory& director
   std::fflush(stdout);
   const auto ended = replica->run();
   running = nullptr;
-  if (!ended) return tl::make_unexpected(ended.error());
+  if (!ended && !replica->reopens()) return tl::make_unexpected(ended.error());
+  if (!ended) {  // without its state store, which cannot be read any more
+    log_line(LogLevel::error, ended.error().message);
+    return true;
+  }
   if (*ended == Replica::Ended::next_epoch) return true;
   log_line(LogLevel::info, "replica " + std::to_string(setup.settings.id) +
                                " stops at sequence number " +

@@ -1,5 +1,5 @@
 // From a data directory to a running replica: lock, check, open the ports, recover (protocol §3.5).
-#include <filesystem>
+#include <chrono>
 
 #include "replica/log.hpp"
 #include "replica/replica.hpp"
@@ -18,7 +18,9 @@ Result<std::optional<execution::Checkpoint>> stored_checkpoint(const tree::Snaps
                                                                const Hash& cluster_id,
                                                                const Membership& membership) {
   if (snapshot.generation() == 0 || transfer::is_mixture(snapshot.meta())) return std::nullopt;
-  BFTMETA_ASSIGN(auto checkpoint, execution::decode_checkpoint(snapshot.meta()));
+  auto decoded = execution::decode_checkpoint(snapshot.meta());
+  if (!decoded) return fail("state store", Error{Errc::corrupt, decoded.error().message});
+  execution::Checkpoint& checkpoint = *decoded;
   if (!checkpoint.cert || checkpoint.cert->body != checkpoint.body)
     return fail(Errc::corrupt, "state store: its newest generation has no certificate of its own");
   const config::Config* config = membership.config_of(checkpoint.body.epoch);
@@ -27,7 +29,9 @@ Result<std::optional<execution::Checkpoint>> stored_checkpoint(const tree::Snaps
                                    std::to_string(checkpoint.body.epoch) +
                                    ", and the chain of epochs beside it ends at " +
                                    std::to_string(membership.epoch()));
-  BFTMETA_TRY(messages::verify_cert(verifier, cluster_id, *config, *checkpoint.cert));
+  if (const auto holds = messages::verify_cert(verifier, cluster_id, *config, *checkpoint.cert);
+      !holds)
+    return fail("state store", Error{Errc::corrupt, holds.error().message});
   return std::optional(std::move(checkpoint));
 }
 
@@ -48,39 +52,20 @@ Replica::~Replica() = default;
 Result<std::unique_ptr<Replica>> Replica::open(Setup& setup,
                                                const storage::DataDirectory& directory,
                                                Membership& membership) {
-  std::unique_ptr<Replica> replica(new Replica(setup, directory, membership));
-  BFTMETA_TRY(replica->open_storage());
-  BFTMETA_TRY(replica->open_network());
-  replica->recover();
-  if (replica->failure_) return tl::make_unexpected(std::move(*replica->failure_));
-  return replica;
+  while (true) {
+    std::unique_ptr<Replica> replica(new Replica(setup, directory, membership));
+    BFTMETA_TRY(replica->open_storage());
+    BFTMETA_TRY(replica->open_network());
+    replica->recover();
+    if (!replica->failure_) return replica;
+    if (!replica->reopens_) return tl::make_unexpected(std::move(*replica->failure_));
+    log_line(LogLevel::error, replica->failure_->message);
+  }
 }
 
 Status Replica::open_storage() {
   const config::ReplicaSettings& s = setup_.settings;
-  BFTMETA_ASSIGN(store_, storage::LmdbPageStore::open(directory_.state_path(),
-                                                      {.map_bytes = s.lmdb_map_bytes}));
-  BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
-  BFTMETA_ASSIGN(auto checkpoint,
-                 stored_checkpoint(*snapshot, *verifier_, cluster_id_, membership_));
-  recovered_.transferring = transfer::is_mixture(snapshot->meta());
-  if (checkpoint) {
-    flushed_seq_ = recovered_.flushed = checkpoint->seq;
-    // A certificate of the last epoch is none of this one's, which begins behind it.
-    if (checkpoint->body.epoch == membership_.epoch())
-      recovered_.flushed_cert = checkpoint->cert;
-    else
-      last_cert_ = checkpoint->cert;
-    BFTMETA_ASSIGN(auto version, tree::Version::open(std::move(snapshot)));
-    BFTMETA_ASSIGN(auto engine,
-                   execution::Engine::from_checkpoint(cluster_id_, *verifier_,
-                                                      std::move(*checkpoint), std::move(version)));
-    machine_ = std::make_unique<Machine>(std::move(engine));
-  } else {
-    BFTMETA_ASSIGN(auto engine, execution::Engine::from_genesis(setup_.genesis, *verifier_));
-    machine_ = std::make_unique<Machine>(std::move(engine));
-  }
-  flush_from_ = flushed_seq_;
+  BFTMETA_TRY(open_store());
 
   BFTMETA_ASSIGN(
       auto opened,
@@ -100,6 +85,65 @@ Status Replica::open_storage() {
     BFTMETA_ASSIGN(auto converted, storage::from_log(std::move(record)));
     recovered_.records.push_back(std::move(converted));
   }
+  return {};
+}
+
+// Whatever is wrong with the state store, this replica starts; unless that happens twice in a row.
+Status Replica::open_store() {
+  marks_.emplace(storage::posix_file_system(), directory_.path());
+  const std::int64_t now_s = std::chrono::duration_cast<std::chrono::seconds>(
+                                 std::chrono::system_clock::now().time_since_epoch())
+                                 .count();
+  const auto without = [&](const std::string& why) -> Status {
+    store_.reset();
+    BFTMETA_TRY(marks_->set_aside(why, now_s));
+    log_line(LogLevel::error,
+             why + "; it is in " + directory_.state_path() +
+                 ".damaged now, and the state comes from the log and the other replicas");
+    return {};
+  };
+  BFTMETA_ASSIGN(const std::string suspicion, marks_->suspicion());
+  if (!suspicion.empty()) BFTMETA_TRY(without(suspicion));
+  BFTMETA_TRY(marks_->arm());
+  Status status = read_store();
+  if (!status && status.error().code == Errc::corrupt) {
+    BFTMETA_TRY(without(status.error().message));
+    BFTMETA_TRY(marks_->arm());
+    status = read_store();
+  }
+  return status;
+}
+
+// The state machine as of the newest flush, or at genesis where there is none or a state has to be
+// fetched. Errors: corrupt (the store is of no use); identity, config, permission, io, disk_full.
+Status Replica::read_store() {
+  BFTMETA_ASSIGN(store_,
+                 storage::LmdbPageStore::open(directory_.state_path(),
+                                              {.map_bytes = setup_.settings.lmdb_map_bytes}));
+  BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
+  BFTMETA_ASSIGN(auto checkpoint,
+                 stored_checkpoint(*snapshot, *verifier_, cluster_id_, membership_));
+  recovered_.transferring = transfer::is_mixture(snapshot->meta());
+  if (checkpoint) {
+    const messages::Seq seq = checkpoint->seq;
+    const auto cert = checkpoint->cert;
+    BFTMETA_ASSIGN(const auto version, tree::Version::open(std::move(snapshot)));
+    auto engine = execution::Engine::from_checkpoint(cluster_id_, *verifier_,
+                                                     std::move(*checkpoint), version);
+    if (const auto broken = store_->broken()) return tl::make_unexpected(*broken);
+    if (engine) {
+      flushed_seq_ = flush_from_ = recovered_.flushed = seq;
+      // A certificate of the last epoch is none of this one's, which begins behind it.
+      (cert->body.epoch == membership_.epoch() ? recovered_.flushed_cert : last_cert_) = cert;
+      machine_ = std::make_unique<Machine>(std::move(*engine));
+      return {};
+    }
+    damaged_ = version.take_rotten();
+    if (damaged_.empty()) return tl::make_unexpected(engine.error());
+    recovered_.transferring = true;
+  }
+  BFTMETA_ASSIGN(auto engine, execution::Engine::from_genesis(setup_.genesis, *verifier_));
+  machine_ = std::make_unique<Machine>(std::move(engine));
   return {};
 }
 
@@ -133,6 +177,7 @@ Status Replica::open_network() {
   poller_.add(*client_port_);
   reads_ = std::make_unique<ReadService>(cluster_id_, poller_.waker());
   flusher_ = std::make_unique<Flusher>(*store_, *log_, poller_.waker());
+  scrubber_ = std::make_unique<Scrubber>(*store_, s.scrub_bytes_per_s, poller_.waker());
   return {};
 }
 
@@ -176,6 +221,7 @@ void Replica::recover() {
   refresh_members();
   consensus::Actions actions;
   core_->start(std::move(recovered_), now(), actions);
+  if (core_->out_of_service()) log_line(LogLevel::error, core_->standing_text());
   answers_->skip_to(machine_->executed_seq());
   keep(perform(actions));
   // Reads go on at the last root of the epoch before, until this one has its first.

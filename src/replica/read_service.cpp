@@ -29,6 +29,12 @@ void ReadService::publish(CertifiedVersion version) {
   // The old version, and what only it holds, is destroyed here, outside the lock.
 }
 
+void ReadService::withdraw() {
+  std::shared_ptr<const CertifiedVersion> none;
+  const std::lock_guard lock(mutex_);
+  newest_.swap(none);
+}
+
 bool ReadService::ask(const net::Route& from, messages::Read read, const PublicKey& principal) {
   {
     const std::lock_guard lock(mutex_);

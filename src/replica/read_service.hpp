@@ -55,6 +55,8 @@ class ReadService {
   ~ReadService();
 
   void publish(CertifiedVersion version);
+  // Until the next one is published, nothing is read.
+  void withdraw();
   // False: the queue is full; the client asks elsewhere.
   bool ask(const net::Route& from, messages::Read read, const PublicKey& principal);
   // Reads come first. What does not fit the queue is asked for again.

@@ -60,6 +60,7 @@ Status Replica::turn() {
     for (const auto& [to, message] : setup_.interceptor->unasked(now()))
       mesh_->send(to, messages::encode_frame(context(), message));
   BFTMETA_TRY(background());
+  BFTMETA_TRY(try_repair());
   BFTMETA_TRY(try_transfer());
   BFTMETA_TRY(drop_dead_links());
   mesh_->flush();  // what needs no disk leaves before the disk is waited for
@@ -130,8 +131,9 @@ Status Replica::perform(Actions& actions) {
       evidence_files_->keep(*accused);
     } else if (const auto* wanted = std::get_if<consensus::action::Transfer>(&action)) {
       transfer_floor_ = wanted->floor;
+      if (wanted->unreadable) BFTMETA_TRY(note_unreadable(*wanted->unreadable));
     } else if (const auto* diverged = std::get_if<consensus::action::Diverged>(&action)) {
-      keep_bundle(*diverged);
+      take_out_of_service(*diverged);
     } else if (const auto* ended = std::get_if<consensus::action::EpochEnded>(&action)) {
       BFTMETA_TRY(enter_epoch({&ended->step, 1}));
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
@@ -141,11 +143,16 @@ Status Replica::perform(Actions& actions) {
   return {};
 }
 
-void Replica::keep_bundle(const consensus::action::Diverged& diverged) {
+// Nothing of what was computed wrongly is shown to anybody.
+void Replica::take_out_of_service(const consensus::action::Diverged& diverged) {
   const Machine::Entry* entry = machine_->entry(diverged.own.seq);
   TouchedLeaves leaves;
   if (entry != nullptr && entry->version) leaves = {&entry->executed.touched, &*entry->version};
   keep_divergence(storage::posix_file_system(), directory_.path(), diverged, leaves);
+  machine_->forget();
+  if (reads_) reads_->withdraw();
+  published_ = false;
+  if (core_->out_of_service()) log_line(LogLevel::error, core_->standing_text());
 }
 
 void Replica::release(const consensus::action::Send& send) {
@@ -233,7 +240,7 @@ void Replica::publish(const RootCert& cert, tree::Version version) {
 // history.
 Status Replica::maybe_flush() {
   const auto& cert = core_->certificate();
-  if (flusher_->busy() || core_->transferring() || !cert ||
+  if (flusher_->busy() || receiver_ || core_->transferring() || !cert ||
       machine_->executed_seq() != cert->body.seq || cert->body.seq == flush_from_ ||
       !flush_due(*cert))
     return {};
@@ -261,7 +268,7 @@ Status Replica::background() {
   for (ReadAnswer& a : reads_->take_answers()) answer(a.to, std::move(a.reply));
   for (NodesAnswer& a : reads_->take_nodes()) release({a.to, std::move(a.data), 0});
   if (auto fault = reads_->take_fault()) {
-    read_fault_ = fault->message;
+    if (fault->code != Errc::corrupt) read_fault_ = fault->message;  // else it is repaired
     log_line(LogLevel::error, fault->message);
   }
   auto done = flusher_->poll();
@@ -274,18 +281,23 @@ Status Replica::background() {
     return {};
   }
   flush_fault_.clear();
-  if (!receiver_) return flushed(std::move(**done));
+  if (!receiver_)  // 0: of a repair that was given up
+    return (*done)->seq != 0 ? flushed(std::move(**done)) : Status();
   transfer::Actions actions;
   receiver_->written((*done)->set, (*done)->snapshot, now().mono_us, actions);
   return perform(actions);
 }
 
-Status Replica::flushed(FlushDone done) {
-  machine_->engine().rebase(tree::rebase(machine_->engine().head(), done.set, done.snapshot));
-  // Readers of an idle replica would hold on to what is in the store now.
+// Readers of an idle replica would hold on to what is in the store now, or to what was rotten.
+void Replica::republish() {
   if (const auto& cert = core_->certificate();
       cert && cert->body.seq == machine_->executed_seq() && published_)
     publish(*cert, machine_->engine().version());
+}
+
+Status Replica::flushed(FlushDone done) {
+  machine_->engine().rebase(tree::rebase(machine_->engine().head(), done.set, done.snapshot));
+  republish();
   flushed_seq_ = done.seq;
   log_->set_flushed(flushed_seq_);
   log_line(LogLevel::debug, "flushed sequence number " + std::to_string(flushed_seq_));

@@ -17,7 +17,10 @@
 #include "replica/links.hpp"
 #include "replica/membership.hpp"
 #include "replica/read_service.hpp"
+#include "replica/repairs.hpp"
+#include "replica/scrubber.hpp"
 #include "replica/setup.hpp"
+#include "replica/store_marks.hpp"
 #include "storage/consensus_log.hpp"
 #include "storage/data_dir.hpp"
 #include "transfer/receiver.hpp"
@@ -27,7 +30,8 @@ namespace bftmeta::replica {
 class Replica {
  public:
   // A member of the epoch: binds the ports, recovers. Everything passed outlives it. Errors:
-  // identity, busy, permission, corrupt, io, disk_full; each names the object and what to do.
+  // identity, busy, permission, corrupt, io, disk_full; each names the object and what to do. A
+  // state store that cannot be read is none of them: it is set aside.
   static Result<std::unique_ptr<Replica>> open(Setup& setup,
                                                const storage::DataDirectory& directory,
                                                Membership& membership);
@@ -42,16 +46,23 @@ class Replica {
   // Until one of these, or until the replica must stop (the reason).
   Result<Ended> run();
   void stop();
+  // run() ended because the state store cannot be read: open() goes on without it.
+  bool reopens() const { return reopens_; }
 
+  // What is wrong with it, in one line; "ok".
+  std::string condition() const;
   messages::Seq executed_seq() const { return core_->executed_seq(); }
 
  private:
   static constexpr std::uint32_t kRetryMs = 20;             // what a refused client is told to wait
   static constexpr std::int64_t kSweepUs = 1'000'000;       // between looks for dead client links
   static constexpr std::int64_t kSpaceRetryUs = 1'000'000;  // between looks at a full disk
+  static constexpr std::int64_t kRepairUs = 10'000'000;     // then a newer state is fetched
 
   Replica(Setup& setup, const storage::DataDirectory& directory, Membership& membership);
   Status open_storage();
+  Status open_store();
+  Status read_store();
   Status open_network();
   Status open_block_port(net::ServerOptions port);
   void recover();
@@ -72,16 +83,26 @@ class Replica {
   void release(const consensus::action::Send& send);
   Status sync_log();
   Status note_space(const Result<storage::Lsn>& committed);
-  std::string condition() const;
   messages::TransferProgress transfer_progress() const;
-  void keep_bundle(const consensus::action::Diverged& diverged);
+  void take_out_of_service(const consensus::action::Diverged& diverged);
   void certified(const messages::RootCert& cert);
   Status maybe_flush();
   void publish(const messages::RootCert& cert, tree::Version version);
   Status flushed(FlushDone done);
   bool take_nodes(messages::ReplicaId from, messages::PeerMessage& message);
   Status try_transfer();
+  transfer::Options transfer_options();
   Status perform(transfer::Actions& actions);
+  Status transfer_failed(const Error& error);
+  void republish();
+  bool restoring() const { return receiver_ && !restored_.empty(); }
+  Status try_repair();
+  Result<std::vector<tree::Subtree>> still_damaged(const tree::Version& own);
+  Status begin_repair(std::vector<tree::Subtree> damaged, tree::Version own, Bytes meta);
+  Status repaired();
+  Status fetch_instead(const std::string& why);
+  Status note_unreadable(const Error& error);
+  tl::unexpected<Error> give_up_store(const Error& error);
   void write(transfer::action::Write write);
   Status transferred();
   Status drop_dead_links();
@@ -111,6 +132,7 @@ class Replica {
 
   // ---- storage
   std::optional<EvidenceFiles> evidence_files_;
+  std::optional<StoreMarks> marks_;
   std::unique_ptr<storage::LmdbPageStore> store_;
   std::unique_ptr<storage::Log> log_;
   consensus::Recovered recovered_;
@@ -141,8 +163,15 @@ class Replica {
   std::int64_t transfer_began_us_ = 0;
   std::uint64_t transfer_first_leaves_ = 0;  // of the own tree when it began
   std::int64_t transfer_retry_us_ = 0;       // after a write that failed; 0: none did
-  bool published_ = false;                   // a certified version, to the read service
-  bool space_ = true;                        // for the log, outside its reserve
+  std::vector<tree::Subtree> damaged_;       // of the store, for the next transfer to fetch anew
+  // ---- repair; the receiver's, too
+  Repairs repairs_;
+  std::vector<tree::Subtree> restored_;  // what is repaired now
+  Bytes restored_meta_;                  // of the generation that is repaired
+  std::int64_t repair_deadline_us_ = 0;
+  bool reopens_ = false;
+  bool published_ = false;  // a certified version, to the read service
+  bool space_ = true;       // for the log, outside its reserve
   std::int64_t space_retry_us_ = 0;
   std::string space_fault_;  // what is wrong in one line each; empty: nothing
   std::string read_fault_;
@@ -161,6 +190,7 @@ class Replica {
   std::unique_ptr<blocks::BlockServer> block_server_;
   std::unique_ptr<ReadService> reads_;
   std::unique_ptr<Flusher> flusher_;
+  std::unique_ptr<Scrubber> scrubber_;
 };
 
 }  // namespace bftmeta::replica

@@ -20,24 +20,34 @@ bool Replica::take_nodes(messages::ReplicaId from, messages::PeerMessage& messag
   return true;
 }
 
+transfer::Options Replica::transfer_options() {
+  transfer::Options options;
+  options.self = self_;
+  options.cluster_id = cluster_id_;
+  options.config = membership_.config();
+  options.epoch_start = membership_.start_body();
+  Id16 random{};
+  crypto::random_bytes(random);
+  options.first_id = load_be64(random.data());
+  return options;
+}
+
 // What is due: the beginning, once the flush under way has ended; a timer; a write.
 Status Replica::try_transfer() {
   if (transfer_floor_ && !flusher_->busy()) {
     BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
     BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
-    transfer::Options options;
-    options.self = self_;
-    options.cluster_id = cluster_id_;
-    options.config = membership_.config();
-    options.epoch_start = membership_.start_body();
+    transfer::Options options = transfer_options();
     options.floor = *std::exchange(transfer_floor_, std::nullopt);
-    Id16 random{};
-    crypto::random_bytes(random);
-    options.first_id = load_be64(random.data());
-    log_line(LogLevel::warn, "the others' logs do not reach back to sequence number " +
-                                 std::to_string(core_->executed_seq() + 1) +
-                                 ": fetching the state at or behind " +
-                                 std::to_string(options.floor));
+    // A repair that was under way is part of it.
+    std::ranges::move(std::exchange(restored_, {}), std::back_inserter(damaged_));
+    options.damaged = std::exchange(damaged_, {});
+    std::string why = "the others' logs do not reach back to sequence number " +
+                      std::to_string(core_->executed_seq() + 1);
+    if (!options.damaged.empty()) why = "the state store is damaged";
+    if (core_->out_of_service()) why = "the state has diverged";
+    log_line(LogLevel::warn,
+             why + ": fetching the state at or behind " + std::to_string(options.floor));
     transfer_began_us_ = net::steady_us();
     transfer_first_leaves_ = own.leaf_count();
     receiver_ =
@@ -61,12 +71,21 @@ Status Replica::perform(transfer::Actions& actions) {
     else
       write(std::move(std::get<transfer::action::Write>(action)));
   }
-  if (receiver_->failure()) return tl::make_unexpected(*receiver_->failure());
-  return receiver_->done() ? transferred() : Status();
+  if (receiver_->failure()) return transfer_failed(*receiver_->failure());
+  if (!receiver_->done()) return {};
+  return restoring() ? repaired() : transferred();
+}
+
+Status Replica::transfer_failed(const Error& error) {
+  if (restoring() && error.code == Errc::not_found) return fetch_instead(error.message);
+  if (error.code == Errc::corrupt) return give_up_store(error);
+  return tl::make_unexpected(error);
 }
 
 void Replica::write(transfer::action::Write write) {
-  if (!write.complete) return flusher_->start({std::move(write.set), transfer::mixture_meta(), 0});
+  if (!write.complete)
+    return flusher_->start(
+        {std::move(write.set), write.restored ? restored_meta_ : transfer::mixture_meta(), 0});
   const execution::Checkpoint checkpoint = execution::checkpoint_of(*write.complete);
   flusher_->start({std::move(write.set), encode(checkpoint), checkpoint.seq});
 }
@@ -74,10 +93,17 @@ void Replica::write(transfer::action::Write write) {
 // The store holds the state, durably. The log follows (protocol §4.6).
 Status Replica::transferred() {
   const auto done = std::move(receiver_);
-  BFTMETA_ASSIGN(auto engine, execution::Engine::from_checkpoint(
-                                  cluster_id_, *verifier_, execution::checkpoint_of(done->state()),
-                                  done->version()));
-  machine_->replace(std::move(engine));
+  const tree::Version version = done->version();
+  auto engine = execution::Engine::from_checkpoint(
+      cluster_id_, *verifier_, execution::checkpoint_of(done->state()), version);
+  if (!engine) {
+    // What differed is here; what did not may have been rotten before.
+    damaged_ = version.take_rotten();
+    if (damaged_.empty()) return transfer_failed(engine.error());
+    transfer_floor_ = done->state().cert.body.seq;
+    return {};
+  }
+  machine_->replace(std::move(*engine));
   flushed_seq_ = flush_from_ = machine_->executed_seq();
   flush_started_us_ = net::steady_us();
   published_ = false;

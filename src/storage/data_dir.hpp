@@ -1,8 +1,9 @@
 // The data directory of one replica: identity, log/, state/ (LMDB), blocks/, evidence/, epochs,
-// lock; after a divergence its bundles (replica/divergence.hpp). Opening it locks it, checks that
-// it belongs to this key, cluster and replica, binds it at the first start, and makes a new
-// incarnation durable. A key whose log is missing may have voted: it is refused (protocol §3.6),
-// there is no way to force it. Thread-safety: one thread.
+// lock; after a divergence its bundles (replica/divergence.hpp), around a damaged state store what
+// it was and marks of it (replica/store_marks.hpp). Opening it locks it, checks that it belongs to
+// this key, cluster and replica, binds it at the first start, and makes a new incarnation durable.
+// A key whose log is missing may have voted: it is refused (protocol §3.6), there is no way to
+// force it. Thread-safety: one thread.
 #pragma once
 
 #include "config/identity.hpp"

@@ -4,11 +4,13 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
 
 #include "base/codec.hpp"
 #include "storage/file.hpp"
+#include "storage/lmdb_guard.hpp"
 
 namespace bftmeta::storage {
 
@@ -66,8 +68,18 @@ class LmdbPageStore::Environment {
 
   tl::unexpected<Error> error(const char* action, int failed) const {
     const int rc = cause_of(failed);
-    return fail(code_of(rc), std::string("cannot ") + action + " the state store in " + directory_ +
-                                 ": " + mdb_strerror(rc) + advice(rc));
+    const std::lock_guard lock(broken_mutex_);
+    // After a panic the file may be sound: a write has failed.
+    auto failure = fail(code_of(rc), std::string("cannot ") + action + " the state store in " +
+                                         directory_ + ": " + mdb_strerror(rc) + advice(rc));
+    if (failure.value().code == Errc::corrupt && rc != MDB_PANIC && !broken_)
+      broken_ = failure.value();
+    return failure;
+  }
+
+  std::optional<Error> broken() const {
+    const std::lock_guard lock(broken_mutex_);
+    return broken_;
   }
 
   Result<GenerationRecord> generation(MDB_txn* txn) const {
@@ -81,7 +93,7 @@ class LmdbPageStore::Environment {
       return fail(Errc::corrupt, "the state store in " + directory_ +
                                      " has no readable generation record: " +
                                      (record ? "unknown format" : record.error().message) +
-                                     "; remove the directory, the state is fetched from peers");
+                                     "; it is discarded and fetched from peers");
     return record;
   }
 
@@ -111,7 +123,8 @@ class LmdbPageStore::Environment {
       case MDB_PANIC:
       case MDB_INVALID:
       case MDB_VERSION_MISMATCH:
-      case MDB_INCOMPATIBLE: return Errc::corrupt;
+      case MDB_INCOMPATIBLE:
+      case EINVAL: return Errc::corrupt;
       case MDB_READERS_FULL: return Errc::busy;
       case MDB_TXN_FULL:
       case MDB_BAD_VALSIZE: return Errc::limit;
@@ -119,13 +132,15 @@ class LmdbPageStore::Environment {
       case EACCES:
       case EPERM:
       case EROFS: return Errc::permission;
-      default: return Errc::io;
+      // Its other codes are for callers' mistakes, which are not made here, and for what it meets
+      // in damaged pages.
+      default: return rc < 0 ? Errc::corrupt : Errc::io;
     }
   }
 
   static std::string advice(int rc) {
     switch (code_of(rc)) {
-      case Errc::corrupt: return "; remove the directory, the state is fetched from peers";
+      case Errc::corrupt: return "; it is discarded and fetched from peers";
       case Errc::disk_full:
         return rc == MDB_MAP_FULL ? "; raise its map size in the configuration" : "; free space";
       case Errc::config: return "; choose a smaller map size or raise the address space limit";
@@ -142,9 +157,12 @@ class LmdbPageStore::Environment {
   MDB_dbi leaves_ = 0;
   MDB_dbi nodes_ = 0;
   MDB_dbi meta_ = 0;
+  mutable std::mutex broken_mutex_;
+  mutable std::optional<Error> broken_;
 };
 
 Status LmdbPageStore::Environment::open(const LmdbOptions& options) {
+  const LmdbScope scope;
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return error("make", errno);
   BFTMETA_ASSIGN(const bool made, posix_file_system().exists(directory_ + kDataFile));
   if (!made) BFTMETA_TRY(make(options));
@@ -205,6 +223,7 @@ int LmdbPageStore::Environment::open_tables() {
 class LmdbPageStore::View final : public tree::Snapshot {
  public:
   static Result<std::shared_ptr<const tree::Snapshot>> open(std::shared_ptr<Environment> env) {
+    const LmdbScope scope;
     MDB_txn* txn = nullptr;
     if (const int rc = mdb_txn_begin(env->get(), nullptr, MDB_RDONLY, &txn); rc != MDB_SUCCESS)
       return env->error("read", rc);
@@ -215,7 +234,10 @@ class LmdbPageStore::View final : public tree::Snapshot {
 
   View(std::shared_ptr<Environment> environment, MDB_txn* txn)
       : environment_(std::move(environment)), txn_(txn) {}
-  ~View() override { mdb_txn_abort(txn_); }
+  ~View() override {
+    const LmdbScope scope;
+    mdb_txn_abort(txn_);
+  }
 
   std::uint64_t generation() const override { return record_.generation; }
   Bytes root_record() const override { return record_.root_record; }
@@ -230,6 +252,7 @@ class LmdbPageStore::View final : public tree::Snapshot {
 
   Status scan_leaves(const Key& from, const std::optional<Key>& to,
                      const Visit& visit) const override {
+    const LmdbScope scope;
     const std::lock_guard lock(mutex_);
     MDB_cursor* cursor = nullptr;
     if (const int rc = mdb_cursor_open(txn_, environment_->leaves(), &cursor); rc != MDB_SUCCESS)
@@ -257,6 +280,7 @@ class LmdbPageStore::View final : public tree::Snapshot {
 
   Result<std::optional<Bytes>> find(MDB_dbi table, const Key& id) const {
     if (id.size() == 0) return std::nullopt;
+    const LmdbScope scope;
     const std::lock_guard lock(mutex_);
     MDB_val key = to_val(id);
     MDB_val value{};
@@ -277,6 +301,7 @@ class LmdbPageStore::Writer final : public tree::GenerationWriter {
   Writer(std::shared_ptr<Environment> environment, MDB_txn* txn, std::uint64_t generation)
       : environment_(std::move(environment)), txn_(txn), generation_(generation) {}
   ~Writer() override {
+    const LmdbScope scope;
     if (txn_ != nullptr) mdb_txn_abort(txn_);
   }
 
@@ -291,8 +316,21 @@ class LmdbPageStore::Writer final : public tree::GenerationWriter {
     return erase(environment_->nodes(), node_key(id));
   }
 
+  Status erase_region(const tree::Region& region) override {
+    const LmdbScope scope;
+    BFTMETA_TRY(usable());
+    BFTMETA_TRY(erase_where(environment_->leaves(), region,
+                            [&](ByteView key) { return region.covers(key, 8 * key.size()); }));
+    return erase_where(environment_->nodes(), region, [&](ByteView key) {
+      const std::size_t prefix = key.size() - 1;
+      const std::size_t unused = key[prefix];
+      return unused <= 8 * prefix && region.covers(key.first(prefix), 8 * prefix - unused);
+    });
+  }
+
   Result<std::shared_ptr<const tree::Snapshot>> commit(ByteView root_record,
                                                        ByteView meta) override {
+    const LmdbScope scope;
     BFTMETA_TRY(usable());
     if (root_record.size() > kMaxStoredValue || meta.size() > kMaxStoredValue)
       return fail(Errc::limit, "root record or meta of a generation is too large");
@@ -312,6 +350,7 @@ class LmdbPageStore::Writer final : public tree::GenerationWriter {
   }
 
   Status put(MDB_dbi table, const Key& id, ByteView bytes, std::size_t max_size) {
+    const LmdbScope scope;
     BFTMETA_TRY(usable());
     if (id.size() == 0 || bytes.size() > max_size)
       return fail(Errc::limit, "a record of " + std::to_string(bytes.size()) +
@@ -325,10 +364,34 @@ class LmdbPageStore::Writer final : public tree::GenerationWriter {
   }
 
   Status erase(MDB_dbi table, const Key& id) {
+    const LmdbScope scope;
     BFTMETA_TRY(usable());
     if (id.size() == 0) return {};
     MDB_val key = to_val(id);
     const int rc = mdb_del(txn_, table, &key, nullptr);
+    if (rc != MDB_SUCCESS && rc != MDB_NOTFOUND) return environment_->error("write", rc);
+    return {};
+  }
+
+  // Of the records between the region's first key and the first one behind it.
+  template <class Matches>
+  Status erase_where(MDB_dbi table, const tree::Region& region, const Matches& matches) {
+    MDB_cursor* cursor = nullptr;
+    if (const int rc = mdb_cursor_open(txn_, table, &cursor); rc != MDB_SUCCESS)
+      return environment_->error("write", rc);
+    const std::optional<Key> end = region.end();
+    MDB_val key = to_val(region.prefix);
+    MDB_val value{};
+    int rc =
+        mdb_cursor_get(cursor, &key, &value, region.prefix.size() == 0 ? MDB_FIRST : MDB_SET_RANGE);
+    for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+      const ByteView found = to_view(key);
+      if (end && !std::ranges::lexicographical_compare(found, ByteView(*end))) break;
+      if (found.empty() || !matches(found)) continue;
+      rc = mdb_cursor_del(cursor, 0);
+      if (rc != MDB_SUCCESS) break;
+    }
+    mdb_cursor_close(cursor);
     if (rc != MDB_SUCCESS && rc != MDB_NOTFOUND) return environment_->error("write", rc);
     return {};
   }
@@ -357,6 +420,7 @@ Result<std::shared_ptr<const tree::Snapshot>> LmdbPageStore::snapshot() const {
 }
 
 Result<std::unique_ptr<tree::GenerationWriter>> LmdbPageStore::begin() {
+  const LmdbScope scope;
   MDB_txn* txn = nullptr;
   if (const int rc = mdb_txn_begin(environment_->get(), nullptr, 0, &txn); rc != MDB_SUCCESS)
     return environment_->error("write", rc);
@@ -369,10 +433,13 @@ Result<std::unique_ptr<tree::GenerationWriter>> LmdbPageStore::begin() {
 }
 
 Status LmdbPageStore::sync() {
+  const LmdbScope scope;
   if (const int rc = mdb_env_sync(environment_->get(), 1); rc != MDB_SUCCESS)
     return environment_->error("sync", rc);
   return {};
 }
+
+std::optional<Error> LmdbPageStore::broken() const { return environment_->broken(); }
 
 std::uint64_t LmdbPageStore::used_bytes() const {
   MDB_envinfo info{};

@@ -5,7 +5,8 @@
 // the newest durable; the log keeps everything above it until then (protocol §3.4). Never WRITEMAP,
 // NOSYNC or MAPASYNC: the kernel would write in any order, and two metas cannot undo that.
 // LMDB has no checksums; the tree checks what it reads against hashes. A damaged file may still
-// raise SIGBUS or end in Errc::corrupt: the store is then discarded and fetched from peers.
+// raise a signal (lmdb_guard.hpp) or end in Errc::corrupt, after which broken() says why: the store
+// is then set aside and fetched from peers.
 // Thread-safety: snapshot(), sync() and snapshots from any thread; a writer must be begun, used,
 // committed and destroyed on one thread. One process per directory (the data directory's lock).
 #pragma once
@@ -40,6 +41,9 @@ class LmdbPageStore final : public tree::PageStore {
 
   // Makes the newest generation durable.
   Status sync();
+
+  // The first of its errors that no record but LMDB's own structure is to blame for.
+  std::optional<Error> broken() const;
 
   // Bytes of the file in use, and of the map.
   std::uint64_t used_bytes() const;

@@ -31,6 +31,9 @@ Receiver::Receiver(Options options, const crypto::Verifier& verifier, tree::Vers
       next_id_(options_.first_id) {
   for (ReplicaId r = 0; r < options_.config.n(); ++r)
     if (r != options_.self) peers_[r];
+  keep(work_.damaged(options_.damaged));
+  work_.take_cut();
+  if (options_.restore) work_.restore(*options_.restore);
 }
 
 // ---- events
@@ -132,7 +135,8 @@ void Receiver::go_on(Actions& out) {
     choose_target();
     ask_for_subtrees(out);
     give_up_if_stuck();
-    if (choose_us_ == 0 && !at_end_ && now_us_ >= next_offers_us_) ask_for_offers(out);
+    if (!options_.restore && choose_us_ == 0 && !at_end_ && now_us_ >= next_offers_us_)
+      ask_for_offers(out);
     check_end();
     write(out);
   }
@@ -184,7 +188,10 @@ void Receiver::choose_target() {
 // is kept, so the next one is nearer.
 void Receiver::give_up_if_stuck() {
   const std::uint32_t able = usable();
-  if (target_.spent() || able == 0 || asking() || !work_.stuck(able)) return;
+  if (!aimed() || able == 0 || asking() || !work_.stuck(able)) return;
+  if (options_.restore)
+    return keep(fail(Errc::not_found, "repair: nobody serves the damaged part of the state"));
+  if (target_.spent()) return;
   target_.give_up();
   ask_for_offers_soon();
 }
@@ -210,7 +217,7 @@ void Receiver::ask_for_offers(Actions& out) {
 // Whoever is free gets an equal part, so that all of them have something to do; first, after a new
 // target, the one who named it: others may not have it.
 void Receiver::ask_for_subtrees(Actions& out) {
-  if (failure_ || !target_.state() || work_.unwritten() >= 2 * options_.write_bytes) return;
+  if (failure_ || !aimed() || work_.unwritten() >= 2 * options_.write_bytes) return;
   const auto n = static_cast<ReplicaId>(options_.config.n());
   for (std::size_t free = free_questions(); free > 0;) {
     const std::size_t share = (work_.open() + free - 1) / free;
@@ -309,18 +316,21 @@ std::uint32_t Receiver::usable() const {
 // ---- writing, and the end
 
 void Receiver::check_end() {
-  if (failure_ || at_end_ || target_.spent() || !work_.empty() || asking()) return;
+  const bool aims = options_.restore || !target_.spent();
+  if (failure_ || at_end_ || !aims || !work_.empty() || asking()) return;
   at_end_ = work_.reached();
   if (at_end_) {
     failed_ends_ = 0;
     return;
   }
+  // What was cut out lay where nothing differed before.
+  if (work_.take_cut() && !options_.restore) return keep(work_.restart(target_.state()->cert.body));
   // Never accepted "as computed": the walk begins again and finds where they differ.
-  if (++failed_ends_ < kFailedEnds) return keep(work_.restart(target_.state()->cert.body));
+  if (!options_.restore && ++failed_ends_ < kFailedEnds)
+    return keep(work_.restart(target_.state()->cert.body));
   failure_ = Error{Errc::corrupt,
                    "state transfer: all parts were verified, and still the tree has another root "
-                   "than the certified one; the state store or memory is damaged, remove the state "
-                   "directory"};
+                   "than the certified one; the state store or memory is damaged"};
 }
 
 void Receiver::write(Actions& out) {
@@ -328,15 +338,16 @@ void Receiver::write(Actions& out) {
   writing_ = true;
   last_write_ = at_end_;
   std::optional<CertifiedState> complete;
-  if (at_end_) complete = target_.state();
-  out.push_back(action::Write{work_.begin_write(), std::move(complete)});
+  if (at_end_ && !options_.restore) complete = target_.state();
+  const bool restored = at_end_ && options_.restore;
+  out.push_back(action::Write{work_.begin_write(), std::move(complete), restored});
 }
 
 void Receiver::set_deadline() {
   deadline_us_ = kNever;
   if (done_ || failure_ || last_write_) return;
   for (const auto& [id, q] : questions_) deadline_us_ = std::min(deadline_us_, q.deadline_us);
-  if (!at_end_)
+  if (!at_end_ && !options_.restore)
     deadline_us_ = std::min(deadline_us_, choose_us_ != 0 ? choose_us_ : next_offers_us_);
   if (work_.open() == 0 || work_.unwritten() >= 2 * options_.write_bytes) return;
   for (const auto& [id, peer] : peers_) {

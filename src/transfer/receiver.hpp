@@ -1,5 +1,6 @@
 // The receiving side of a state transfer (protocol §7.7), a pure state machine: from a tree that is
-// empty, stale or left over from an interrupted transfer to the tree of a certified state. It walks
+// empty, stale, damaged or left over from an interrupted transfer to the tree of a certified state;
+// or, with Options::restore, from a damaged tree to what it was (protocol §7.8). It walks
 // the difference, asks all peers at once, merges what it has verified, and hands over write sets
 // for the store, one at a time. What each peer may do wrong, and what happens then: README.md. No
 // clock, I/O (but the store behind the own tree), randomness or threads. Thread-safety: one thread.
@@ -30,8 +31,12 @@ struct Options {
   // Of the last batch of the epoch before, which the chain of epochs proves: until the first one
   // of this epoch is certified, that state is all that there is.
   std::optional<messages::CertBody> epoch_start;
-  messages::Seq floor = 0;     // states below are of no use
-  std::uint64_t first_id = 0;  // random: answers to an earlier start are not taken
+  messages::Seq floor = 0;             // states below are of no use
+  std::uint64_t first_id = 0;          // random: answers to an earlier start are not taken
+  std::vector<tree::Subtree> damaged;  // that the own tree has and can not read
+  // The own tree is of this certified state, and is to be it again: exactly what is damaged is
+  // fetched, from whoever serves it still.
+  std::optional<messages::CertBody> restore;
   // Unwritten bytes, about, that make a write; twice as many and nothing more is asked for.
   std::size_t write_bytes = 4 * 1024 * 1024;
   Timing timing;
@@ -44,10 +49,11 @@ struct Send {
 };
 // Into the next generation of the store; then Receiver::written or not_written. With `complete` it
 // is the tree of that state, and both become durable in one commit; without, a mixture of states
-// (kMixture), which nothing may be executed on.
+// (mixture_meta), which nothing may be executed on; unless it is `restored`: the tree that it was.
 struct Write {
   tree::WriteSet set;
   std::optional<CertifiedState> complete;
+  bool restored = false;
 };
 }  // namespace action
 using Action = std::variant<action::Send, action::Write>;
@@ -75,12 +81,13 @@ class Receiver {
   // It is not, and is contained in a later one: call this when it may be tried again.
   void not_written(std::uint64_t now_us, Actions& out);
 
-  // The store holds the tree of state(), durably or not.
+  // The store holds the tree of state(), or the one that was restored, durably or not.
   bool done() const { return done_; }
-  // Precondition of both: done().
+  // Precondition of both: done(); of state(): nothing was to be restored.
   const CertifiedState& state() const { return *target_.state(); }
   const tree::Version& version() const { return work_.own(); }
-  // The own store cannot be read, or does not hold what was written: it has to be replaced.
+  // The own store cannot be read, or does not hold what was written: it has to be replaced. Of what
+  // is to be restored also not_found: nobody serves it any more, because the state has moved on.
   const std::optional<Error>& failure() const { return failure_; }
 
   // ---- what a driver shows and tests check
@@ -88,6 +95,7 @@ class Receiver {
   std::uint64_t leaves() const { return work_.own().leaf_count(); }
   std::uint64_t target_leaves() const { return work_.target_leaves(); }  // 0: not known yet
   std::uint32_t banned() const;                                          // bitmap
+  std::size_t repairs() const { return work_.repairs(); }  // damaged subtrees that were met
   std::size_t open() const { return work_.open(); }
   const std::optional<CertifiedState>& target() const { return target_.state(); }
 
@@ -117,6 +125,8 @@ class Receiver {
   void ask_for_subtrees(Actions& out);
   std::size_t free_questions() const;
   bool may_ask(const Peer& peer) const;
+  bool aimed() const { return options_.restore || target_.state(); }
+  Status begin_again();
   bool asking() const;
   void ask(ReplicaId to, std::vector<Task> tasks, Actions& out);
   void leave_alone(Peer& peer);

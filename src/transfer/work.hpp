@@ -2,8 +2,8 @@
 // in which the own tree has leaves too many. The own tree is at any time a whole tree, a mixture of
 // states; each fragment that was verified against the target is merged at once. So whatever is
 // stored of it is never lost: another target, or another start, finds it equal and skips it.
-// Invariant: nothing enters the own tree that the target's root does not commit to.
-// Thread-safety: one thread.
+// What is rotten of the own tree is cut out of it, and so differs. Invariant: nothing enters the
+// own tree that the target's root does not commit to. Thread-safety: one thread.
 #pragma once
 
 #include <deque>
@@ -26,8 +26,16 @@ class Work {
  public:
   Work(const Hash& cluster_id, tree::Version own) : cluster_id_(cluster_id), own_(std::move(own)) {}
 
+  // These subtrees can not be read. Errors: the store can not.
+  Status damaged(const std::vector<tree::Subtree>& rotten);
+  // From now on towards the own tree as it was before damaged(): `sound` is its root, and only what
+  // was cut out is open.
+  void restore(const messages::CertBody& sound);
   // From now on towards this state; what was open is forgotten.
   Status restart(const messages::CertBody& target);
+  // Once after something was cut out: the walk has to begin again.
+  bool take_cut() { return std::exchange(cut_, false); }
+  std::size_t repairs() const { return repairs_; }  // subtrees that were cut out
   // The own tree is the target's.
   bool reached() const;
 
@@ -55,7 +63,11 @@ class Work {
   void written(const tree::WriteSet& set, std::shared_ptr<const tree::Snapshot> snapshot);
 
  private:
-  Result<bool> has(const tree::Subtree& subtree, tree::NodeCache& cache) const;
+  void open_again(tree::Subtree part);
+  Result<bool> has(const tree::Subtree& subtree, tree::NodeCache& cache);
+  // `f` again whenever what it could not read has been cut out of the own tree.
+  template <class F>
+  auto tolerant(const F& f) -> decltype(f());
   // `leaves`: the target has at most so many there.
   Status add(tree::Subtree subtree, std::uint64_t leaves, tree::NodeCache& cache);
   Status apply(const std::vector<tree::Update>& updates, tree::NodeCache& cache);
@@ -67,6 +79,10 @@ class Work {
   std::vector<Task> tasks_;  // the last is next: depth first keeps them few
   std::deque<tree::KeyRange> surplus_;
   std::size_t unwritten_ = 0;
+  std::vector<tree::Subtree> lost_;  // cut out, of the tree that is restored
+  bool restoring_ = false;
+  bool cut_ = false;
+  std::size_t repairs_ = 0;
 };
 
 }  // namespace bftmeta::transfer

@@ -136,16 +136,19 @@ void check_preconditions(Updates updates) {
 
 Result<Version> Version::apply(std::span<const Update> sorted, NodeCache* cache) const {
   check_preconditions(sorted);
-  const Loader loader(snapshot_.get(), cache);
+  const Loader loader = this->loader(cache);
   auto erased = std::make_shared<Erased>();
   BFTMETA_ASSIGN(Ref root, Applier(loader, epoch_, *erased).merge(root_, Region{}, sorted));
+  return with(std::move(root), std::move(erased));
+}
+
+Version Version::with(Ref root, std::shared_ptr<Erased> erased) const {
   Version next = *this;
   next.root_ = std::move(root);
-  if (!erased->leaves.empty() || !erased->nodes.empty()) {
-    erased->epoch = epoch_;
-    erased->before = erased_;
-    next.erased_ = std::move(erased);
-  }
+  if (erased->leaves.empty() && erased->nodes.empty() && erased->regions.empty()) return next;
+  erased->epoch = epoch_;
+  erased->before = erased_;
+  next.erased_ = std::move(erased);
   return next;
 }
 

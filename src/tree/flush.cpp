@@ -14,6 +14,7 @@ std::shared_ptr<const Erased> erased_after(const Erased* newest, std::uint32_t e
   for (const Erased* e = newest; e != nullptr && e->epoch > epoch; e = e->before.get()) {
     kept->leaves.insert(kept->leaves.end(), e->leaves.begin(), e->leaves.end());
     kept->nodes.insert(kept->nodes.end(), e->nodes.begin(), e->nodes.end());
+    kept->regions.insert(kept->regions.end(), e->regions.begin(), e->regions.end());
   }
   return kept;
 }
@@ -44,9 +45,12 @@ Status WriteSet::write_erased(GenerationWriter& writer, std::size_t& left) {
     } else if (erased_nodes_ < erased_->nodes.size()) {
       BFTMETA_TRY(writer.erase_node(erased_->nodes[erased_nodes_++]));
       --left;
+    } else if (erased_regions_ < erased_->regions.size()) {
+      BFTMETA_TRY(writer.erase_region(erased_->regions[erased_regions_++]));
+      --left;
     } else {
       erased_ = erased_->before.get();
-      erased_leaves_ = erased_nodes_ = 0;
+      erased_leaves_ = erased_nodes_ = erased_regions_ = 0;
     }
   }
   return {};
@@ -94,6 +98,12 @@ Version rebase(const Version& head, const WriteSet& flushed,
   next.flushed_ = clean;
   next.erased_ = erased_after(head.erased_.get(), clean);
   return next;
+}
+
+Version on_equal(const Version& head, std::shared_ptr<const Snapshot> snapshot) {
+  Version same = head;
+  same.snapshot_ = std::move(snapshot);
+  return same;
 }
 
 }  // namespace bftmeta::tree

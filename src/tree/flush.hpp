@@ -40,6 +40,7 @@ class WriteSet {
   const Erased* erased_;  // owned by version_, as are the nodes
   std::size_t erased_leaves_ = 0;
   std::size_t erased_nodes_ = 0;
+  std::size_t erased_regions_ = 0;
   std::vector<const Node*> stack_;
 };
 
@@ -54,5 +55,10 @@ WriteSet begin_flush(Version& head);
 // Precondition: `snapshot` came from committing `flushed`.
 Version rebase(const Version& head, const WriteSet& flushed,
                std::shared_ptr<const Snapshot> snapshot);
+
+// `head` on another generation of its store that holds the very same tree: what was rotten in the
+// one before is repaired. Precondition: no flush was begun since the snapshot behind `head`, or was
+// abandoned.
+Version on_equal(const Version& head, std::shared_ptr<const Snapshot> snapshot);
 
 }  // namespace bftmeta::tree

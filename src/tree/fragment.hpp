@@ -11,12 +11,6 @@
 
 namespace bftmeta::tree {
 
-// Names the leaves whose keys begin with the region's bits, by the hash of their subtree.
-struct Subtree {
-  Region region;
-  Hash hash{};
-};
-
 struct FragmentLimits {
   std::size_t levels = 0;     // of nodes that are opened below the subtree's own prefix
   std::size_t max_bytes = 0;  // soft: exceeded by one leaf and by 33 bytes per level at most

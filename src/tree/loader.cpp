@@ -2,6 +2,7 @@
 
 #include "crypto/hash.hpp"
 #include "tree/build.hpp"
+#include "tree/faults.hpp"
 #include "tree/hashing.hpp"
 
 namespace bftmeta::tree {
@@ -75,8 +76,12 @@ Ref ref_of(const ChildRecord& child) { return {child.hash, child.count, child.bi
 
 }  // namespace
 
-Key Region::extend_prefix(const Node& parent, bool side) {
-  return extend(parent.prefix(), parent.bitlen(), side);
+Region Region::below(const Node& parent, bool side) {
+  return {extend(parent.prefix(), parent.bitlen(), side), std::size_t{parent.bitlen()} + 1};
+}
+
+bool Region::covers(ByteView path, std::size_t path_bits) const {
+  return path_bits >= bits && common_bits(path, prefix) >= bits;
 }
 
 std::optional<Key> Region::end() const {
@@ -177,12 +182,13 @@ Result<std::optional<NodePtr>> Loader::try_record(const Ref& ref, const Key& sam
 }
 
 tl::unexpected<Error> Loader::corrupt(const Ref& ref, const Region& region) const {
-  return fail(
-      Errc::corrupt,
-      "tree store: the subtree of " + std::to_string(ref.count()) + " leaves at key prefix " +
-          to_hex(region.prefix) + "/" + std::to_string(region.bits) + " in generation " +
-          std::to_string(snapshot_->generation()) + " is not what its parent commits to (hash " +
-          short_hex(ref.hash()) + "); repair it from another replica or rebuild the store");
+  faults_->rotten({region, ref.hash()});
+  return fail(Errc::corrupt, "tree store: the subtree of " + std::to_string(ref.count()) +
+                                 " leaves at key prefix " + to_hex(region.prefix) + "/" +
+                                 std::to_string(region.bits) + " in generation " +
+                                 std::to_string(snapshot_->generation()) +
+                                 " is not what its parent commits to (hash " +
+                                 short_hex(ref.hash()) + "); it is repaired from other replicas");
 }
 
 NodeId node_id(const Node& node) { return {node.bitlen(), Key(node.prefix())}; }

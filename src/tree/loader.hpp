@@ -11,20 +11,7 @@
 
 namespace bftmeta::tree {
 
-// The part of the key space in which a reference lies: keys that begin with these bits.
-struct Region {
-  Key prefix;
-  std::size_t bits = 0;
-
-  static Region below(const Node& parent, bool side) {
-    return {extend_prefix(parent, side), std::size_t{parent.bitlen()} + 1};
-  }
-  // The smallest key behind the region.
-  std::optional<Key> end() const;
-
- private:
-  static Key extend_prefix(const Node& parent, bool side);
-};
+class Faults;
 
 // What one job (a batch, a query) has loaded so far, by hash, so that it loads and checks nothing
 // twice. Thread-safety: one thread.
@@ -41,8 +28,9 @@ class NodeCache {
 
 class Loader {
  public:
-  explicit Loader(const Snapshot* snapshot, NodeCache* cache = nullptr)
-      : snapshot_(snapshot), cache_(cache) {}
+  // `faults` is told which subtrees are not what was written.
+  Loader(const Snapshot* snapshot, NodeCache* cache, Faults& faults)
+      : snapshot_(snapshot), cache_(cache), faults_(&faults) {}
 
   // The node of `ref`. Precondition: the leaves of the snapshot in `region` are exactly those of
   // the subtree. `hint`: a key that is looked for, which saves a seek if the subtree holds its
@@ -60,6 +48,7 @@ class Loader {
 
   const Snapshot* snapshot_;
   NodeCache* cache_;
+  Faults* faults_;
 };
 
 // Record of an internal node (docs/formats/tree.md).

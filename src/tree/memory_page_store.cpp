@@ -67,6 +67,14 @@ class MemoryPageStore::Writer final : public GenerationWriter {
     nodes_[id] = std::nullopt;
     return {};
   }
+  Status erase_region(const Region& region) override {
+    const Tables& tables = *store_.tables_;
+    for (const auto& [key, history] : tables.leaves)
+      if (region.covers(key, 8 * key.size())) leaves_[key] = std::nullopt;
+    for (const auto& [id, history] : tables.nodes)
+      if (region.covers(id.prefix, id.bitlen)) nodes_[id] = std::nullopt;
+    return {};
+  }
 
   Result<std::shared_ptr<const Snapshot>> commit(ByteView root_record, ByteView meta) override {
     Tables& tables = *store_.tables_;

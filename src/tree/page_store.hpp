@@ -13,6 +13,7 @@
 
 #include "base/bytes.hpp"
 #include "base/result.hpp"
+#include "tree/region.hpp"
 
 namespace bftmeta::tree {
 
@@ -70,6 +71,8 @@ class GenerationWriter {
   virtual Status erase_leaf(const Key& key) = 0;
   virtual Status put_node(const NodeId& id, ByteView record) = 0;
   virtual Status erase_node(const NodeId& id) = 0;
+  // All leaves in the region, and the records of all nodes whose keys lie in it.
+  virtual Status erase_region(const Region& region) = 0;
 
   // All of it or nothing, also across a crash; how durable that is by itself is the store's
   // affair (protocol §3.4). `meta` is opaque: what the caller must know about this generation.

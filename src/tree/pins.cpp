@@ -7,8 +7,10 @@ namespace {
 Result<Ref> load_below(const Loader& loader, const Ref& ref, const Region& region,
                        std::uint64_t pin_above) {
   if (ref.count() <= pin_above) return ref;
-  BFTMETA_ASSIGN(const NodePtr held, loader.load(ref, region, nullptr));
-  const Node& node = *held.get();
+  const auto held = loader.load(ref, region, nullptr);
+  if (!held && held.error().code == Errc::corrupt) return ref;
+  if (!held) return tl::make_unexpected(held.error());
+  const Node& node = *held->get();
   BFTMETA_ASSIGN(Ref left,
                  load_below(loader, node.child(false), Region::below(node, false), pin_above));
   BFTMETA_ASSIGN(Ref right,

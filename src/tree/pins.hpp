@@ -10,7 +10,7 @@ namespace bftmeta::tree {
 // leaves about 2n/t nodes have more than t).
 std::uint64_t pin_threshold(std::uint64_t leaf_count, std::uint64_t pinned_nodes);
 
-// `root` with all its pinned nodes loaded, and the rest as it was.
+// `root` with all its pinned nodes loaded, and the rest as it was; so is what is rotten.
 Result<Ref> load_pinned(const Loader& loader, const Ref& root, std::uint64_t pin_above);
 
 // `root` without the nodes that are in the store and not pinned. Nodes with stamp <= `clean` are in

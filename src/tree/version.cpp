@@ -41,37 +41,6 @@ class RangeWalk {
 
 }  // namespace
 
-void Faults::report(const Error& error) {
-  const std::lock_guard lock(mutex_);
-  if (!first_) first_ = error;
-}
-
-Found Faults::value(Result<std::optional<Bytes>> found, Bytes& value) {
-  if (!found) {
-    report(found.error());
-    return Found::unknown;
-  }
-  if (!*found) return Found::absent;
-  value = std::move(**found);
-  return Found::value;
-}
-
-bool Faults::known(const Status& status) {
-  if (!status) report(status.error());
-  return status.has_value();
-}
-
-std::optional<std::uint64_t> Faults::count(const Result<std::uint64_t>& n) {
-  if (n) return *n;
-  report(n.error());
-  return std::nullopt;
-}
-
-std::optional<Error> Faults::take() {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(first_, std::nullopt);
-}
-
 Erased::~Erased() {
   std::shared_ptr<const Erased> next = std::move(before);
   // A chain of thousands of batches must not be a recursion of thousands of destructors.
@@ -106,7 +75,7 @@ Hash Version::state_root(const Hash& cluster_id, std::uint32_t sm_version) const
 
 Result<std::optional<Bytes>> Version::read(const Key& key, NodeCache* cache) const {
   if (root_.empty()) return std::nullopt;
-  const Loader loader(snapshot_.get(), cache);
+  const Loader loader = this->loader(cache);
   Ref ref;  // keeps a loaded node, and with it the child that is looked at next, alive
   const Ref* at = &root_;
   Region region;
@@ -137,14 +106,14 @@ Result<std::optional<Bytes>> Version::read(const Key& key, NodeCache* cache) con
 Status Version::read_range(const Key& from, const std::optional<Key>& to, const Visit& visit,
                            NodeCache* cache) const {
   if (root_.empty()) return {};
-  const Loader loader(snapshot_.get(), cache);
+  const Loader loader = this->loader(cache);
   BFTMETA_TRY(RangeWalk(loader, from, to, visit).walk(root_, Region{}));
   return {};
 }
 
 Result<std::uint64_t> Version::read_count(const Key& prefix, NodeCache* cache) const {
   if (root_.empty()) return 0;
-  const Loader loader(snapshot_.get(), cache);
+  const Loader loader = this->loader(cache);
   const std::size_t bits = 8 * prefix.size();
   Ref ref = root_;
   Region region;

@@ -9,10 +9,10 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <span>
 
 #include "base/result.hpp"
+#include "tree/faults.hpp"
 #include "tree/loader.hpp"
 #include "tree/node.hpp"
 #include "tree/overlay.hpp"
@@ -29,27 +29,12 @@ struct VersionOptions {
   std::uint64_t pinned_nodes = 262144;
 };
 
-// The first failed read of a family of versions, until somebody asks. Results become what Reader
-// answers, and their errors are kept here. Thread-safe.
-class Faults {
- public:
-  Found value(Result<std::optional<Bytes>> found, Bytes& value);
-  bool known(const Status& status);
-  std::optional<std::uint64_t> count(const Result<std::uint64_t>& n);
-  std::optional<Error> take();
-
- private:
-  void report(const Error& error);
-
-  std::mutex mutex_;
-  std::optional<Error> first_;
-};
-
 // What a batch removed and the store may still hold; newest first, iteratively destroyed.
 struct Erased {
   std::uint32_t epoch = 0;
   std::vector<Key> leaves;
   std::vector<NodeId> nodes;
+  std::vector<Region> regions;  // that were cut out whole, whatever the store holds there
   std::shared_ptr<const Erased> before;
 
   Erased() = default;
@@ -62,8 +47,9 @@ class Version final : public Reader {
  public:
   // A tree without a leaf, and without a store behind it.
   static Version empty(VersionOptions options = {});
-  // The tree of a flushed generation, with the upper levels loaded. The caller compares
-  // state_root() with what is certified. Errors: corrupt, io.
+  // The tree of a flushed generation, with the upper levels loaded, but for what is rotten of them
+  // (take_rotten). The caller compares state_root() with what is certified. Errors: corrupt (no
+  // root record), io.
   static Result<Version> open(std::shared_ptr<const Snapshot> snapshot,
                               VersionOptions options = {});
 
@@ -72,6 +58,11 @@ class Version final : public Reader {
   // Precondition: no key is a prefix of another (schema/keys.hpp). Errors: corrupt, io.
   // `cache`: what was loaded when the batch was executed on this version.
   Result<Version> apply(std::span<const Update> sorted, NodeCache* cache = nullptr) const;
+
+  // The same without the leaves in `region`, of which nothing is read: what the store holds there
+  // does not matter. What cannot be read on the way goes with it. `cut` gets the subtrees that are
+  // gone. Errors: corrupt, io (the store itself cannot be read).
+  Result<Version> without(const Region& region, std::vector<Subtree>& cut) const;
 
   Hash root_hash() const;
   std::uint64_t leaf_count() const { return root_.count(); }
@@ -91,10 +82,12 @@ class Version final : public Reader {
 
   // The first failed read of this version and its relatives since the last call.
   std::optional<Error> take_fault() const { return faults_->take(); }
+  // Where the store does not hold what was written, as far as they met it since the last call.
+  std::vector<Subtree> take_rotten() const { return faults_->take_rotten(); }
 
   // For the other parts of this room.
   const Ref& root() const { return root_; }
-  Loader loader(NodeCache* cache) const { return Loader(snapshot_.get(), cache); }
+  Loader loader(NodeCache* cache) const { return Loader(snapshot_.get(), cache, *faults_); }
 
  private:
   friend class CachedVersion;
@@ -102,8 +95,10 @@ class Version final : public Reader {
   friend WriteSet begin_flush(Version& head);
   friend Version rebase(const Version& head, const WriteSet& flushed,
                         std::shared_ptr<const Snapshot> snapshot);
+  friend Version on_equal(const Version& head, std::shared_ptr<const Snapshot> snapshot);
 
   Version() = default;
+  Version with(Ref root, std::shared_ptr<Erased> erased) const;
 
   Ref root_;
   std::shared_ptr<const Snapshot> snapshot_;  // null: everything is in memory

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <future>
+#include <thread>
 
 #include "dev.hpp"
 
@@ -70,6 +71,23 @@ void clients_come_and_go(const Dev& dev) {
   dev.refused({"client", "remove", "guest"}, ExitCode::failed, "no registered client");
 }
 
+void stores_are_scrubbed(const Dev& dev) {
+  CHECK(dev.ok({"scrub", "start", "--rate", "67108864"})["started"] == 4);
+  json status;
+  for (int i = 0; i < 100 && (status.is_null() || status["replicas"][3]["cycles"] == 0); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    status = dev.ok({"scrub", "status"});
+  }
+  CHECK(status["answered"] == 4);
+  for (const json& r : status["replicas"]) {
+    CHECK(r["cycles"] > 0);
+    CHECK(r["damage_found"] == 0);
+    CHECK(r["condition"] == "ok");
+  }
+  for (const json& r : dev.ok({"status"})["replicas"]) CHECK(r["repaired"] == 0);
+  dev.refused({"scrub", "start", "--rate", "1"}, ExitCode::usage, "--rate");
+}
+
 void proofs_hold_without_the_cluster(const Dev& dev, const json& up) {
   CHECK(dev.ok({"get-root"})["genesis_digest"] == up["genesis_digest"]);
   CHECK(dev.ok({"stat", "/"})["type"] == "directory");
@@ -120,6 +138,7 @@ TEST_CASE("dev up, status, clients and proofs") {
        {"genesis.toml", "client.toml", "replica-0/replica.toml", "replica-3/pid"})
     CHECK(std::filesystem::exists(dev.path(file)));
   up_again_changes_nothing(dev, up);
+  stores_are_scrubbed(dev);
   clients_come_and_go(dev);
   proofs_hold_without_the_cluster(dev, up);
   status_tells_what_is_gone(dev);

@@ -159,6 +159,11 @@ HostCallbacks Cluster::host_callbacks() {
     if (hosts_[id]->correct())
       oracles_->violation("S13", "replica " + std::to_string(id) + " halts: " + error.message);
   };
+  callbacks.diverged = [this](ReplicaId id) {
+    trace_.note(scheduler_.now(), id, "has diverged");
+    if (hosts_[id]->correct())
+      oracles_->violation("S13", "replica " + std::to_string(id) + " has diverged");
+  };
   callbacks.refused = [this](ReplicaId id, const Error& error) {
     trace_.note(scheduler_.now(), id, "does not start: " + error.message);
     if (hosts_[id]->correct())

@@ -25,7 +25,8 @@ class Host::RecordingMachine final : public consensus::StateMachine {
   Result<consensus::Outcome> execute(const messages::ParsedBatch& batch) override {
     auto outcome = machine_.execute(batch);
     if (!outcome) return outcome;
-    if (host_.diverged_) outcome->body.state_root[0] ^= static_cast<std::uint8_t>(host_.id() + 1);
+    if (host_.diverges_ != Diverges::never)
+      outcome->body.state_root[0] ^= static_cast<std::uint8_t>(host_.id() + 1);
     host_.callbacks_.executed(host_.id(), batch, *outcome);
     outcome->awaited = host_.awaited(outcome->body.seq);
     host_.busy_until_us_ =
@@ -126,8 +127,13 @@ void Host::lose_state() {
   setup_.log->flushed(0);
 }
 
+void Host::forget_divergence() {
+  if (diverges_ == Diverges::once) diverges_ = Diverges::never;
+}
+
 void Host::down() {
   ++life_;
+  forget_divergence();
   core_.reset();
   transfer_.reset();
   transfer_floor_.reset();
@@ -265,6 +271,11 @@ void Host::perform(consensus::Actions& actions) {
     } else if (const auto* wanted = std::get_if<consensus::action::Transfer>(&action)) {
       transfer_floor_ = wanted->floor;
       try_transfer();
+    } else if (std::holds_alternative<consensus::action::Diverged>(action)) {
+      callbacks_.diverged(id());
+      readable_.reset();
+      served_.reset();
+      asked_.clear();
     } else if (const auto* ended = std::get_if<consensus::action::EpochEnded>(&action)) {
       return enter_epoch(ended->step);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
@@ -455,6 +466,7 @@ void Host::transfer_written(const std::optional<messages::CertifiedState>& compl
     return;
   }
   ++transfers_;
+  forget_divergence();
   const auto done = std::exchange(transfer_, nullptr);
   machine_->transferable()->adopt(*complete, done->version());
   flushed_machine_ = machine_->reopen();

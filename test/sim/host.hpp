@@ -54,6 +54,8 @@ struct HostCallbacks {
   // Of a batch that a certificate covers now.
   std::function<void(messages::ReplicaId, const Outcome&)> certified;
   std::function<void(messages::ReplicaId, const Error&)> halted;
+  // It has found out that its state is not the agreed one.
+  std::function<void(messages::ReplicaId)> diverged;
   std::function<void(messages::ReplicaId, const std::string& why)> fenced;
   // It holds proof of what a member signed.
   std::function<void(messages::ReplicaId, const messages::Accusation&)> accused;
@@ -102,8 +104,10 @@ class Host {
   void slow_disk(std::uint64_t extra_us, std::uint64_t until_us);
   void slow_execution(std::uint64_t per_batch_us) { execution_us_ = per_batch_us; }
   void flush(bool on) { flushes_ = on; }
-  // From the next batch on, its state differs from what it should be.
-  void diverge() { diverged_ = true; }
+  // From the next batch on its state differs from what it should be: until another one is fetched
+  // or read from the disk, or for ever.
+  enum class Diverges : std::uint8_t { never, once, always };
+  void diverge(Diverges how) { diverges_ = how; }
 
  private:
   class RecordingMachine;
@@ -113,6 +117,7 @@ class Host {
   static constexpr std::size_t kMaxAsked = 10'000;         // requests whose client waits here
 
   void down();
+  void forget_divergence();
   void abort();
   void step(consensus::Event event);
   void perform(consensus::Actions& actions);
@@ -155,7 +160,7 @@ class Host {
   std::uint64_t slow_disk_until_us_ = 0;
   std::uint64_t execution_us_ = 0;
   bool flushes_ = true;
-  bool diverged_ = false;
+  Diverges diverges_ = Diverges::never;
 
   std::uint64_t life_ = 0;         // one more whenever it starts or ends
   std::uint64_t incarnation_ = 0;  // starts of this store, as bftmetad counts them

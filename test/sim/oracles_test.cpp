@@ -415,7 +415,7 @@ TEST_CASE("a replica whose root differs is noticed in a whole run") {
   sim::Plan plan;
   plan.bundles_per_client = 5;
   sim::Cluster cluster(plan, sim::toy_machine, sim::memory_log, sim::noop_bundle);
-  cluster.host(2).diverge();
+  cluster.host(2).diverge(sim::Host::Diverges::always);
   const sim::Report report = cluster.run();
   REQUIRE_FALSE(report.violations.empty());
   CHECK(report.violations.front().starts_with("S1 "));

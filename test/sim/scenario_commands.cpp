@@ -211,13 +211,19 @@ Result<Run> disk(const Words& w, const Sizes& sizes) {
 }
 
 Result<Run> replica_mode(const Words& w, const Sizes& sizes) {
-  const bool has_value = w[0] != "diverge";
-  BFTMETA_TRY(options(w, has_value ? 3 : 2, {}));
+  BFTMETA_TRY(options(w, 3, {}));
   BFTMETA_ASSIGN(const Ids ids, replicas(w[1], sizes.n));
-  if (w[0] == "diverge")
-    return always([ids](Cluster& c) {
-      for (const Endpoint id : ids) c.host(id).diverge();
+  if (w[0] == "diverge") {
+    if (w[2] != "once" && w[2] != "always")
+      return fail(Errc::malformed, "diverge SET once|always, not '" + w[2] + "'");
+    const auto how = w[2] == "once" ? Host::Diverges::once : Host::Diverges::always;
+    return always([ids, how](Cluster& c) {
+      for (const Endpoint id : ids) {
+        c.host(id).diverge(how);
+        c.oracles().known().erring |= 1U << id;
+      }
     });
+  }
   if (w[0] == "execution") {
     BFTMETA_ASSIGN(const std::uint64_t us, duration_us(w[2]));
     return always([ids, us](Cluster& c) {

@@ -127,7 +127,7 @@ TEST_CASE("scenario: an oracle that fires fails it, whatever was expected") {
       "# T1.1 title\n"
       "client 0 load 3\n"
       "until done within 5s\n"
-      "diverge 2\n"
+      "diverge 2 always\n"
       "client 0 load 3\n"
       "run 1s\n");
   CHECK(error.find("S1 at") != std::string::npos);

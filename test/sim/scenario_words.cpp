@@ -88,6 +88,10 @@ std::optional<Measure> replica_measure(const std::string& word) {
   if (word == "view") return of_core([](const auto& core) { return core.view(); });
   if (word == "entered")  // the view, once it is active
     return of_core([](const auto& core) { return core.active() ? core.view() : 0; });
+  if (word == "out")
+    return of_core([](const auto& core) { return core.out_of_service() ? 1U : 0U; });
+  if (word == "again")
+    return of_core([](const auto& core) { return core.diverged_again() ? 1U : 0U; });
   if (word == "halted") return of_core([](const auto& core) { return core.halted() ? 1U : 0U; });
   if (word == "fenced")
     return of_core(

@@ -24,6 +24,9 @@ void Statements::sent(ReplicaId from, const messages::PeerMessage& message,
     note_given(from, commit->proposal, to);
   if (from >= known_.config.n()) return;  // it joins, and signs as a member of the next epoch
   if (known_.correct(from)) std::visit([&](const auto& m) { check(from, m); }, message);
+  const auto* share = std::get_if<messages::RootShare>(&message);
+  if (share != nullptr && (known_.erring >> from & 1) != 0)
+    state_once(from, Kind::share, 0, share->body.seq, share->body.digest());
 }
 
 // ---- S2, over everything that anybody sends
@@ -148,8 +151,8 @@ void Statements::check(ReplicaId from, const messages::RootCert& m) {
   const Status holds =
       messages::verify_cert(*known_.verifier, known_.context.cluster_id, known_.config, m);
   if (!holds)
-    violation_("S13", replica(from) + " is correct and sends an invalid ROOT-CERT: " +
-                          holds.error().message);
+    violation_("S13", replica(from) +
+                          " is correct and sends an invalid ROOT-CERT: " + holds.error().message);
 }
 
 void Statements::check(ReplicaId from, const messages::ViewChange& m) {
@@ -211,7 +214,7 @@ void Statements::check(ReplicaId from, const messages::FetchHistory& m) {
 
 // Signed statements that are passed on count as their signer's: nobody else can make them.
 void Statements::state_once(ReplicaId who, Kind kind, View view, Seq seq, const Hash& what) {
-  if (!known_.correct(who)) return;
+  if (!known_.correct(who) && (known_.erring >> who & 1) == 0) return;
   constexpr const char* kNames[] = {"PRE-PREPAREs", "PREPAREs",  "COMMITs",
                                     "VIEW-CHANGEs", "NEW-VIEWs", "ROOT-SHAREs"};
   const auto [it, first] = stated_.try_emplace({who, kind, view, seq}, what);

@@ -27,6 +27,8 @@ struct Known {
   };
   using AgreedBySeq = std::map<messages::Seq, Agreed>;
   std::shared_ptr<AgreedBySeq> agreed = std::make_shared<AgreedBySeq>();
+  // Of faulty replicas, as a bitmap: those that err, but say nothing twice.
+  std::uint32_t erring = 0;
 
   bool correct(messages::ReplicaId r) const { return standing.at(r) == Standing::correct; }
   std::uint32_t faulty() const {

@@ -111,6 +111,7 @@ config::ReplicaSettings ProcessCluster::settings(std::uint32_t replica) const {
   s.log_segment_bytes = options_.log_segment_bytes;
   s.log_retain_bytes = options_.log_retain_bytes;
   s.flush_interval_ms = options_.flush_interval_ms;
+  s.scrub_bytes_per_s = options_.scrub_bytes_per_s;
   s.lmdb_map_bytes = config::kDevLmdbMapBytes;
   return s;
 }

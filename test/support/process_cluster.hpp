@@ -20,6 +20,7 @@ class ProcessCluster {
     std::uint64_t log_segment_bytes = 4ULL << 20;
     std::uint64_t log_retain_bytes = config::ReplicaSettings().log_retain_bytes;
     std::uint32_t flush_interval_ms = config::ReplicaSettings().flush_interval_ms;
+    std::uint64_t scrub_bytes_per_s = config::ReplicaSettings().scrub_bytes_per_s;
   };
 
   // Keys, genesis and configuration only. `program` is the path of bftmetad.

@@ -264,13 +264,13 @@ TEST_CASE("status and root") {
   h.execute(make_file("a"));
   std::optional<Result<messages::StatusReply>> status;
   h.engine->status(
-      2, 1'000'000, [&](auto r) { status = std::move(r); }, h.cluster.now);
+      2, 0, 1'000'000, [&](auto r) { status = std::move(r); }, h.cluster.now);
   REQUIRE(h.run([&] { return status.has_value(); }));
   CHECK((*status)->replica == 2);
   h.cluster.replica(2).silent = true;
   status.reset();
   h.engine->status(
-      2, 1'000'000, [&](auto r) { status = std::move(r); }, h.cluster.now);
+      2, 0, 1'000'000, [&](auto r) { status = std::move(r); }, h.cluster.now);
   REQUIRE(h.run([&] { return status.has_value(); }));
   CHECK(status->error().code == Errc::unreachable);
   std::optional<Result<messages::RootCert>> root;

@@ -204,6 +204,7 @@ TEST_CASE("settings: what is written loads to the same value") {
   r.flush_batches = 7;
   r.block_fetch_rate = 1ULL << 20;
   r.block_check_interval_s = 0;
+  r.scrub_bytes_per_s = 5000;
   REQUIRE(write_replica(dir / "replica.toml", r).has_value());
   const auto replica = load_replica(dir / "replica.toml");
   REQUIRE_MESSAGE(replica.has_value(), (replica ? "" : replica.error().message));

@@ -327,7 +327,7 @@ class Restarted {
   std::vector<std::string> fence_lines;  // what it says of its fence, per life
   std::vector<std::string> halts;
   std::vector<Seq> transfers;              // floors of the states that it wants to fetch
-  std::vector<action::Diverged> diverged;  // each before its halt
+  std::vector<action::Diverged> diverged;  // states that differ from the agreed ones
   std::vector<messages::EpochStep> epoch_ends;
   Seq epoch_start = 0;
   std::uint64_t now_us = 1'000'000;

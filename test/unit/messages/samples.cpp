@@ -242,7 +242,7 @@ std::vector<ClientMessage> client_samples(const Cluster& cluster) {
   return {Submit{sample_batch(cluster).items[1]},
           Subscribe{{7}},
           read,
-          StatusQuery{78},
+          StatusQuery{78, 5000},
           Fresh{{5, 6, 7}, 0, 4},
           EvidenceQuery{81, 2}};
 }
@@ -277,7 +277,12 @@ std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
                       "0.1.0",
                       "ok",
                       {true, true, 250, 9, 1, 2, 3000, 100, 5, 1'700'000'000},
-                      {true, 7, 4, 5, 600, 70, 8}},
+                      {true, 7, 4, 5, 600, 70, 8},
+                      7000,
+                      500,
+                      4,
+                      6,
+                      5},
           FreshReply{{5, 6, 7}, 0, cert},
           EvidenceReply{81, 3, sample_evidence(cluster)},
           Epochs{{sample_step(cluster)}}};

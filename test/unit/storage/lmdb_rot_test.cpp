@@ -1,6 +1,6 @@
 // T7.7: bytes of the state store flip on the disk. LMDB has no checksums, so it may crash or refuse
 // to open; what it gives is checked against hashes. Never may a wrong value, a wrong absence, a
-// listing that is not complete or another root come out. (There is no repair yet.)
+// listing that is not complete or another root come out.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>

@@ -12,6 +12,7 @@
 
 #include "support/temp_dir.hpp"
 #include "tree/flush.hpp"
+#include "tree/hashing.hpp"
 #include "tree/memory_page_store.hpp"
 #include "unit/tree/model.hpp"
 
@@ -299,4 +300,38 @@ TEST_CASE("a file that is not a store is refused in one line") {
 
   bftmeta::test::write_text(temp / "file", "x");
   CHECK_FALSE(LmdbPageStore::open(temp / "file", kSmall));
+}
+
+TEST_CASE("a region is erased whole: its leaves, the nodes in it, and nothing beside") {
+  for (const std::size_t bits : {0U, 5U, 8U, 64U, 66U, 70U, 72U}) {
+    CAPTURE(bits);
+    const TempDir temp;
+    const auto lmdb = open_store(temp / "state");
+    tree::MemoryPageStore memory;
+    std::vector<Change> changes;
+    for (std::uint64_t n = 0; n < 500; ++n)
+      changes.push_back({key_of(n),
+                         {static_cast<std::uint16_t>(72 - n % 8), key_of(n & ~7ULL)},
+                         false,
+                         Bytes(1 + n % 90, static_cast<std::uint8_t>(n))});
+    tree::Region region;
+    region.prefix = tree::truncate(key_of(0x88), bits);
+    region.bits = bits;
+    for (tree::PageStore* store :
+         {static_cast<tree::PageStore*>(lmdb.get()), static_cast<tree::PageStore*>(&memory)}) {
+      write_generation(*store, changes, "first");
+      auto writer = store->begin();
+      REQUIRE(writer);
+      REQUIRE((*writer)->erase_region(region));
+      REQUIRE((*writer)->put_leaf(key_of(0x88), Bytes{7}));  // what comes behind stays
+      REQUIRE((*writer)->commit(to_bytes("second"), to_bytes("meta")));
+    }
+    check_equal(*newest(*lmdb), *newest(memory));
+    const auto snapshot = newest(*lmdb);
+    for (const Change& c : changes) {
+      const bool inside = region.covers(c.leaf, 8 * c.leaf.size());
+      CHECK((*snapshot->leaf(c.leaf)).has_value() == (!inside || c.leaf == key_of(0x88)));
+      CHECK((*snapshot->node(c.node)).has_value() == !region.covers(c.node.prefix, c.node.bitlen));
+    }
+  }
 }

@@ -87,7 +87,7 @@ void Transfer::at(std::uint64_t delay_us, std::function<void()> f) {
 void Transfer::start() {
   const auto snapshot = store_->snapshot();
   REQUIRE(snapshot);
-  auto own = tree::Version::open(*snapshot, {.pinned_nodes = 64});
+  auto own = tree::Version::open(*snapshot, {.pinned_nodes = setup_.damaged.empty() ? 64U : 0U});
   REQUIRE(own);
   transfer::Options options;
   options.self = static_cast<messages::ReplicaId>(peers_.size());
@@ -96,6 +96,8 @@ void Transfer::start() {
   options.floor = floor_;
   options.first_id = rng_();
   options.write_bytes = setup_.write_bytes;
+  options.damaged = setup_.damaged;
+  if (setup_.restore) options.restore = world_.state(*setup_.restore).state.cert.body;
   receiver_ = std::make_unique<transfer::Receiver>(options, world_.cluster().verifier, *own);
   at(1, [this, life = ++life_] {
     if (life != life_) return;
@@ -225,7 +227,8 @@ void Transfer::write(transfer::action::Write write) {
        std::size_t records = 0;
        while (!*w->set.write_some(**writer, 1)) ++records;
        largest_write_ = std::max(largest_write_, records);
-       const Bytes meta = w->complete ? encode(*w->complete) : transfer::mixture_meta();
+       Bytes meta = w->complete ? encode(*w->complete) : transfer::mixture_meta();
+       if (w->restored) meta = encode(world_.state(*setup_.restore).state);
        auto snapshot = (*writer)->commit(w->set.root_record(), meta);
        REQUIRE(snapshot);
        if (setup_.crash_after_write.contains(number)) return crash();
@@ -249,12 +252,17 @@ void Transfer::check_store() const {
   const auto snapshot = store_->snapshot();
   REQUIRE(snapshot);
   CHECK((*snapshot)->meta() == encode(receiver_->state()));
+  CHECK(receiver_->state().cert.body.seq >= floor_);
+  check_holds(receiver_->state().cert.body);
+}
+
+void Transfer::check_holds(const messages::CertBody& body) const {
+  const auto snapshot = store_->snapshot();
+  REQUIRE(snapshot);
   CHECK_FALSE(transfer::is_mixture((*snapshot)->meta()));
   auto opened = tree::Version::open(*snapshot, {.pinned_nodes = 8});
   REQUIRE(opened);
   const Hash& cluster_id = world_.cluster().context.cluster_id;
-  const messages::CertBody& body = receiver_->state().cert.body;
-  CHECK(body.seq >= floor_);
   REQUIRE(opened->state_root(cluster_id, limits::kSmVersion) == body.state_root);
   REQUIRE(receiver_->version().root_hash() == opened->root_hash());
   const tree::Version& expected = world_.state(body.seq - 1).version;

@@ -66,6 +66,9 @@ enum class Behaviour {
   mixed_target,   // offers a certified state with the header of another
 };
 
+constexpr auto kHonest = Behaviour::honest;
+constexpr std::uint64_t kSecond = 1'000'000;
+
 class Transfer {
  public:
   using Done = std::function<bool()>;
@@ -81,6 +84,8 @@ class Transfer {
     std::uint64_t crash_every_us = 0;
     std::size_t write_bytes = transfer::Options().write_bytes;
     std::set<std::size_t> failing_writes;  // the disk is full then, for a moment
+    std::vector<tree::Subtree> damaged;    // of the store, which holds ...
+    std::optional<std::size_t> restore;    // ... this state of the world, and is to hold it again
   };
 
   Transfer(World& world, std::shared_ptr<tree::MemoryPageStore> store, Setup setup);
@@ -97,6 +102,8 @@ class Transfer {
   std::size_t targets() const { return targets_.size(); }  // that were gone for
   // The store is exactly what a store of the receiver's state would be, and says so.
   void check_store() const;
+  // The same of any state, whatever the store says.
+  void check_holds(const messages::CertBody& body) const;
 
  private:
   struct Peer {

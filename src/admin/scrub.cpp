@@ -1,0 +1,55 @@
+// bftadm scrub: what the replicas say of the state that they store, and a check of all of it now.
+#include "admin/cluster.hpp"
+#include "admin/command.hpp"
+
+namespace bftmeta::admin {
+
+namespace {
+
+struct Options {
+  std::uint32_t rate = 4U << 20;
+  std::uint32_t timeout_ms = 2000;
+};
+
+// What each replica answers; a rate that is not 0 starts a scrub.
+Result<ExitCode> ask(const Options& o, std::uint64_t rate, const Globals& globals) {
+  BFTMETA_ASSIGN(const auto client, connect(globals));
+  Report report;
+  Table table{
+      "replicas",
+      {"id", "bytes_per_s", "permille", "cycles", "damage_found", "damage_repaired", "condition"},
+      {}};
+  std::uint64_t answered = 0;
+  const std::chrono::milliseconds timeout(o.timeout_ms);
+  for (messages::ReplicaId r = 0; r < client->genesis().config.n(); ++r) {
+    const auto reply = client->status(r, timeout, rate);
+    const messages::StatusReply s = reply ? *reply : messages::StatusReply{};
+    answered += reply ? 1 : 0;
+    table.rows.push_back({std::uint64_t{r}, s.scrub_bytes_per_s, std::uint64_t{s.scrub_permille},
+                          s.scrub_cycles, s.damage_found, s.damage_repaired,
+                          reply ? s.condition : "unreachable"});
+  }
+  report.fields.push_back({rate != 0 ? "started" : "answered", answered});
+  report.tables.push_back(std::move(table));
+  print(globals.output, report);
+  return answered != 0 ? ExitCode::ok : ExitCode::unreachable;
+}
+
+}  // namespace
+
+Run declare_scrub(config::Syntax syntax, const Globals& globals) {
+  syntax.require_command();
+  auto o = std::make_shared<Options>();
+  const auto start_syntax = syntax.command("start", "All of every store, now");
+  const auto status_syntax = syntax.command("status", "How far they are, and what they found");
+  start_syntax.option("--rate", o->rate, "Bytes per second")
+      .between(16'384, 64 << 20)
+      .show_default();
+  for (const auto& asks : {start_syntax, status_syntax})
+    asks.option("--timeout-ms", o->timeout_ms, "How long to wait for a silent replica")
+        .between(50, 60000)
+        .show_default();
+  return [=, &globals] { return ask(*o, start_syntax.chosen() ? o->rate : 0, globals); };
+}
+
+}  // namespace bftmeta::admin

@@ -1,0 +1,107 @@
+#include "replica/store_marks.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
+#include "storage/lmdb_guard.hpp"
+
+namespace bftmeta::replica {
+
+namespace {
+
+constexpr std::array kSignals{SIGBUS, SIGSEGV, SIGABRT};
+// Of the handler: written before it is installed.
+int mark_fd = -1;
+std::array<struct sigaction, kSignals.size()> before;
+
+// The handler that was there before gets the signal again, when the instruction is repeated.
+void on_crash(int signal) {
+  static constexpr char kWhy[] = "the process ended by a signal while it read the state store";
+  if (storage::in_lmdb() && mark_fd >= 0) {
+    const ssize_t written = ::write(mark_fd, kWhy, sizeof(kWhy) - 1);
+    static_cast<void>(written);  // nothing better can be done here
+  }
+  for (std::size_t i = 0; i < kSignals.size(); ++i)
+    if (kSignals[i] == signal) ::sigaction(signal, &before[i], nullptr);
+}
+
+void install_handlers() {
+  struct sigaction action {};
+  action.sa_handler = on_crash;
+  for (std::size_t i = 0; i < kSignals.size(); ++i) {
+    struct sigaction old {};
+    ::sigaction(kSignals[i], &action, &old);
+    if (old.sa_handler != on_crash) before[i] = old;
+  }
+}
+
+}  // namespace
+
+Result<std::string> StoreMarks::suspicion() {
+  BFTMETA_ASSIGN(const bool present, fs_.exists(suspicion_path()));
+  if (!present) return "";
+  constexpr std::size_t kLongest = 4096;
+  BFTMETA_ASSIGN(const Bytes why, storage::read_file(fs_, suspicion_path(), kLongest));
+  return std::string(why.begin(), why.end());
+}
+
+Status StoreMarks::suspect(const std::string& why) {
+  return storage::write_file(fs_, suspicion_path(), view(why));
+}
+
+Status StoreMarks::arm() {
+  const int fd = ::open(suspicion_path().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) return fail(Errc::io, suspicion_path() + ": cannot open: " + std::strerror(errno));
+  if (const int old = std::exchange(mark_fd, fd); old >= 0) ::close(old);
+  install_handlers();
+  return {};
+}
+
+Result<std::int64_t> StoreMarks::last_time() {
+  BFTMETA_ASSIGN(const bool present, fs_.exists(record_path()));
+  if (!present) return 0;
+  constexpr std::size_t kLongest = 64;
+  BFTMETA_ASSIGN(const Bytes text, storage::read_file(fs_, record_path(), kLongest));
+  std::int64_t seconds = 0;
+  const char* begin = reinterpret_cast<const char*>(text.data());
+  std::from_chars(begin, begin + text.size(), seconds);
+  return seconds;  // 0 if it was damaged
+}
+
+Status StoreMarks::remove_store(const std::string& path) {
+  BFTMETA_ASSIGN(const bool present, fs_.exists(path));
+  if (!present) return {};
+  BFTMETA_ASSIGN(const auto names, fs_.list(path));
+  for (const std::string& name : names) BFTMETA_TRY(fs_.unlink(path + "/" + name));
+  return fs_.remove_directory(path);
+}
+
+// The suspicion goes last: a crash before that does all of it again, of a store that is gone.
+Status StoreMarks::set_aside(const std::string& why, std::int64_t now_s) {
+  const std::string store = data_dir_ + "/state";
+  BFTMETA_ASSIGN(const bool present, fs_.exists(store));
+  if (present) {
+    BFTMETA_ASSIGN(const std::int64_t last, last_time());
+    if (std::abs(now_s - last) < kInARow)
+      return fail(Errc::corrupt,
+                  why + "; and it was set aside " + std::to_string(std::abs(now_s - last)) +
+                      " s ago already: the disk or the memory of this machine fails, or the "
+                      "program does. This replica stays down; to try again, remove " +
+                      record_path());
+    BFTMETA_TRY(remove_store(store + ".damaged"));
+    BFTMETA_TRY(fs_.rename(store, store + ".damaged"));
+    BFTMETA_TRY(fs_.sync_directory(data_dir_));
+  }
+  BFTMETA_TRY(storage::write_file(fs_, record_path(), view(std::to_string(now_s))));
+  BFTMETA_ASSIGN(const bool suspected, fs_.exists(suspicion_path()));
+  if (suspected) BFTMETA_TRY(fs_.unlink(suspicion_path()));
+  return fs_.sync_directory(data_dir_);
+}
+
+}  // namespace bftmeta::replica

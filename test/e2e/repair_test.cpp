@@ -1,0 +1,264 @@
+// T7.7 with real processes: bytes of a replica's state store flip on its disk. It repairs them from
+// the others, or sets the store aside and rebuilds it; clients see nothing of that.
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "support/create_load.hpp"
+#include "support/process_cluster.hpp"
+
+using namespace bftmeta;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint32_t kDamaged = 3;
+constexpr std::size_t kPage = 4096;
+
+enum class PageClass { leaf, branch, freelist, meta };
+
+// The file of a replica's state store, while that replica is down.
+class StoreFile {
+ public:
+  explicit StoreFile(const test::ProcessCluster& cluster)
+      : path_(cluster.settings(kDamaged).data_dir + "/state/data.mdb"),
+        bytes_(test::read_text(path_)) {}
+
+  // Flips bits of this many bytes behind the page headers in pages of the class.
+  std::size_t flip(PageClass what, std::size_t count, std::uint64_t seed) {
+    std::vector<std::size_t> pages;
+    for (std::size_t page = 0; page < bytes_.size() / kPage; ++page)
+      if (class_of(page) == what) pages.push_back(page);
+    std::mt19937_64 random(seed);
+    for (std::size_t i = 0; i < count && !pages.empty(); ++i)
+      flip_at(pages[random() % pages.size()] * kPage + first_byte(what) +
+                  random() % (kPage - first_byte(what)),
+              random);
+    test::write_text(path_, bytes_);
+    return pages.size();
+  }
+
+  // Rots the name in the records of these files, and nothing else. The number of places.
+  std::size_t rot_names(const std::vector<std::string>& names) {
+    std::size_t places = 0;
+    for (const std::string& name : names)
+      for (std::size_t at = 0; (at = bytes_.find(name, at)) != std::string::npos; ++at) {
+        const char behind = bytes_[at + name.size()];
+        if (behind >= '0' && behind <= '9') continue;
+        bytes_[at] ^= 1;
+        ++places;
+      }
+    test::write_text(path_, bytes_);
+    return places;
+  }
+
+ private:
+  // Records are at the end of a page, pointers to them at its beginning; a meta is 24 bytes behind
+  // its header, and short.
+  static std::size_t first_byte(PageClass what) { return what == PageClass::leaf ? kPage / 2 : 16; }
+
+  void flip_at(std::size_t at, std::mt19937_64& random) {
+    bytes_[at] = static_cast<char>(static_cast<std::uint8_t>(bytes_[at]) ^ (1U << random() % 8));
+  }
+  std::uint64_t u64(std::size_t at) const {
+    std::uint64_t v = 0;
+    std::memcpy(&v, bytes_.data() + at, sizeof v);
+    return v;
+  }
+  // By the flags in its header; the table of free pages by the roots that the metas name.
+  PageClass class_of(std::size_t page) const {
+    constexpr std::size_t kFreeRoot = 80;
+    if (page < 2) return PageClass::meta;
+    if (u64(kFreeRoot) == page || u64(kPage + kFreeRoot) == page) return PageClass::freelist;
+    const auto flags = static_cast<std::uint8_t>(bytes_[page * kPage + 10]);
+    return (flags & 1) != 0 ? PageClass::branch : PageClass::leaf;
+  }
+
+  const std::string path_;
+  std::string bytes_;
+};
+
+// A cluster of which one replica's store is damaged again and again.
+class Cluster {
+ public:
+  Cluster()
+      : cluster(BFTMETAD, {.flush_interval_ms = 300}), client(start(cluster)), load(*client, "f") {
+    REQUIRE(load.wait_acknowledged(1500, 60s));
+    load.run_for(1s);
+  }
+
+  // Stops the replica, damages its store, starts it; it has to follow, whatever it takes.
+  void damage(PageClass what, std::size_t bytes, std::uint64_t seed) {
+    REQUIRE(cluster.stop(kDamaged) == 0);
+    REQUIRE(StoreFile(cluster).flip(what, bytes, seed) > 0);
+    cluster.start(kDamaged);
+    CHECK(load.wait_acknowledged(300, 60s));
+    CHECK(comes_back());
+  }
+
+  // It may crash on what is mapped; who starts it again is a supervisor.
+  bool comes_back() {
+    for (int start = 0; start < 4; ++start) {
+      if (follows(15s)) return true;
+      const auto exit_code = cluster.child(kDamaged).wait_exit(0s);
+      const std::string errors = cluster.errors(kDamaged);
+      MESSAGE("start " << start << ", exit code " << exit_code.value_or(-1) << "\n" << errors);
+      cluster.kill(kDamaged);
+      cluster.launch(kDamaged);
+    }
+    return false;
+  }
+
+  bool follows(std::chrono::milliseconds timeout = 60s) {
+    const auto root = client->root();
+    return root && test::catches_up(*client, kDamaged, root->body.seq, timeout);
+  }
+
+  // Nothing is lost, and nobody was told anything else; also not by the damaged replica.
+  void finish() {
+    load.stop();
+    CHECK(load.failures().empty());
+    CHECK(test::missing(*client, load.acknowledged()).empty());
+    CHECK(follows());
+    const std::string errors = cluster.errors(kDamaged);
+    CAPTURE(errors);
+    CHECK(errors.find("root differs") == std::string::npos);
+    for (std::uint32_t r = 0; r < cluster.n(); ++r)
+      CHECK(cluster.errors(r).find("evidence") == std::string::npos);
+    // It is needed, and gives the right shares: with another one away there is no quorum without
+    // it.
+    cluster.kill(0);
+    test::CreateLoad more(*client, "g");
+    CHECK(more.wait_acknowledged(100, 60s));
+    more.stop();
+    CHECK(more.failures().empty());
+  }
+
+  bool says(const std::string& text) const {
+    return cluster.errors(kDamaged).find(text) != std::string::npos;
+  }
+
+  test::ProcessCluster cluster;
+  std::unique_ptr<client::Client> client;
+  test::CreateLoad load;
+
+ private:
+  static std::unique_ptr<client::Client> start(test::ProcessCluster& cluster) {
+    cluster.start_all();
+    return cluster.open();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("T7.7 rotten leaves are fetched from the others again, before anybody misses them") {
+  Cluster c;
+  c.load.stop();
+  REQUIRE(c.cluster.stop(kDamaged) == 0);
+  std::vector<std::string> names = c.load.acknowledged();
+  names.resize(40);
+  CHECK(StoreFile(c.cluster).rot_names(names) >= names.size());
+  c.cluster.start(kDamaged);
+  test::CreateLoad more(*c.client, "h");
+  CHECK(more.wait_acknowledged(300, 60s));
+  for (int round = 0; round < 5; ++round) CHECK(test::missing(*c.client, names).empty());
+  more.stop();
+  CHECK(more.failures().empty());
+  c.finish();
+  CHECK(c.says("is not what its parent commits to"));
+  CHECK((c.says("repaired: ") || c.says("fetched the state of sequence number")));
+  CHECK_FALSE(c.says("state.damaged"));
+}
+
+TEST_CASE("T7.7 a scrub finds what nobody reads, and it is repaired; the next one finds nothing") {
+  Cluster c;
+  c.load.stop();
+  const auto scrub = [&](std::uint64_t cycles) {
+    constexpr std::uint64_t kRate = 32 << 20;
+    REQUIRE(c.client->status(kDamaged, 5s, kRate).has_value());
+    messages::StatusReply s;
+    for (int i = 0; i < 300 && s.scrub_cycles < cycles; ++i) {
+      std::this_thread::sleep_for(100ms);
+      if (const auto reply = c.client->status(kDamaged, 5s)) s = *reply;
+    }
+    CHECK(s.scrub_cycles >= cycles);
+    return s;
+  };
+  CHECK(scrub(1).damage_found == 0);
+  REQUIRE(c.cluster.stop(kDamaged) == 0);
+  std::vector<std::string> names = c.load.acknowledged();
+  names.resize(30);
+  CHECK(StoreFile(c.cluster).rot_names(names) >= names.size());
+  c.cluster.start(kDamaged);
+  CHECK(scrub(1).damage_found > 10);
+  std::optional<messages::StatusReply> s;
+  for (int i = 0; i < 200 && (!s || s->damage_repaired < 10); ++i) {
+    std::this_thread::sleep_for(100ms);
+    if (const auto reply = c.client->status(kDamaged, 5s)) s = *reply;
+  }
+  REQUIRE(s.has_value());
+  CHECK(s->damage_repaired > 10);
+  CHECK(s->condition == "ok");
+  const messages::StatusReply before = scrub(2);
+  const messages::StatusReply after = scrub(before.scrub_cycles + 1);
+  CHECK(after.damage_found == before.damage_found);
+  const std::string errors = c.cluster.errors(kDamaged);
+  CAPTURE(errors);
+  // It is on the disk.
+  REQUIRE(c.cluster.stop(kDamaged) == 0);
+  c.cluster.start(kDamaged);
+  CHECK(scrub(1).damage_found == 0);
+  CHECK(c.says("repaired: "));
+  CHECK_FALSE(c.says("state.damaged"));
+  c.finish();
+}
+
+TEST_CASE("T7.7 bytes flip anywhere in pages of records: it comes back by itself") {
+  Cluster c;
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    std::filesystem::remove(c.cluster.settings(kDamaged).data_dir + "/state-set-aside");
+    c.damage(PageClass::leaf, 40, seed);
+  }
+  c.finish();
+}
+
+TEST_CASE("T7.7 a store that LMDB can not read is set aside; twice in a row, and it stays down") {
+  Cluster c;
+  const std::string data_dir = c.cluster.settings(kDamaged).data_dir;
+  c.damage(PageClass::meta, 4000, 1);
+  CHECK(c.says("state.damaged"));
+  CHECK(std::filesystem::exists(data_dir + "/state.damaged/data.mdb"));
+
+  c.load.run_for(1s);
+  REQUIRE(c.cluster.stop(kDamaged) == 0);
+  StoreFile(c.cluster).flip(PageClass::meta, 4000, 2);
+  test::Child& child = c.cluster.launch(kDamaged);
+  const auto exit_code = child.wait_exit(20s);
+  REQUIRE(exit_code.has_value());
+  CHECK(*exit_code != 0);
+  CHECK(c.says("stays down"));
+  c.cluster.kill(kDamaged);
+  std::filesystem::remove(data_dir + "/state-set-aside");
+  c.cluster.start(kDamaged);
+  CHECK(c.follows());
+  c.finish();
+}
+
+TEST_CASE(
+    "T7.7 damage anywhere in LMDB's own pages: it comes back by itself, right or not at all") {
+  Cluster c;
+  const std::string data_dir = c.cluster.settings(kDamaged).data_dir;
+  std::uint64_t seed = 0;
+  for (const PageClass what : {PageClass::branch, PageClass::freelist}) {
+    std::filesystem::remove(data_dir + "/state-set-aside");
+    REQUIRE(c.cluster.stop(kDamaged) == 0);
+    StoreFile(c.cluster).flip(what, 8, ++seed);
+    c.cluster.launch(kDamaged);
+    CHECK(c.comes_back());
+    CHECK(c.load.wait_acknowledged(200, 60s));
+  }
+  c.finish();
+}
