@@ -104,8 +104,20 @@ enum class Mutant : std::uint8_t {
   reply_unproven = 83,
   highest_claim_believed = 84,
   lost_commit_by_one = 85,
+  // ---- state transfer
+  fragment_unchecked = 86,
+  final_root_unchecked = 87,
+  too_old_by_one = 88,
+  transfer_impatient = 89,
+  mixture_executed = 90,
+  mixture_as_state = 91,
+  liar_not_banned = 92,
+  target_below_floor = 93,
+  target_unverified = 94,
+  slow_peer_waited_for = 95,
+  leafless_accepted = 96,
 };
-constexpr std::uint8_t kMutants = 85;
+constexpr std::uint8_t kMutants = 96;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

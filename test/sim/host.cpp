@@ -241,6 +241,7 @@ void Host::perform(consensus::Actions& actions) {
     } else if (const auto* against = std::get_if<consensus::action::Accused>(&action)) {
       callbacks_.accused(id(), against->accusation);
     } else if (const auto* wanted = std::get_if<consensus::action::Transfer>(&action)) {
+      callbacks_.transfer_began(id(), wanted->floor, mixture_);
       transfer_floor_ = wanted->floor;
       try_transfer();
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
@@ -423,6 +424,7 @@ void Host::transfer_written(const std::optional<messages::CertifiedState>& compl
   }
   ++transfers_;
   const auto done = std::exchange(transfer_, nullptr);
+  callbacks_.transfer_ended(id(), *complete, done->version());
   machine_->transferable()->adopt(*complete, done->version());
   flushed_machine_ = machine_->reopen();
   flushed_cert_ = complete->cert;

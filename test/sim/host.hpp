@@ -54,6 +54,10 @@ struct HostCallbacks {
   // Of a batch that a certificate covers now.
   std::function<void(messages::ReplicaId, const Outcome&)> certified;
   std::function<void(messages::ReplicaId, const Error&)> halted;
+  // It gives up history and fetches a state; `resumed`: it goes on with that after a start.
+  std::function<void(messages::ReplicaId, messages::Seq floor, bool resumed)> transfer_began;
+  std::function<void(messages::ReplicaId, const messages::CertifiedState&, const tree::Version&)>
+      transfer_ended;
   std::function<void(messages::ReplicaId, const std::string& why)> fenced;
   // It holds proof of what a member signed.
   std::function<void(messages::ReplicaId, const messages::Accusation&)> accused;

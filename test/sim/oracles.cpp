@@ -63,7 +63,8 @@ Oracles::Oracles(Known known, const config::Genesis& genesis, const Scheduler& s
     : known_(std::move(known)),
       scheduler_(scheduler),
       statements_(known_, [this](const char* o, const std::string& w) { violation(o, w); }),
-      liveness_(known_.config, [this](const char* o, const std::string& w) { violation(o, w); }) {
+      liveness_(known_.config, [this](const char* o, const std::string& w) { violation(o, w); }),
+      transfers_(known_, [this](const char* o, const std::string& w) { violation(o, w); }) {
   if (reference) reference_ = std::make_unique<Reference>(genesis, *known_.verifier);
 }
 
@@ -82,6 +83,7 @@ Hash Oracles::digest() const {
 void Oracles::sent(ReplicaId from, const messages::PeerMessage& message,
                    const std::vector<ReplicaId>& to) {
   statements_.sent(from, message, to);
+  for (const ReplicaId r : to) transfers_.sent(from, r, message);
   if (!known_.correct(from)) return;
   for (const ReplicaId r : to) liveness_.sent(from, r, message, scheduler_.now());
 }
@@ -154,6 +156,12 @@ void Oracles::executed(ReplicaId replica, const messages::ParsedBatch& batch,
     violation("S7", difference);
     reference_.reset();  // everything after it would differ too
   }
+}
+
+void Oracles::transfer_ended(ReplicaId replica, const messages::CertifiedState& state,
+                             const tree::Version& fetched) {
+  const auto truth = versions_.find(state.cert.body.seq);
+  transfers_.ended(replica, state, fetched, truth == versions_.end() ? nullptr : &truth->second);
 }
 
 void Oracles::check_items(const messages::ParsedBatch& batch,

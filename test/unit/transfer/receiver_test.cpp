@@ -87,6 +87,36 @@ TEST_CASE("f liars of every kind, in any place: they are banned, or do not matte
   }
 }
 
+// A second for each: what an answer may take (Timing::answer).
+TEST_CASE("f liars cost at most twice the time and a second each (T7.4)") {
+  for (const std::size_t f : {1U, 2U})
+    for (const bool stale : {false, true}) {
+      World world(17, static_cast<std::uint32_t>(3 * f + 1), 20'000);
+      world.grow(12'000, 0);
+      const auto begin = [&, at = world.newest().version] {
+        return stale ? stored(at) : nothing();
+      };
+      world.grow(4'000, 20);
+      const auto took = [&](Behaviour liars) {
+        std::vector<Behaviour> behaviours(3 * f, kHonest);
+        for (std::size_t i = 0; i < f; ++i) behaviours[i] = liars;
+        Transfer::Setup setup = peers(behaviours);
+        setup.latency_us = 40'000;
+        Transfer t(world, begin(), setup);
+        CHECK(t.run(60 * kSecond));
+        t.check_store();
+        return t.took_us();
+      };
+      const std::uint64_t honest = took(kHonest);
+      for (int kind = 1; kind <= static_cast<int>(Behaviour::mixed_target); ++kind) {
+        CAPTURE(f);
+        CAPTURE(stale);
+        CAPTURE(kind);
+        CHECK(took(static_cast<Behaviour>(kind)) <= 2 * honest + f * kSecond);
+      }
+    }
+}
+
 TEST_CASE("under load it ends at a state that the cluster was in meanwhile (T7.3)") {
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     CAPTURE(seed);

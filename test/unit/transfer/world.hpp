@@ -89,7 +89,7 @@ class Transfer {
   bool run(std::uint64_t limit_us);
 
   const transfer::Receiver& receiver() const { return *receiver_; }
-  std::uint64_t now_us() const { return now_us_; }
+  std::uint64_t took_us() const { return now_us_ - kBegin; }
   std::uint64_t received() const { return received_ + receiver_->received_bytes(); }
   std::size_t writes() const { return writes_; }
   std::size_t largest_write() const { return largest_write_; }  // records
