@@ -39,7 +39,7 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
   flushed_ = recovered.flushed;
   cert_ = recovered.flushed_cert;
   if (cert_) recent_certs_[cert_->body.seq] = *cert_;
-  transferring_ = recovered.transferring && !mutant(Mutant::mixture_executed);
+  transferring_ = recovered.transferring;
   recall_evidence(std::move(recovered.evidence));
   Replay r;
   if (auto status = replay(recovered, r); !status) {

@@ -22,7 +22,9 @@ constexpr std::uint8_t kMixtureFormat = 0x4d;
 }  // namespace
 
 Bytes mixture_meta() { return {kMixtureFormat}; }
-bool is_mixture(ByteView meta) { return meta.size() == 1 && meta[0] == kMixtureFormat; }
+bool is_mixture(ByteView meta) {
+  return meta.size() == 1 && meta[0] == kMixtureFormat && !mutant(Mutant::mixture_executed);
+}
 
 Receiver::Receiver(Options options, const crypto::Verifier& verifier, tree::Version own)
     : options_(std::move(options)),

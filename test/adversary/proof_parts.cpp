@@ -123,6 +123,18 @@ std::optional<Bytes> forge_proof(const Bytes& proof, ProofLie lie, sim::Random& 
   return join(proof[0], parts);
 }
 
+std::optional<Bytes> altered_leaf(const Bytes& proof, sim::Random& random) {
+  if (proof.size() < 2) return std::nullopt;
+  std::vector<Part> parts = split(proof);
+  std::vector<Part*> leaves;
+  for (Part& part : parts)
+    if (part.token == Token::leaf && part.bytes.size() > 6U + part.bytes[1])
+      leaves.push_back(&part);
+  if (leaves.empty()) return std::nullopt;
+  leaves[random.below(leaves.size())]->bytes.back() ^= 1;
+  return join(proof[0], parts);
+}
+
 std::optional<Bytes> closed_partial_tree(const Bytes& proof) {
   if (proof.size() < 2) return std::nullopt;
   const std::vector<Part> parts = split(proof);

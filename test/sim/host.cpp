@@ -70,6 +70,7 @@ void Host::start() {
   callbacks_.started(id());
   ++life_;
   ++incarnation_;
+  mixture_ = holds_mixture();
   if (!flushed_machine_)
     machine_ = setup_.fresh_machine();
   else
@@ -97,6 +98,14 @@ void Host::start() {
   consensus::Actions actions;
   core_->start(std::move(recovered), now(), actions);
   perform(actions);
+}
+
+// As bftmetad finds out.
+bool Host::holds_mixture() const {
+  Transferable* const store = flushed_machine_ ? flushed_machine_->transferable() : nullptr;
+  if (store == nullptr) return false;
+  const auto snapshot = store->store()->snapshot();
+  return snapshot && transfer::is_mixture((*snapshot)->meta());
 }
 
 void Host::wipe() {

@@ -107,6 +107,7 @@ class Host {
   static constexpr std::size_t kMaxInbox = 20'000;         // events; a socket drops more
   static constexpr std::size_t kMaxAsked = 10'000;         // requests whose client waits here
 
+  bool holds_mixture() const;
   void down();
   void abort();
   void step(consensus::Event event);

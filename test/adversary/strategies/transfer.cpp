@@ -12,7 +12,7 @@ using messages::NodesData;
 namespace {
 
 enum class SourceLie : std::uint8_t {
-  wrong,     // other bytes than were asked for, as late as possible; states that prove nothing
+  wrong,     // other bytes than were asked for, some of them late; states that prove nothing
   leafless,  // the right hashes, without the values of leaves
   trickle,   // one subtree of all that were asked for, one level of it, as late as possible
   gone,      // has nothing of what it was asked for, and no history either
@@ -103,7 +103,7 @@ class Source : public Strategy {
     switch (how) {
       case SourceLie::wrong:
         falsify(fragments);
-        say_at(now_us() + kLateUs, to, std::move(answer));
+        say_at(now_us() + (random_.below(4) == 0 ? kLateUs : 0), to, std::move(answer));
         return true;
       case SourceLie::leafless: redact(fragments); return false;
       case SourceLie::trickle:
@@ -129,15 +129,14 @@ class Source : public Strategy {
         lie();
       }
   }
-  // Of all of them, or there is more than was asked for.
+  // In form, most of the time: what is not is refused before any hash is looked at.
   void falsify(std::vector<messages::Fragment>& fragments) {
-    if (fragments.size() > 1 && random_.below(4) == 0)
-      std::ranges::rotate(fragments, fragments.begin() + 1);
-    else if (random_.below(8) == 0)
-      fragments.resize(limits::kMaxSubtrees);
+    const std::uint64_t how = random_.below(8);
+    if (how == 0) std::ranges::rotate(fragments, fragments.begin() + (fragments.empty() ? 0 : 1));
+    if (how == 1) fragments.resize(limits::kMaxSubtrees);
     for (messages::Fragment& f : fragments) {
       const auto kind = static_cast<ProofLie>(random_.below(kProofLies));
-      auto forged = forge_proof(f.bytes, kind, random_);
+      auto forged = how == 2 ? forge_proof(f.bytes, kind, random_) : altered_leaf(f.bytes, random_);
       if (!forged) forged = forge_proof(f.bytes, ProofLie::flip, random_);
       if (forged) f.bytes = std::move(*forged);
     }
@@ -182,7 +181,7 @@ std::vector<Named> transfer_strategies() {
   return {
       source<Mixed>("state-transfer-lies", "one after the other of the following"),
       source<Single<SourceLie::wrong>>(
-          "wrong-fragments", "other subtrees than were asked for, late, and states without proof"),
+          "wrong-fragments", "other subtrees than were asked for, and states without proof"),
       source<Single<SourceLie::leafless>>("leafless-fragments",
                                           "subtrees without the values of leaves"),
       source<Single<SourceLie::trickle>>(
