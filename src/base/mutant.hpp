@@ -104,14 +104,26 @@ enum class Mutant : std::uint8_t {
   reply_unproven = 83,
   highest_claim_believed = 84,
   lost_commit_by_one = 85,
+  // ---- state transfer
+  fragment_unchecked = 86,
+  final_root_unchecked = 87,
+  too_old_by_one = 88,
+  transfer_impatient = 89,
+  mixture_executed = 90,
+  mixture_as_state = 91,
+  liar_not_banned = 92,
+  target_below_floor = 93,
+  target_unverified = 94,
+  slow_peer_waited_for = 95,
+  leafless_accepted = 96,
   // ---- repair
-  wrong_shares_signed_again = 86,
-  second_divergence_repaired = 87,
+  wrong_shares_signed_again = 97,
+  second_divergence_repaired = 98,
   // ---- reconfiguration
-  epoch_end_unheeded = 100,
-  epoch_ends_alone = 101,
+  epoch_end_unheeded = 99,
+  epoch_ends_alone = 100,
 };
-constexpr std::uint8_t kMutants = 87;
+constexpr std::uint8_t kMutants = 100;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

@@ -48,6 +48,7 @@ void Core::ask_for_history() {
   stuck_rounds_ = stuck ? stuck_rounds_ + 1 : 0;
   if (!stuck) return;
   constexpr std::uint32_t kPatience = 4;  // rounds; history is the better answer while there is one
+  if (mutant(Mutant::transfer_impatient) && try_transfer()) return;
   if (stuck_rounds_ >= kPatience) {
     if (try_transfer()) return;
     ask_for_prepared();

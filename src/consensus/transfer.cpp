@@ -18,8 +18,9 @@ void Core::note_too_old(ReplicaId from) {
 // W peers, so that no Byzantine one makes this replica throw its state away. Called when peers were
 // asked for some rounds in vain: while a single one brings history, this replica is not stuck.
 bool Core::try_transfer() {
+  const std::uint32_t needed = mutant(Mutant::too_old_by_one) ? 1 : config_.weak_quorum();
   const bool too_old = too_old_at_ == executed_seq() &&
-                       static_cast<std::uint32_t>(std::popcount(too_old_)) >= config_.weak_quorum();
+                       static_cast<std::uint32_t>(std::popcount(too_old_)) >= needed;
   if (!transfers_ || !too_old || certified_seq() <= executed_seq()) return false;
   begin_transfer();
   return true;

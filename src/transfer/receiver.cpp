@@ -1,6 +1,7 @@
 #include "transfer/receiver.hpp"
 
 #include "base/assert.hpp"
+#include "base/mutant.hpp"
 #include "transfer/source.hpp"
 
 namespace bftmeta::transfer {
@@ -21,7 +22,9 @@ constexpr std::uint8_t kMixtureFormat = 0x4d;
 }  // namespace
 
 Bytes mixture_meta() { return {kMixtureFormat}; }
-bool is_mixture(ByteView meta) { return meta.size() == 1 && meta[0] == kMixtureFormat; }
+bool is_mixture(ByteView meta) {
+  return meta.size() == 1 && meta[0] == kMixtureFormat && !mutant(Mutant::mixture_executed);
+}
 
 Receiver::Receiver(Options options, const crypto::Verifier& verifier, tree::Version own)
     : options_(std::move(options)),
@@ -47,20 +50,28 @@ void Receiver::on(ReplicaId from, NodesData answer, std::uint64_t now_us, Action
   now_us_ = now_us;
   const auto it = questions_.find(answer.id);
   if (it == questions_.end() || it->second.to != from) return;
-  std::vector<Task> tasks = std::move(it->second.tasks);
+  const Question question = it->second;
   questions_.erase(it);
   const std::size_t size = encoded_size(answer);
   received_ += size;
   Peer& peer = peers_.at(from);
-  peer.pace.spend(cost_of(size, tasks.size()), now_us);
-  peer.unanswered = 0;
-  if (tasks.empty()) {
+  peer.pace.spend(cost_of(size, question.subtrees), now_us);
+  if (!question.errand) {
+    peer.slow = 0;
     on_offer(from, answer);
   } else {
     --peer.asked;
-    on_fragments(from, answer, std::move(tasks));
+    --question.errand->under_way;
+    if (!question.errand->done) on_fragments(answer, question);
   }
   go_on(out);
+}
+
+// Who was asked before and has not answered yet is slower than others are.
+void Receiver::overtake(const Question& by) {
+  for (const auto& [id, other] : questions_)
+    if (other.errand == by.errand && other.deadline_us < by.deadline_us)
+      leave_alone(peers_.at(other.to));
 }
 
 void Receiver::on_offer(ReplicaId from, const NodesData& answer) {
@@ -73,7 +84,7 @@ void Receiver::on_offer(ReplicaId from, const NodesData& answer) {
   const Status sound = proven ? messages::verify_state_header(*answer.state)
                               : messages::verify_certified_state(verifier_, options_.cluster_id,
                                                                  options_.config, *answer.state);
-  if (!sound) return ban(from);
+  if (!sound && !mutant(Mutant::target_unverified)) return ban(from);
   target_.offer(from, *answer.state);
   if (choose_us_ == 0) return;
   // One of W is of a correct replica.
@@ -83,27 +94,38 @@ void Receiver::on_offer(ReplicaId from, const NodesData& answer) {
     choose_us_ = std::min(choose_us_, now_us_ + options_.timing.offers);
 }
 
-// In the order of the tasks; what an answer had no room for is asked for again.
-void Receiver::on_fragments(ReplicaId from, const NodesData& answer, std::vector<Task> tasks) {
-  bool lies = answer.state || answer.fragments.size() > tasks.size();
+// In the order of the tasks; what an answer had no room for is asked for again. An answer of no use
+// leaves the errand to others that were asked.
+void Receiver::on_fragments(const NodesData& answer, const Question& question) {
+  const ReplicaId from = question.to;
+  Errand& errand = *question.errand;
+  peers_.at(from).slow = 0;
+  bool lies = answer.state || answer.fragments.size() > errand.tasks.size();
   if (answer.fragments.empty()) leave_alone(peers_.at(from));
   bool moved_on = false;
   std::vector<Task> open;
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
+  for (std::size_t i = 0; i < errand.tasks.size(); ++i) {
+    Task& task = errand.tasks[i];
     const bool answered = !lies && !failure_ && i < answer.fragments.size();
     if (answered && !answer.fragments[i].bytes.empty()) {
-      const Status merged = work_.merge(tasks[i], answer.fragments[i].bytes);
+      const Status merged = work_.merge(task, answer.fragments[i].bytes);
       if (merged) continue;
       const Errc code = merged.error().code;
       lies = code == Errc::unverified || code == Errc::malformed || code == Errc::limit;
       if (!lies) keep(merged);
     } else if (answered) {
-      tasks[i].gone |= 1U << from;
+      task.gone |= 1U << from;
       moved_on = moved_on || from == target_.from();
     }
-    open.push_back(std::move(tasks[i]));
+    open.push_back(std::move(task));
   }
-  work_.put_back(std::move(open));
+  if (open.size() == errand.tasks.size() && errand.under_way > 0) {
+    errand.tasks = std::move(open);
+  } else {
+    errand.done = true;
+    if (open.size() < errand.tasks.size()) overtake(question);
+    work_.put_back(std::move(open));
+  }
   if (lies) ban(from);
   // Who named the target does not serve it any more: what has changed since is gone everywhere.
   if (moved_on) ask_for_offers_soon();
@@ -153,21 +175,25 @@ void Receiver::erase_surplus() {
 
 void Receiver::time_out() {
   for (auto it = questions_.begin(); it != questions_.end();) {
-    Question& q = it->second;
-    if (q.deadline_us > now_us_) {
+    if (it->second.deadline_us > now_us_) {
       ++it;
       continue;
     }
-    if (q.tasks.empty()) {
-      --offers_awaited_;
-    } else {
-      Peer& peer = peers_.at(q.to);
-      --peer.asked;
-      leave_alone(peer);
-      work_.put_back(std::move(q.tasks));
-    }
-    it = questions_.erase(it);
+    if (it->second.errand) leave_alone(peers_.at(it->second.to));
+    it = drop(it);
   }
+}
+
+// What nobody else is asked for is open again, unless it is done.
+Receiver::Questions::iterator Receiver::drop(Questions::iterator question) {
+  const Question& q = question->second;
+  if (!q.errand) {
+    --offers_awaited_;
+  } else {
+    --peers_.at(q.to).asked;
+    if (--q.errand->under_way == 0 && !q.errand->done) work_.put_back(std::move(q.errand->tasks));
+  }
+  return questions_.erase(question);
 }
 
 void Receiver::choose_target() {
@@ -178,7 +204,7 @@ void Receiver::choose_target() {
   if (target_.offers() == 0) return;
   next_offers_us_ = now_us_ + options_.timing.target;
   if (!target_.choose()) return;
-  std::erase_if(questions_, [](const auto& q) { return !q.second.tasks.empty(); });
+  std::erase_if(questions_, [](const auto& q) { return q.second.errand != nullptr; });
   for (auto& [id, peer] : peers_) peer.asked = 0;
   turn_ = target_.from();
   keep(work_.restart(target_.state()->cert.body));
@@ -202,7 +228,7 @@ void Receiver::ask_for_offers_soon() {
 
 void Receiver::ask_for_offers(Actions& out) {
   if (target_.state() && !target_.spent()) target_.late();
-  std::erase_if(questions_, [](const auto& q) { return q.second.tasks.empty(); });
+  std::erase_if(questions_, [](const auto& q) { return q.second.errand == nullptr; });
   offers_awaited_ = 0;
   last_offers_us_ = now_us_;
   choose_us_ = now_us_ + options_.timing.answer;
@@ -210,7 +236,7 @@ void Receiver::ask_for_offers(Actions& out) {
     target_.withdraw(id);
     if (peer.banned) continue;
     ++offers_awaited_;
-    ask(id, {}, out);
+    ask(id, nullptr, out);
   }
 }
 
@@ -230,11 +256,32 @@ void Receiver::ask_for_subtrees(Actions& out) {
       auto tasks = work_.take(r, most);
       if (!tasks) return keep(tl::make_unexpected(std::move(tasks.error())));
       if (tasks->empty()) continue;
-      ++peer->second.asked;
-      ask(r, std::move(*tasks), out);
+      auto errand = std::make_shared<Errand>();
+      errand->tasks = std::move(*tasks);
+      ask(r, std::move(errand), out);
       free = free_questions();
     }
     turn_ = (turn_ + 1) % n;
+  }
+  ask_others_too(out);
+}
+
+// Who has nothing to do is asked for what another one has had to itself for too long, so that no
+// peer's pace is that of all.
+void Receiver::ask_others_too(Actions& out) {
+  if (mutant(Mutant::slow_peer_waited_for)) return;
+  const Questions asked = questions_;
+  for (const auto& [id, question] : asked) {
+    const auto& errand = question.errand;
+    if (!errand || errand->done || now_us_ - errand->last_us < options_.timing.alone) continue;
+    for (const auto& [r, peer] : peers_) {
+      const auto gone = [r = r](const Task& task) { return (task.gone >> r & 1) != 0; };
+      if (!may_ask(peer) || (errand->askers >> r & 1) != 0 ||
+          std::ranges::all_of(errand->tasks, gone))
+        continue;
+      ask(r, errand, out);
+      break;
+    }
   }
 }
 
@@ -250,28 +297,37 @@ bool Receiver::may_ask(const Peer& peer) const {
          peer.pace.open(now_us_);
 }
 
-void Receiver::ask(ReplicaId to, std::vector<Task> tasks, Actions& out) {
+// Without an errand: for an offer.
+void Receiver::ask(ReplicaId to, std::shared_ptr<Errand> errand, Actions& out) {
   FetchNodes question;
   question.id = next_id_++;
-  if (!tasks.empty()) question.levels = tasks.front().compares ? kCompareLevels : kAllLevels;
-  for (const Task& task : tasks)
-    question.subtrees.push_back({task.subtree.region.prefix,
-                                 static_cast<std::uint16_t>(task.subtree.region.bits),
-                                 task.subtree.hash});
-  questions_[question.id] = {to, std::move(tasks), now_us_ + options_.timing.answer};
+  if (errand) {
+    ++peers_.at(to).asked;
+    ++errand->under_way;
+    errand->askers |= 1U << to;
+    errand->last_us = now_us_;
+    question.levels = errand->tasks.front().compares ? kCompareLevels : kAllLevels;
+    for (const Task& task : errand->tasks)
+      question.subtrees.push_back({task.subtree.region.prefix,
+                                   static_cast<std::uint16_t>(task.subtree.region.bits),
+                                   task.subtree.hash});
+  }
+  questions_[question.id] = {to, std::move(errand), question.subtrees.size(),
+                             now_us_ + options_.timing.answer};
   out.push_back(action::Send{to, std::move(question)});
 }
 
 // Slow, or out of reach: others do its work, and it is tried again.
 void Receiver::leave_alone(Peer& peer) {
   constexpr std::uint32_t kDoublings = 16;
-  const std::uint64_t quiet = options_.timing.answer << std::min(peer.unanswered++, kDoublings);
+  const std::uint64_t quiet = options_.timing.answer << std::min(peer.slow++, kDoublings);
   peer.quiet_until_us = now_us_ + std::min(quiet, options_.timing.longest_quiet);
 }
 
 // For as long as the transfer lasts. If that hits everybody, more than f are faulty or this replica
 // errs: all get another chance.
 void Receiver::ban(ReplicaId id) {
+  if (mutant(Mutant::liar_not_banned)) return;
   peers_.at(id).banned = true;
   target_.withdraw(id);
   take_back(id);
@@ -282,20 +338,13 @@ void Receiver::ban(ReplicaId id) {
 
 // What it was asked for is had from others.
 void Receiver::take_back(ReplicaId id) {
-  for (auto it = questions_.begin(); it != questions_.end();) {
-    if (it->second.to != id) {
-      ++it;
-      continue;
-    }
-    if (it->second.tasks.empty()) --offers_awaited_;
-    work_.put_back(std::move(it->second.tasks));
-    it = questions_.erase(it);
-  }
-  peers_.at(id).asked = 0;
+  for (auto it = questions_.begin(); it != questions_.end();)
+    it = it->second.to == id ? drop(it) : std::next(it);
 }
 
 bool Receiver::asking() const {
-  return std::ranges::any_of(peers_, [](const auto& p) { return p.second.asked != 0; });
+  return std::ranges::any_of(
+      questions_, [](const auto& q) { return q.second.errand && !q.second.errand->done; });
 }
 
 std::uint32_t Receiver::banned() const {
@@ -317,8 +366,10 @@ std::uint32_t Receiver::usable() const {
 
 void Receiver::check_end() {
   const bool aims = options_.restore || !target_.spent();
-  if (failure_ || at_end_ || !aims || !work_.empty() || asking()) return;
-  at_end_ = work_.reached();
+  if (failure_ || at_end_ || !aims || asking()) return;
+  const bool unchecked = mutant(Mutant::final_root_unchecked);
+  if (!work_.empty() && !unchecked) return;
+  at_end_ = work_.reached() || unchecked;
   if (at_end_) {
     failed_ends_ = 0;
     return;
@@ -338,7 +389,8 @@ void Receiver::write(Actions& out) {
   writing_ = true;
   last_write_ = at_end_;
   std::optional<CertifiedState> complete;
-  if (at_end_ && !options_.restore) complete = target_.state();
+  if ((at_end_ || mutant(Mutant::mixture_as_state)) && !options_.restore)
+    complete = target_.state();
   const bool restored = at_end_ && options_.restore;
   out.push_back(action::Write{work_.begin_write(), std::move(complete), restored});
 }
@@ -346,7 +398,12 @@ void Receiver::write(Actions& out) {
 void Receiver::set_deadline() {
   deadline_us_ = kNever;
   if (done_ || failure_ || last_write_) return;
-  for (const auto& [id, q] : questions_) deadline_us_ = std::min(deadline_us_, q.deadline_us);
+  for (const auto& [id, q] : questions_) {
+    deadline_us_ = std::min(deadline_us_, q.deadline_us);
+    const std::uint64_t alone_until = q.errand ? q.errand->last_us + options_.timing.alone : 0;
+    if (alone_until > now_us_ && !q.errand->done)
+      deadline_us_ = std::min(deadline_us_, alone_until);
+  }
   if (!at_end_ && !options_.restore)
     deadline_us_ = std::min(deadline_us_, choose_us_ != 0 ? choose_us_ : next_offers_us_);
   if (work_.open() == 0 || work_.unwritten() >= 2 * options_.write_bytes) return;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <variant>
 
 #include "transfer/pace.hpp"
@@ -18,6 +19,7 @@ namespace bftmeta::transfer {
 // All in microseconds. Local policy.
 struct Timing {
   std::uint64_t answer = 1'000'000;          // a peer has this long for an answer
+  std::uint64_t alone = 200'000;             // ... and, when nothing else is left, to itself
   std::uint64_t longest_quiet = 16'000'000;  // ... and is then left alone, each time twice as long
   std::uint64_t offers = 200'000;            // others' offers are waited for, once there is one
   std::uint64_t ask_again = 250'000;         // between questions for offers
@@ -103,32 +105,46 @@ class Receiver {
   struct Peer {
     bool banned = false;
     Pace pace{limits::kNodesBytesPerSecond, 0};
-    std::uint32_t unanswered = 0;  // in a row
+    std::uint32_t slow = 0;  // times in a row that it did not answer, or was overtaken
     std::uint64_t quiet_until_us = 0;
     std::uint32_t asked = 0;  // questions for subtrees under way
   };
+  // What one peer is asked for, or several because the first ones take long. The first answer
+  // counts.
+  struct Errand {
+    std::vector<Task> tasks;
+    std::uint32_t askers = 0;     // bitmap: who was asked ...
+    std::uint32_t under_way = 0;  // ... and how many of these may still answer
+    std::uint64_t last_us = 0;    // when the last of them was
+    bool done = false;
+  };
   struct Question {
     ReplicaId to = 0;
-    std::vector<Task> tasks;  // none: for an offer
+    std::shared_ptr<Errand> errand;  // nullptr: for an offer
+    std::size_t subtrees = 0;
     std::uint64_t deadline_us = 0;
   };
+  using Questions = std::map<std::uint64_t, Question>;  // by id
 
   void go_on(Actions& out);
   void time_out();
   void on_offer(ReplicaId from, const messages::NodesData& answer);
-  void on_fragments(ReplicaId from, const messages::NodesData& answer, std::vector<Task> tasks);
+  void on_fragments(const messages::NodesData& answer, const Question& question);
   void erase_surplus();
   void choose_target();
   void give_up_if_stuck();
   void ask_for_offers(Actions& out);
   void ask_for_offers_soon();
   void ask_for_subtrees(Actions& out);
+  void ask_others_too(Actions& out);
   std::size_t free_questions() const;
   bool may_ask(const Peer& peer) const;
   bool aimed() const { return options_.restore || target_.state(); }
   Status begin_again();
   bool asking() const;
-  void ask(ReplicaId to, std::vector<Task> tasks, Actions& out);
+  void ask(ReplicaId to, std::shared_ptr<Errand> errand, Actions& out);
+  Questions::iterator drop(Questions::iterator question);
+  void overtake(const Question& by);
   void leave_alone(Peer& peer);
   void ban(ReplicaId id);
   void take_back(ReplicaId id);
@@ -143,7 +159,7 @@ class Receiver {
   Work work_;
   Target target_;
   std::map<ReplicaId, Peer> peers_;
-  std::map<std::uint64_t, Question> questions_;  // by id
+  Questions questions_;
   std::uint64_t next_id_;
   ReplicaId turn_ = 0;  // who is asked first
   std::size_t offers_awaited_ = 0;

@@ -46,6 +46,36 @@ Bytes join(std::uint8_t version, const std::vector<Part>& parts) {
   return out;
 }
 
+// One behind the last of the part that begins there.
+std::size_t end_of(const std::vector<Part>& parts, std::size_t begin) {
+  std::size_t open = 1;
+  for (; open > 0; ++begin) open = parts[begin].token == Token::node ? open + 1 : open - 1;
+  return begin;
+}
+
+Hash hash_of(std::uint8_t version, const std::vector<Part>& parts, std::size_t begin) {
+  const Part& root = parts[begin];
+  Hash hash{};
+  if (root.token == Token::pruned) {
+    std::copy_n(root.bytes.begin() + 1, hash.size(), hash.begin());
+    return hash;
+  }
+  const auto at = [&](std::size_t i) { return parts.begin() + static_cast<std::ptrdiff_t>(i); };
+  const auto tree = tree::PartialTree::parse(join(version, {at(begin), at(end_of(parts, begin))}));
+  return tree ? tree->root_hash() : hash;
+}
+
+// Key bytes that begin with the prefix of the node that these parts are of.
+ByteView path_below(const std::vector<Part>& parts) {
+  for (const Part& part : parts) {
+    if (part.token == Token::leaf || part.token == Token::redacted)
+      return ByteView(part.bytes).subspan(2, part.bytes[1]);
+    if (part.token == Token::stub)
+      return ByteView(part.bytes).subspan(3, (read_le(part.bytes, 1, 2) + 7) / 8);
+  }
+  return {};
+}
+
 void redact(Part& leaf) {
   const std::size_t key_size = leaf.bytes[1];
   const Hash value = tree::value_hash(ByteView(leaf.bytes).subspan(2 + key_size + 4));
@@ -91,6 +121,36 @@ std::optional<Bytes> forge_proof(const Bytes& proof, ProofLie lie, sim::Random& 
     case ProofLie::absent: parts[leaf].bytes[1 + parts[leaf].bytes[1]] ^= 1; break;
   }
   return join(proof[0], parts);
+}
+
+std::optional<Bytes> altered_leaf(const Bytes& proof, sim::Random& random) {
+  if (proof.size() < 2) return std::nullopt;
+  std::vector<Part> parts = split(proof);
+  std::vector<Part*> leaves;
+  for (Part& part : parts)
+    if (part.token == Token::leaf && part.bytes.size() > 6U + part.bytes[1])
+      leaves.push_back(&part);
+  if (leaves.empty()) return std::nullopt;
+  leaves[random.below(leaves.size())]->bytes.back() ^= 1;
+  return join(proof[0], parts);
+}
+
+std::optional<Bytes> closed_partial_tree(const Bytes& proof) {
+  if (proof.size() < 2) return std::nullopt;
+  const std::vector<Part> parts = split(proof);
+  const Bytes& node = parts[0].bytes;  // token, bitlen, leaf count
+  if (parts[0].token != Token::node) return std::nullopt;
+  const std::size_t bits = read_le(node, 1, 2);
+  const ByteView path = path_below(parts);
+  Bytes prefix = to_bytes(path.first(std::min(path.size(), (bits + 7) / 8)));
+  if (bits % 8 != 0) prefix.back() &= static_cast<std::uint8_t>(0xff00U >> bits % 8);
+  Bytes out{proof[0], static_cast<std::uint8_t>(Token::stub), node[1], node[2]};
+  const auto put = [&out](ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); };
+  put(prefix);
+  put(ByteView(node).subspan(3));
+  put(hash_of(proof[0], parts, 1));
+  put(hash_of(proof[0], parts, end_of(parts, 1)));
+  return out;
 }
 
 }  // namespace bftmeta::adversary

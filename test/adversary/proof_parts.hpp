@@ -20,4 +20,10 @@ constexpr std::size_t kProofLies = 6;
 // The lie; nullopt: this proof has nothing to tell it with.
 std::optional<Bytes> forge_proof(const Bytes& proof, ProofLie lie, sim::Random& random);
 
+// The same tree but for a byte in the value of one leaf. nullopt: it shows none.
+std::optional<Bytes> altered_leaf(const Bytes& proof, sim::Random& random);
+
+// The same tree with nothing opened below its root: it hashes alike. nullopt: nothing is.
+std::optional<Bytes> closed_partial_tree(const Bytes& proof);
+
 }  // namespace bftmeta::adversary

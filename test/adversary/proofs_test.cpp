@@ -87,6 +87,26 @@ TEST_CASE("43 no lie about a proof gets past the root, but for one that shows no
   CHECK(told.size() == adversary::kProofLies);
 }
 
+TEST_CASE("41 a partial tree with nothing opened below its root hashes alike and shows nothing") {
+  const Fixture f;
+  const auto closed = adversary::closed_partial_tree(f.proof);
+  REQUIRE(closed.has_value());
+  CHECK(closed->size() < f.proof.size());
+  const auto parsed = tree::PartialTree::parse(*closed);
+  REQUIRE(parsed.has_value());
+  CHECK(parsed->root_hash() == f.root);
+  CHECK(parsed->leaf_count() == 32);
+  CHECK_FALSE(Fixture::look(*parsed, false));
+  CHECK_FALSE(adversary::closed_partial_tree(*closed).has_value());
+  sim::Random random(1);
+  const auto altered = adversary::altered_leaf(f.proof, random);
+  REQUIRE(altered.has_value());
+  const auto other = tree::PartialTree::parse(*altered);
+  REQUIRE(other.has_value());
+  CHECK(other->root_hash() != f.root);
+  CHECK_FALSE(adversary::altered_leaf(*closed, random).has_value());
+}
+
 TEST_CASE("58 a mutated message still encodes, and every place of it can change") {
   const test::Cluster cluster(4);
   messages::ViewChange vc;

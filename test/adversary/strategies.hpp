@@ -15,6 +15,7 @@ struct Named {
   Maker make;
   bool simulator_only = false;   // it needs powers that no process has
   const char* client = nullptr;  // the hostile client that it works with
+  bool transfer = false;  // it is nothing unless a replica fetches the state (protocol §7.7)
 };
 
 const std::vector<Named>& all_strategies();
@@ -34,6 +35,7 @@ std::vector<Named> vote_strategies();         // PREPARE, COMMIT, shares, certif
 std::vector<Named> view_change_strategies();  // VIEW-CHANGE
 std::vector<Named> new_view_strategies();     // NEW-VIEW, and the views around it
 std::vector<Named> data_strategies();         // answers, STATUS, fetches
+std::vector<Named> transfer_strategies();     // what is served to who fetches the state
 std::vector<Named> meta_strategies();         // what wraps or mutates others
 
 }  // namespace bftmeta::adversary

@@ -164,6 +164,15 @@ HostCallbacks Cluster::host_callbacks() {
     if (hosts_[id]->correct())
       oracles_->violation("S13", "replica " + std::to_string(id) + " has diverged");
   };
+  callbacks.transfer_began = [this](ReplicaId id, Seq floor, bool resumed) {
+    trace_.note(scheduler_.now(), id, "fetches a state from " + std::to_string(floor) + " on");
+    oracles_->transfers().began(id, hosts_[id]->machine().executed_seq(), floor, resumed);
+  };
+  callbacks.transfer_ended = [this](ReplicaId id, const messages::CertifiedState& state,
+                                    const tree::Version& fetched) {
+    trace_.note(scheduler_.now(), id, "has fetched " + std::to_string(state.cert.body.seq));
+    oracles_->transfer_ended(id, state, fetched);
+  };
   callbacks.refused = [this](ReplicaId id, const Error& error) {
     trace_.note(scheduler_.now(), id, "does not start: " + error.message);
     if (hosts_[id]->correct())
@@ -502,6 +511,7 @@ Report Cluster::report() const {
   for (const auto& host : hosts_)
     if (host->up()) r.view_changes += host->core().view_changes();
   r.restarts = restarts_;
+  r.transfers = oracles_->transfers().ended();
   r.delivered = network_->delivered();
   r.dropped = network_->dropped();
   r.virtual_us = scheduler_.now() - began_us_;

@@ -55,6 +55,7 @@ struct Report {
   std::uint64_t modelled = 0;     // batches that the naive model executed too
   std::uint64_t view_changes = 0;
   std::uint64_t restarts = 0;
+  std::uint64_t transfers = 0;  // states that correct replicas have fetched
   std::uint64_t delivered = 0;
   std::uint64_t dropped = 0;
   std::uint64_t virtual_us = 0;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* kNames[kFaultKinds] = {
     "power-cut", "kill",      "partition", "one-way",    "stall",     "clock-jump", "clock-drift",
-    "rot",       "misdirect", "wipe",      "sync-error", "disk-full", "slow-disk"};
+    "rot",       "misdirect", "wipe",      "sync-error", "disk-full", "slow-disk",  "outage"};
 
 // Longest outage of a machine or a process in the fault phase; longer ones are scenarios.
 constexpr std::uint64_t kMaxDownUs = 800'000;
@@ -24,9 +24,12 @@ class Maker {
   Maker(const FaultCounts& counts, Random random) : counts_(counts), random_(random) {}
 
   void add(std::uint32_t count, const std::function<FaultEvent()>& make) {
+    add(count, make, counts_.window_us);
+  }
+  void add(std::uint32_t count, const std::function<FaultEvent()>& make, std::uint64_t within_us) {
     for (; count > 0; --count) {
       FaultEvent event = make();
-      event.at_us = random_.below(counts_.window_us);
+      event.at_us = random_.below(within_us);
       event.seed = random_.next();
       schedule_.push_back(event);
     }
@@ -71,6 +74,12 @@ class Maker {
     FaultEvent e{.kind = kKinds[random_.below(std::size(kKinds))], .replicas = counts_.rotten};
     if (e.kind == FaultKind::wipe) e.for_us = kMaxDownUs;
     return e;
+  }
+  FaultEvent outage() {
+    return {.kind = FaultKind::outage,
+            .replicas = counts_.absent,
+            .for_us = counts_.window_us / 4 * 3,
+            .amount = random_.chance(500) ? 1 : 0};
   }
 
  private:
@@ -127,6 +136,8 @@ std::vector<FaultEvent> make_schedule(const FaultCounts& counts, Random random) 
   m.add(counts.clocks, [&] { return m.clock(); });
   m.add(counts.disks, [&] { return m.disk(); });
   m.add(counts.rotten == 0 ? 0 : counts.rots, [&] { return m.rot(); });
+  m.add(
+      counts.outages, [&] { return m.outage(); }, counts.window_us / 8);
   return m.take();
 }
 

@@ -38,8 +38,10 @@ enum class FaultKind : std::uint8_t {
   sync_error,   // the next sync fails
   disk_full,    // no space for for_us
   slow_disk,    // every sync takes amount (us) longer, for for_us
+  outage,  // one is down for for_us (amount 1: its page store is lost) while all others restart
+           // twice, one after the other: with small logs they let go of what it lacks
 };
-constexpr std::size_t kFaultKinds = 13;
+constexpr std::size_t kFaultKinds = 14;
 const char* fault_name(FaultKind kind);
 
 struct FaultEvent {
@@ -65,10 +67,12 @@ struct FaultCounts {
   std::uint32_t partitions = 0;
   std::uint32_t one_ways = 0;
   std::uint32_t stalls = 0;
-  std::uint32_t clocks = 0;  // jumps and drifts
-  std::uint32_t disks = 0;   // sync errors, full and slow disks
-  std::uint32_t rots = 0;    // rot, misdirected writes and lost disks, of `rotten` only
-  std::uint32_t rotten = 0;  // bitmap: replicas whose disk may lie
+  std::uint32_t clocks = 0;   // jumps and drifts
+  std::uint32_t disks = 0;    // sync errors, full and slow disks
+  std::uint32_t rots = 0;     // rot, misdirected writes and lost disks, of `rotten` only
+  std::uint32_t rotten = 0;   // bitmap: replicas whose disk may lie
+  std::uint32_t outages = 0;  // of `absent`, early, for most of the window
+  std::uint32_t absent = 0;   // bitmap
 };
 
 // In order of time.

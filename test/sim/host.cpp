@@ -77,6 +77,7 @@ void Host::start() {
   callbacks_.started(id());
   ++life_;
   ++incarnation_;
+  mixture_ = holds_mixture();
   if (!flushed_machine_)
     machine_ = setup_.fresh_machine();
   else
@@ -111,6 +112,14 @@ void Host::start() {
   consensus::Actions actions;
   core_->start(std::move(recovered), now(), actions);
   perform(actions);
+}
+
+// As bftmetad finds out.
+bool Host::holds_mixture() const {
+  Transferable* const store = flushed_machine_ ? flushed_machine_->transferable() : nullptr;
+  if (store == nullptr) return false;
+  const auto snapshot = store->store()->snapshot();
+  return snapshot && transfer::is_mixture((*snapshot)->meta());
 }
 
 void Host::wipe() {
@@ -269,6 +278,9 @@ void Host::perform(consensus::Actions& actions) {
     } else if (const auto* against = std::get_if<consensus::action::Accused>(&action)) {
       callbacks_.accused(id(), against->accusation);
     } else if (const auto* wanted = std::get_if<consensus::action::Transfer>(&action)) {
+      // Who missed the end of an epoch has no history to ask for.
+      callbacks_.transfer_began(id(), wanted->floor,
+                                mixture_ || machine_->executed_seq() < setup_.options.epoch_start);
       transfer_floor_ = wanted->floor;
       try_transfer();
     } else if (std::holds_alternative<consensus::action::Diverged>(action)) {
@@ -468,6 +480,7 @@ void Host::transfer_written(const std::optional<messages::CertifiedState>& compl
   ++transfers_;
   forget_divergence();
   const auto done = std::exchange(transfer_, nullptr);
+  if (up()) callbacks_.transfer_ended(id(), *complete, done->version());
   machine_->transferable()->adopt(*complete, done->version());
   flushed_machine_ = machine_->reopen();
   flushed_cert_ = complete->cert;
@@ -518,8 +531,12 @@ void Host::learn() {
   constexpr std::uint64_t kRoundUs = 200'000;
   if (machine_ == nullptr) {
     ++life_;
-    machine_ = flushed_machine_ && !mixture_ ? flushed_machine_->reopen() : setup_.fresh_machine();
-    if (flushed_machine_ && mixture_) machine_ = flushed_machine_->transferable()->at_genesis();
+    mixture_ = holds_mixture();
+    if (!flushed_machine_)
+      machine_ = setup_.fresh_machine();
+    else
+      machine_ =
+          mixture_ ? flushed_machine_->transferable()->at_genesis() : flushed_machine_->reopen();
   }
   announce();
   if (!transfer_)

@@ -56,6 +56,10 @@ struct HostCallbacks {
   std::function<void(messages::ReplicaId, const Error&)> halted;
   // It has found out that its state is not the agreed one.
   std::function<void(messages::ReplicaId)> diverged;
+  // It gives up history and fetches a state; `resumed`: it goes on with that after a start.
+  std::function<void(messages::ReplicaId, messages::Seq floor, bool resumed)> transfer_began;
+  std::function<void(messages::ReplicaId, const messages::CertifiedState&, const tree::Version&)>
+      transfer_ended;
   std::function<void(messages::ReplicaId, const std::string& why)> fenced;
   // It holds proof of what a member signed.
   std::function<void(messages::ReplicaId, const messages::Accusation&)> accused;
@@ -116,6 +120,7 @@ class Host {
   static constexpr std::size_t kMaxInbox = 20'000;         // events; a socket drops more
   static constexpr std::size_t kMaxAsked = 10'000;         // requests whose client waits here
 
+  bool holds_mixture() const;
   void down();
   void forget_divergence();
   void abort();

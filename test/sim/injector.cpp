@@ -32,6 +32,7 @@ void FaultInjector::apply(const FaultEvent& event) {
     case FaultKind::sync_error:
     case FaultKind::disk_full:
     case FaultKind::slow_disk: return disk(event);
+    case FaultKind::outage: return outage(event, Random(event.seed));
   }
 }
 
@@ -54,6 +55,28 @@ void FaultInjector::kill(const FaultEvent& event, Random random) {
     cluster_.host(r).kill();
     restart_later(r, event.for_us, random);
   });
+}
+
+void FaultInjector::outage(const FaultEvent& event, Random random) {
+  std::vector<ReplicaId> others;
+  each(~event.replicas, [&](ReplicaId r) { others.push_back(r); });
+  each(event.replicas, [&](ReplicaId r) {
+    cluster_.host(r).crash(random.chance(500) ? Survival::none : Survival::some);
+    if (event.amount != 0) cluster_.host(r).lose_state();
+    cluster_.scheduler().after(event.for_us, [this, r] { cluster_.start(r); });
+  });
+  // The second start lets go of what the first one has closed.
+  constexpr std::size_t kRounds = 2;
+  constexpr std::uint64_t kMaxDownUs = 50'000;
+  const std::size_t restarts = kRounds * others.size();
+  for (std::size_t i = 0; i < restarts; ++i) {
+    const std::uint64_t at = event.for_us * (i + 1) / (restarts + 1);
+    cluster_.scheduler().after(
+        at, [this, r = others[i % others.size()], down = random.between(1'000, kMaxDownUs)] {
+          cluster_.host(r).kill();
+          cluster_.scheduler().after(down, [this, r] { cluster_.start(r); });
+        });
+  }
 }
 
 void FaultInjector::wipe(const FaultEvent& event, Random random) {

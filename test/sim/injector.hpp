@@ -23,6 +23,7 @@ class FaultInjector {
   void power_cut(const FaultEvent& event, Random random);
   void kill(const FaultEvent& event, Random random);
   void wipe(const FaultEvent& event, Random random);
+  void outage(const FaultEvent& event, Random random);
   void split(const FaultEvent& event);
   void one_way(const FaultEvent& event);
   void stall(const FaultEvent& event);

@@ -62,7 +62,8 @@ Oracles::Oracles(Known known, const config::Genesis& genesis, const Scheduler& s
                  bool reference)
     : scheduler_(scheduler),
       known_(*epochs_.emplace_back(make_epoch(std::move(known))).known),
-      liveness_(known_.config, [this](const char* o, const std::string& w) { violation(o, w); }) {
+      liveness_(known_.config, [this](const char* o, const std::string& w) { violation(o, w); }),
+      transfers_(known_, [this](const char* o, const std::string& w) { violation(o, w); }) {
   if (reference) reference_ = std::make_unique<Reference>(genesis, *known_.verifier);
 }
 
@@ -108,6 +109,7 @@ Hash Oracles::digest() const {
 void Oracles::sent(ReplicaId from, const messages::PeerMessage& message,
                    const std::vector<ReplicaId>& to, std::uint64_t epoch) {
   epochs_.at(epoch).statements->sent(from, message, to);
+  for (const ReplicaId r : to) transfers_.sent(from, r, message);
   if (!known_.correct(from)) return;
   for (const ReplicaId r : to) liveness_.sent(from, r, message, scheduler_.now());
 }
@@ -181,6 +183,12 @@ void Oracles::executed(ReplicaId replica, const messages::ParsedBatch& batch,
     violation("S7", difference);
     reference_.reset();  // everything after it would differ too
   }
+}
+
+void Oracles::transfer_ended(ReplicaId replica, const messages::CertifiedState& state,
+                             const tree::Version& fetched) {
+  const auto truth = versions_.find(state.cert.body.seq);
+  transfers_.ended(replica, state, fetched, truth == versions_.end() ? nullptr : &truth->second);
 }
 
 void Oracles::check_items(const messages::ParsedBatch& batch,

@@ -8,7 +8,8 @@
 //   replica sends is valid S14 shares name what is committed L1 progress after the faults  L3, L4
 //   view changes   L5 certificates keep up
 // S2, S4, S6, S13 and S14 watch frames and are in statements.hpp; L1 to L5 and S12 are in
-// liveness.hpp; S7 is in reference.hpp. Thread-safety: one thread.
+// liveness.hpp; S7 is in reference.hpp; what S2 and S13 say of state transfers is in transfers.hpp.
+// Thread-safety: one thread.
 #pragma once
 
 #include <map>
@@ -18,6 +19,7 @@
 #include "sim/liveness.hpp"
 #include "sim/reference.hpp"
 #include "sim/statements.hpp"
+#include "sim/transfers.hpp"
 
 namespace bftmeta::sim {
 
@@ -44,6 +46,8 @@ class Oracles {
   void executed(messages::ReplicaId replica, const messages::ParsedBatch& batch,
                 const consensus::Outcome& outcome, const std::vector<Outcome>& items,
                 const tree::Version* state);
+  void transfer_ended(messages::ReplicaId replica, const messages::CertifiedState& state,
+                      const tree::Version& fetched);
   void acknowledged(const Acknowledged& what);
   void read(const PublicKey& principal, const schema::Query& query, messages::Seq seq,
             const ns::QueryResult& result);
@@ -59,6 +63,7 @@ class Oracles {
   const Known& known() const { return known_; }
   const Statements& statements() const { return *epochs_.front().statements; }
   Liveness& liveness() { return liveness_; }
+  Transfers& transfers() { return transfers_; }
   messages::Seq last_acknowledged() const { return last_acknowledged_; }
   std::uint64_t reads_checked() const { return reads_checked_; }
   std::uint64_t batches_modelled() const { return reference_ ? reference_->batches() : 0; }
@@ -93,6 +98,7 @@ class Oracles {
   std::vector<Epoch> epochs_;
   Known& known_;  // of the first one
   Liveness liveness_;
+  Transfers transfers_;
   std::unique_ptr<Reference> reference_;
   std::vector<std::string> violations_;
   std::set<messages::ReplicaId> fenced_;  // for the life of their disks

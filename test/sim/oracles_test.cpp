@@ -109,6 +109,36 @@ TEST_CASE("S2 fires on W valid shares for something that nobody executed") {
   CHECK(w.fired() == "S2");
 }
 
+TEST_CASE(
+    "S2 and S13 fire on a state that is fetched without need, too old, or not the agreed one") {
+  const tree::Version empty = tree::Version::empty();
+  const std::vector<tree::Update> one_leaf{{Key(Bytes{1}), Bytes{2}}};
+  const auto other = empty.apply(one_leaf);
+  REQUIRE(other.has_value());
+  const auto fetched = [&](messages::Seq floor, std::uint8_t root, const tree::Version& leaves) {
+    Watched w(sim::Standing::byzantine);
+    w.execute(0, w.body(1));
+    w.oracles().sent(0, messages::HistoryData{1, {}, {}, std::nullopt}, {2});
+    w.oracles().transfers().began(2, 0, floor, false);
+    messages::CertifiedState state;
+    state.cert.body = w.body(root);
+    state.header.batch_digest = w.oracles().known().agreed.at(1).batch_digest;
+    w.oracles().transfers().ended(2, state, leaves, &empty);
+    return w.fired();
+  };
+  CHECK(fetched(1, 1, empty) == "");
+  CHECK(fetched(2, 1, empty) == "S13");
+  CHECK(fetched(1, 9, empty) == "S2");
+  CHECK(fetched(1, 1, *other) == "S2");
+  Watched w(sim::Standing::byzantine);
+  w.oracles().sent(3, messages::HistoryData{1, {}, {}, std::nullopt}, {2});  // who is a liar
+  w.oracles().sent(0, messages::HistoryData{5, {}, {}, std::nullopt}, {2});  // of something else
+  w.oracles().transfers().began(2, 0, 1, true);
+  CHECK(w.fired() == "");
+  w.oracles().transfers().began(2, 0, 1, false);
+  CHECK(w.fired() == "S13");
+}
+
 TEST_CASE("S3 fires when one request is executed twice") {
   Watched w;
   const auto signer = sim::IdealSigner(w.cluster->genesis().clients[0].sign_key);

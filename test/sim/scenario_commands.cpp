@@ -168,6 +168,29 @@ Result<Run> life(const Words& w, const Sizes& sizes) {
   });
 }
 
+// Each of them restarts twice, and flushes what client 0 does in between: with `retain 0` their
+// logs let go of everything before.
+Result<Run> forget(const Words& w, const Sizes& sizes) {
+  BFTMETA_TRY(options(w, 2, {}));
+  BFTMETA_ASSIGN(const Ids ids, replicas(w[1], sizes.n));
+  return Run([ids](Cluster& c) -> Status {
+    constexpr int kRounds = 2;  // the second start lets go of what the first one has closed
+    constexpr std::uint64_t kPatienceUs = 60'000'000;
+    constexpr std::uint64_t kFlushUs = 1'000'000;
+    for (int round = 0; round < kRounds; ++round)
+      for (const Endpoint id : ids) {
+        c.host(id).kill();
+        c.start(id);
+        c.client(0).add_bundles(10);
+        if (!c.run_until([&] { return c.clients_done(); }, kPatienceUs))
+          return fail(Errc::internal,
+                      "clients wait after a restart of replica " + std::to_string(id));
+        c.run_for(kFlushUs);
+      }
+    return {};
+  });
+}
+
 Result<Run> clock(const Words& w, const Sizes& sizes) {
   BFTMETA_TRY(options(w, 3, {}));
   BFTMETA_ASSIGN(const Ids ids, replicas(w[1], sizes.n));
@@ -362,6 +385,7 @@ Result<Run> parse_command(const Words& words, std::uint32_t n, std::uint32_t cli
                                                          {"start", life},
                                                          {"start_all", life},
                                                          {"kill", life},
+                                                         {"forget", forget},
                                                          {"clock", clock},
                                                          {"disk", disk},
                                                          {"flush", replica_mode},

@@ -20,6 +20,7 @@ TEST_CASE("swarm: every oracle holds on three hundred seeds") {
     sum.reads += run.report.reads;
     sum.refuted += run.report.refuted;
     sum.modelled += run.report.modelled;
+    sum.transfers += run.report.transfers;
     for (const auto& [kind, count] : run.report.faults) sum.faults[kind] += count;
     lies += run.lies;
   }
@@ -29,6 +30,7 @@ TEST_CASE("swarm: every oracle holds on three hundred seeds") {
   CHECK(sum.refuted > 10);
   CHECK(sum.modelled > 500);
   CHECK(lies > 300);
+  CHECK(sum.transfers > 15);
   for (std::size_t kind = 0; kind < sim::kFaultKinds; ++kind) {
     const std::string name = sim::fault_name(static_cast<sim::FaultKind>(kind));
     INFO(name);

@@ -12,14 +12,15 @@ using namespace bftmeta;
 namespace {
 
 struct Row {
-  std::uint64_t runs = 0, batches = 0, view_changes = 0, restarts = 0, faults = 0, lies = 0,
-                violations = 0, stalls = 0;
+  std::uint64_t runs = 0, batches = 0, view_changes = 0, restarts = 0, transfers = 0, faults = 0,
+                lies = 0, violations = 0, stalls = 0;
 
   void add(const sim::SwarmRun& run) {
     ++runs;
     batches += run.report.batches;
     view_changes += run.report.view_changes;
     restarts += run.report.restarts;
+    transfers += run.report.transfers;
     for (const auto& [kind, count] : run.report.faults) faults += count;
     lies += run.lies;
     // A run that does not get done (L1) is a stall; everything else is a violation.
@@ -38,13 +39,15 @@ std::vector<std::string> rows_of(const sim::SwarmRun& run) {
 }
 
 void print_row(const std::string& name, const Row& r) {
-  std::printf("%-26s %6lu %8lu %12lu %8lu %15lu %8lu %10lu %6lu\n", name.c_str(), r.runs, r.batches,
-              r.view_changes, r.restarts, r.faults, r.lies, r.violations, r.stalls);
+  std::printf("%-26s %6lu %8lu %12lu %8lu %9lu %15lu %8lu %10lu %6lu\n", name.c_str(), r.runs,
+              r.batches, r.view_changes, r.restarts, r.transfers, r.faults, r.lies, r.violations,
+              r.stalls);
 }
 
 void print_table(const std::map<std::string, Row>& rows, const Row& total) {
-  std::printf("%-26s %6s %8s %12s %8s %15s %8s %10s %6s\n", "strategy", "runs", "batches",
-              "view changes", "restarts", "faults injected", "lies", "violations", "stalls");
+  std::printf("%-26s %6s %8s %12s %8s %9s %15s %8s %10s %6s\n", "strategy", "runs", "batches",
+              "view changes", "restarts", "transfers", "faults injected", "lies", "violations",
+              "stalls");
   for (const auto& [name, row] : rows) print_row(name, row);
   print_row("all", total);
 }

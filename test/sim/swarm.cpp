@@ -199,6 +199,21 @@ void add_damage(Plan& plan, Random& random) {
   }
 }
 
+// Always for strategies that wait for that, sometimes for others.
+bool needs_outage(const Attack& attack, bool calm, Random& random) {
+  constexpr std::uint32_t kOften = 60;
+  if (attack.strategy != nullptr && attack.strategy->transfer) return true;
+  return !calm && random.chance(kOften);
+}
+
+messages::ReplicaId pick_correct(const Plan& plan, Random& random) {
+  messages::ReplicaId one = 0;
+  do {
+    one = static_cast<messages::ReplicaId>(random.below(plan.n));
+  } while (plan.byzantine.contains(one) || ((plan.rotten | plan.corrupting) >> one & 1) != 0);
+  return one;
+}
+
 struct PlanRun {
   Report report;
   std::uint64_t lies = 0;
@@ -208,8 +223,7 @@ struct PlanRun {
 PlanRun run_plan(Plan plan, const Attack& attack) {
   Adversary evil(plan, EngineMachine::genesis, attack);
   Cluster cluster(
-      plan, EngineMachine::genesis, [](Random r) { return std::make_unique<DiskLog>(r); },
-      random_bundle);
+      plan, EngineMachine::genesis, [&plan](Random r) { return make_log(plan, r); }, random_bundle);
   evil.attach(cluster);
   PlanRun run;
   run.report = cluster.run();
@@ -227,6 +241,20 @@ std::string SwarmRun::name() const {
   return (who.empty() ? "" : who + "+") + attack.client->name;
 }
 
+void add_outage(Plan& plan, messages::ReplicaId absent) {
+  plan.outages = 1;
+  plan.absent = 1U << absent;
+  // All others restart twice, and flush in between; work goes on meanwhile.
+  constexpr std::uint64_t kPerReplicaUs = 1'500'000;
+  plan.window_us = plan.n * kPerReplicaUs;
+  plan.bundles_per_client = 15 * plan.n;
+  plan.think_max_us = 400'000;
+}
+
+std::unique_ptr<LogDevice> make_log(const Plan& plan, Random random) {
+  return std::make_unique<DiskLog>(random, plan.outages == 0 ? DiskLog::kRetainBytes : 0);
+}
+
 SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options) {
   Random random(seed ^ 0x5eed'5eed'5eed'5eed);
   SwarmRun run;
@@ -234,6 +262,8 @@ SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options) {
   run.attack = attack_for(run.plan, options, random);
   for (const messages::ReplicaId r : run.attack.members) run.plan.byzantine[r] = nullptr;
   if (!options.calm) add_damage(run.plan, random);
+  if (needs_outage(run.attack, options.calm, random))
+    add_outage(run.plan, pick_correct(run.plan, random));
   PlanRun done = run_plan(run.plan, run.attack);
   run.report = std::move(done.report);
   run.lies = done.lies;

@@ -29,6 +29,11 @@ struct SwarmRun {
   std::string name() const;  // of the strategy, the hostile client, or both; "none"
 };
 
+// This correct replica will miss so much that it has to fetch the state (protocol §7.7).
+void add_outage(Plan& plan, messages::ReplicaId absent);
+// The production log; where somebody is to miss something, it keeps nothing for him.
+std::unique_ptr<LogDevice> make_log(const Plan& plan, Random random);
+
 SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options = {});
 
 // Of a run that broke an oracle: what fired, the smallest run that still does it, and its last

@@ -66,7 +66,8 @@ class Wrapper : public Strategy {
     constexpr int kLastMeta = 60;
     std::vector<const Named*> plain;
     for (const Named& n : all_strategies())
-      if (!n.simulator_only && (n.number < kFirstMeta || n.number > kLastMeta)) plain.push_back(&n);
+      if (!n.simulator_only && !n.transfer && (n.number < kFirstMeta || n.number > kLastMeta))
+        plain.push_back(&n);
     inner_ = plain[random_.below(plain.size())]->make(id_);
   }
 

@@ -63,7 +63,8 @@ void Menu::items(const Turn& t) {
   if (!core.is_primary()) return;
   Seq next = std::max(core.executed_seq(), core.certified_seq()) + 1;
   for (Seq n = 1; n <= world_.scope().seqs; ++n)
-    if ((t.local.said.proposals & bits(core.view(), n)) != 0) next = std::max(next, n + 1);
+    if ((t.local.said.proposals & ~t.local.forgotten() & bits(core.view(), n)) != 0)
+      next = std::max(next, n + 1);
   if (next > world_.scope().seqs) return;
   for (std::uint32_t i = 0; i < 2; ++i) add(t, {Kind::item, i});
 }

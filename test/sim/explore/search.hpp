@@ -22,8 +22,8 @@
 // * Evidence makes a correct replica leave a view; here it may leave at any time, but is seldom
 // made
 //   to. Answers to HELLO after the second. A second batch in flight at a correct primary.
-// * A correct primary gets no item for a number that it has proposed for in this view, so one that
-//   forgot its proposal cannot make another one (the defect no_abdication is not found).
+// * A primary gets no item for a number that it has proposed for in this view, unless a power cut
+//   has taken the proposal from its log (a correct one has left the view by then).
 // * That ends of two histories behave alike where Seat::digest() cannot tell them apart: compared
 // on
 //   demand, with one other history of each node (lives.hpp).

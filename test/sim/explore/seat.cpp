@@ -104,6 +104,13 @@ void Seat::sync() {
   } while (durable_ < local_->appended);
 }
 
+std::uint64_t Local::forgotten() const {
+  if (!core->active() || !core->is_primary() || core->view() >= kMaxViews) return 0;
+  std::uint64_t of_view = 0;
+  for (Seq n = 1; n <= kMaxSeqs; ++n) of_view |= bits(core->view(), n);
+  return unlogged & of_view;
+}
+
 void Seat::cut_power(const std::vector<std::pair<ReplicaId, messages::HelloReply>>& answers) {
   if (world_.scope().forgetful)
     local_->log = MemoryLog();
@@ -112,7 +119,9 @@ void Seat::cut_power(const std::vector<std::pair<ReplicaId, messages::HelloReply
   local_->machine = ToyMachine(world_.cluster_id(), world_.config());
   waiting_.clear();
   ++local_->incarnation;
-  start(local_->log.recover().value().records);
+  std::vector<consensus::Record> records = local_->log.recover().value().records;
+  local_->unlogged |= local_->said.proposals & ~logged_proposals(records);
+  start(std::move(records));
   for (const auto& [from, answer] : answers) deliver(from, answer);
   sync();
 }
@@ -181,6 +190,17 @@ BatchNo Seat::number_of(const messages::Proposal& p) const {
 }
 
 // Of what it passes on only its own statements are new to the world.
+std::uint64_t Seat::logged_proposals(const std::vector<consensus::Record>& records) const {
+  std::uint64_t logged = 0;
+  for (const consensus::Record& record : records) {
+    if (record.kind != consensus::RecordKind::vote) continue;
+    const auto vote = decode<consensus::VoteRecord>(record.payload, "vote record");
+    if (vote && in_scope(vote->proposal))
+      logged |= bit(vote->proposal.view, vote->proposal.seq, number_of(vote->proposal));
+  }
+  return logged;
+}
+
 void Seat::say(const messages::PrePrepare& m) {
   const messages::Proposal& p = m.proposal;
   if (world_.primary(p.view) == self_ && in_scope(p))
@@ -235,8 +255,8 @@ Hash Seat::digest() const {
   Gatherer all;
   const consensus::Core& core = *local_->core;
   const Said& said = local_->said;
-  for (const std::uint64_t set :
-       {said.proposals, said.prepares, said.commits, said.shares, local_->executed})
+  for (const std::uint64_t set : {said.proposals, said.prepares, said.commits, said.shares,
+                                  local_->executed, local_->forgotten()})
     all.add(set);
   add_numbers(all, said.view_changes);
   add_numbers(all, said.new_views);

@@ -34,6 +34,9 @@ struct Local {
   std::uint64_t mono_us = 0;
   Said said;
   std::uint64_t executed = 0;  // bit(0, seq, batch) of every batch that it ever executed
+  std::uint64_t unlogged = 0;  // of said.proposals: those that its log did not have at a power cut
+  // Proposals of its view that it may not know any more, as its primary; a correct one has left it.
+  std::uint64_t forgotten() const;
   std::map<View, messages::ViewChange>
       view_changes;   // its own, newest of each view, as it gave them
   std::string fault;  // what a correct replica never does; empty: nothing
@@ -88,6 +91,7 @@ class Seat {
   void fault(const std::string& what);
   consensus::Now now() const { return {local_->mono_us, World::kWallUs}; }
   BatchNo number_of(const messages::Proposal& p) const;
+  std::uint64_t logged_proposals(const std::vector<consensus::Record>& records) const;
   Hash digest() const;
   void add_records(Gatherer& all, std::vector<consensus::Record> records) const;
   void ask(Gatherer& all) const;

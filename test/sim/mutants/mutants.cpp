@@ -164,6 +164,30 @@ constexpr Entry kAll[] = {
      "§4.4: W claims of progress contain a correct one", ""},
     {Mutant::lost_commit_by_one, "lost-commit-by-one",
      "§3.6: unsigned COMMITs are believed from W peers", ""},
+    {Mutant::fragment_unchecked, "fragment-unchecked",
+     "§7.7: a subtree is hashed to what was asked for", "wrong-fragments"},
+    // While everything else is right, a walk that is at its end is at the right root; so this one
+    // takes any silence for the end.
+    {Mutant::final_root_unchecked, "final-root-unchecked",
+     "§7.7: the end is where the root is the certified one", "gone-fragments"},
+    {Mutant::too_old_by_one, "too-old-by-one",
+     "§4.4: W peers have to say that history is gone, not one", "gone-fragments"},
+    {Mutant::transfer_impatient, "transfer-impatient",
+     "§4.4: while somebody has history no state is fetched", ""},
+    {Mutant::mixture_executed, "mixture-executed",
+     "§7.7: nothing is executed beside a mixture of states", ""},
+    {Mutant::mixture_as_state, "mixture-as-state",
+     "§7.7: only the last generation carries a checkpoint", ""},
+    {Mutant::liar_not_banned, "liar-not-banned", "§7.7: who was found out is asked nothing more",
+     "leafless-fragments"},
+    {Mutant::target_below_floor, "target-below-floor",
+     "§7.7: a state below the certificate that is known is no target", "old-targets"},
+    {Mutant::target_unverified, "target-unverified",
+     "§7.7: a target proves itself by certificate, header and history", "wrong-fragments"},
+    {Mutant::slow_peer_waited_for, "slow-peer-waited-for",
+     "§7.7: what is left to a slow peer alone is had from another one", "trickling-fragments"},
+    {Mutant::leafless_accepted, "leafless-accepted", "§7.7: a fragment shows the values of leaves",
+     "leafless-fragments"},
 };
 static_assert(std::size(kAll) == kMutants);
 

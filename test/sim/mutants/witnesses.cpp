@@ -52,6 +52,8 @@ constexpr Witness kWitnesses[] = {
     {"hoarded-certificate", Mutant::no_rescue, 13},
     {"two-view-changes", Mutant::joins_one_replica, 2},
     {"reorders-expired", Mutant::expiry_before_done, 1},
+    {"wrong-fragments", Mutant::target_unverified, 16},
+    {"gone-fragments", Mutant::too_old_by_one, 22},
     {"bad-signature-client", Mutant::admission_signature_unchecked, 1},
     {"unknown-session-client", Mutant::session_owner_unchecked, 1},
     {"equivocating-client", Mutant::twin_bundle_stays, 1},

@@ -111,6 +111,7 @@ void Transfer::crash() {
   if (receiver_->done()) return;
   ++crashes_;
   received_ += receiver_->received_bytes();
+  lost_ += receiver_->received_bytes() - std::exchange(stored_, 0);
   start();
   if (setup_.crash_every_us != 0) at(setup_.crash_every_us, [this] { crash(); });
 }
@@ -213,28 +214,29 @@ std::optional<NodesData> Transfer::bend(Peer& peer, const FetchNodes& question, 
 
 void Transfer::write(transfer::action::Write write) {
   const std::size_t number = writes_++;
-  at(1 + rng_() % 20'000,
-     [this, number, life = life_, w = std::make_shared<transfer::action::Write>(std::move(write))] {
-       if (life != life_) return;
-       if (setup_.crash_before_write.contains(number)) return crash();
-       transfer::Actions actions;
-       if (setup_.failing_writes.contains(number)) {
-         receiver_->not_written(now_us_, actions);
-         return perform(actions);
-       }
-       auto writer = store_->begin();
-       REQUIRE(writer);
-       std::size_t records = 0;
-       while (!*w->set.write_some(**writer, 1)) ++records;
-       largest_write_ = std::max(largest_write_, records);
-       Bytes meta = w->complete ? encode(*w->complete) : transfer::mixture_meta();
-       if (w->restored) meta = encode(world_.state(*setup_.restore).state);
-       auto snapshot = (*writer)->commit(w->set.root_record(), meta);
-       REQUIRE(snapshot);
-       if (setup_.crash_after_write.contains(number)) return crash();
-       receiver_->written(w->set, *snapshot, now_us_, actions);
-       perform(actions);
-     });
+  at(1 + rng_() % 20'000, [this, number, life = life_, holds = receiver_->received_bytes(),
+                           w = std::make_shared<transfer::action::Write>(std::move(write))] {
+    if (life != life_) return;
+    if (setup_.crash_before_write.contains(number)) return crash();
+    transfer::Actions actions;
+    if (setup_.failing_writes.contains(number)) {
+      receiver_->not_written(now_us_, actions);
+      return perform(actions);
+    }
+    auto writer = store_->begin();
+    REQUIRE(writer);
+    std::size_t records = 0;
+    while (!*w->set.write_some(**writer, 1)) ++records;
+    largest_write_ = std::max(largest_write_, records);
+    Bytes meta = w->complete ? encode(*w->complete) : transfer::mixture_meta();
+    if (w->restored) meta = encode(world_.state(*setup_.restore).state);
+    auto snapshot = (*writer)->commit(w->set.root_record(), meta);
+    REQUIRE(snapshot);
+    stored_ = holds;
+    if (setup_.crash_after_write.contains(number)) return crash();
+    receiver_->written(w->set, *snapshot, now_us_, actions);
+    perform(actions);
+  });
 }
 
 void Transfer::load() {

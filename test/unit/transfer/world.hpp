@@ -94,8 +94,10 @@ class Transfer {
   bool run(std::uint64_t limit_us);
 
   const transfer::Receiver& receiver() const { return *receiver_; }
-  std::uint64_t now_us() const { return now_us_; }
+  std::uint64_t took_us() const { return now_us_ - kBegin; }
   std::uint64_t received() const { return received_ + receiver_->received_bytes(); }
+  // What crashes took: received in that life, and not in a write that had got into the store.
+  std::uint64_t lost() const { return lost_; }
   std::size_t writes() const { return writes_; }
   std::size_t largest_write() const { return largest_write_; }  // records
   std::size_t crashes() const { return crashes_; }
@@ -138,6 +140,8 @@ class Transfer {
   std::size_t largest_write_ = 0;
   std::size_t crashes_ = 0;
   std::uint64_t received_ = 0;  // in earlier lives
+  std::uint64_t lost_ = 0;
+  std::uint64_t stored_ = 0;  // of what this life received
   std::set<messages::Seq> targets_;
 };
 
