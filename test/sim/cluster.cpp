@@ -337,6 +337,10 @@ bool Cluster::caught_up() const {
 Report Cluster::run() {
   start_all();
   begin_faults();
+  if (plan_.load_us != 0)
+    scheduler_.after(plan_.load_us, [this] {
+      for (auto& client : clients_) client->stop();
+    });
   const auto over = [this] {
     return !oracles_->violations().empty() || (!faults_on_ && clients_done() && caught_up());
   };

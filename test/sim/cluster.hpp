@@ -23,6 +23,7 @@ struct Plan : FaultCounts {
   std::uint32_t clients = 3;
   std::uint32_t other_clients = 0;  // registered, but driven from outside
   std::uint32_t bundles_per_client = 40;
+  std::uint64_t load_us = 0;  // clients stop then, with what they have sent; 0: when all is sent
   std::uint64_t think_max_us = 200'000;  // of a client between an answer and its next bundle
   std::uint32_t reads = 0;               // per mille of the bundles that a verified read follows
   NetworkFaults network;
