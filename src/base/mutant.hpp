@@ -104,8 +104,14 @@ enum class Mutant : std::uint8_t {
   reply_unproven = 83,
   highest_claim_believed = 84,
   lost_commit_by_one = 85,
+  p_entry_needs_two = 86,
+  stale_base_believed = 87,
+  old_view_accepted = 88,
+  abdication_names_view = 89,
+  reproposed_body_not_fetched = 90,
+  gaps_timed = 91,
 };
-constexpr std::uint8_t kMutants = 85;
+constexpr std::uint8_t kMutants = 91;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

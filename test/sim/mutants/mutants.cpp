@@ -160,6 +160,21 @@ constexpr Entry kAll[] = {
      "§4.4: W claims of progress contain a correct one", ""},
     {Mutant::lost_commit_by_one, "lost-commit-by-one",
      "§3.6: unsigned COMMITs are believed from W peers", ""},
+    // Of a committed batch, Q VIEW-CHANGEs of which none lies show two.
+    {Mutant::p_entry_needs_two, "p-entry-needs-two",
+     "§5.2: a P-entry proves itself, nobody has to vouch for it", ""},
+    // Either check alone is enough: O is never above a base that is too low for long, because it
+    // is not taken for what has a certificate.
+    {Mutant::stale_base_believed, "stale-base-believed",
+     "§5.3: O starts above the highest base, and above the own certificate", ""},
+    {Mutant::old_view_accepted, "old-view-accepted",
+     "§5.1: proposals and votes of a view that was left are nothing", ""},
+    {Mutant::abdication_names_view, "abdication-names-view",
+     "§3.5: a primary that leaves is followed into the next view, whatever it names", ""},
+    {Mutant::reproposed_body_not_fetched, "reproposed-body-not-fetched",
+     "§5.3: a body that O names is got from whoever has it", ""},
+    {Mutant::gaps_timed, "gaps-timed", "§5.4: timed of a session is only what is first in line",
+     ""},
 };
 static_assert(std::size(kAll) == kMutants);
 
