@@ -61,6 +61,7 @@ constexpr Witness kWitnesses[] = {
     {"expired-bundle", Mutant::expiry_ignored, 1},
     {"mutated", Mutant::shares_of_any_state_counted, 1},
     {"hoarded-certificate", Mutant::no_rescue, 13},
+    {"votes-for-few", Mutant::no_rescue, 7},
     {"two-view-changes", Mutant::joins_one_replica, 2},
     {"reorders-expired", Mutant::expiry_before_done, 1},
     {"bad-signature-client", Mutant::admission_signature_unchecked, 1},
