@@ -119,11 +119,18 @@ enum class Mutant : std::uint8_t {
   // ---- repair
   wrong_shares_signed_again = 97,
   second_divergence_repaired = 98,
+  // ---- found by strategies only
+  p_entry_needs_two = 99,
+  stale_base_believed = 100,
+  old_view_accepted = 101,
+  abdication_names_view = 102,
+  reproposed_body_not_fetched = 103,
+  gaps_timed = 104,
   // ---- reconfiguration
-  epoch_end_unheeded = 99,
-  epoch_ends_alone = 100,
+  epoch_end_unheeded = 105,
+  epoch_ends_alone = 106,
 };
-constexpr std::uint8_t kMutants = 100;
+constexpr std::uint8_t kMutants = 106;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

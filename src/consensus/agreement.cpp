@@ -19,13 +19,18 @@ bool Core::accepts_votes(Seq seq) const {
          (seq <= certified_seq() + 2 * limits::kWindow || mutant(Mutant::window_unchecked));
 }
 
+// Proposals and votes are of the view that they name; a view that was left takes none (§5.1).
+bool Core::is_of_view(View view) const {
+  return view == view_ || (view < view_ && mutant(Mutant::old_view_accepted));
+}
+
 void Core::on(ReplicaId from, PrePrepare m) {
   const Proposal p = m.proposal;
   if (p.view > view_ || (p.view == view_ && !active_)) {
     if (from == primary(p.view)) early_.keep(from, std::move(m));
     return;
   }
-  if (!active_ || p.view != view_ || !accepts_votes(p.seq)) return;
+  if (!active_ || !is_of_view(p.view) || !accepts_votes(p.seq)) return;
   // The signature covers the digest only, and anybody may have put another batch beside it.
   const bool body_matches =
       m.batch.seq == p.seq && (messages::batch_digest(context(), m.batch) == p.digest ||
@@ -142,7 +147,7 @@ void Core::try_vote(Seq seq) {
 
 void Core::on(ReplicaId from, Prepare m) {
   const Proposal& p = m.proposal;
-  if (!active_ || p.view != view_ || !accepts_votes(p.seq) || m.replica == self_) return;
+  if (!active_ || !is_of_view(p.view) || !accepts_votes(p.seq) || m.replica == self_) return;
   Slot& s = slot(p.seq);
   // Relayed PREPAREs are welcome (they are signed); a known one costs nothing.
   const auto other = s.prepares.find(m.replica);
@@ -201,7 +206,7 @@ void Core::try_prepared(Seq seq) {
 
 void Core::on(ReplicaId from, Commit m) {
   const Proposal& p = m.proposal;
-  if (!active_ || p.view != view_) return;
+  if (!active_ || !is_of_view(p.view)) return;
   // The shares of the others may have made a certificate first. Their COMMITs still count for what
   // is not executed here: else the batch would wait for catch-up, and at the primary all that
   // follows it.

@@ -286,6 +286,7 @@ class Core {
   void on(ReplicaId from, messages::Commit m);
   void on(ReplicaId from, messages::BatchData m);
   void on(ReplicaId from, messages::FetchBatch m);
+  bool is_of_view(View view) const;
   bool accepts_votes(Seq seq) const;
   void attach_batch(Seq seq, std::shared_ptr<const messages::ParsedBatch> batch);
   bool has_room(Seq seq, std::size_t bytes) const;

@@ -1,5 +1,7 @@
 #include "consensus/new_view.hpp"
 
+#include <algorithm>
+
 #include "base/mutant.hpp"
 
 namespace bftmeta::consensus {
@@ -9,13 +11,34 @@ using messages::PreparedCert;
 using messages::Seq;
 using messages::ViewChange;
 
+namespace {
+
+// A defect on purpose: entries that not more than f of these votes show.
+void drop_lonely(const std::vector<const ViewChange*>& votes,
+                 std::map<Seq, const PreparedCert*>& entries) {
+  std::erase_if(entries, [&](const auto& e) {
+    const auto shows = [&](const ViewChange* vc) {
+      return std::ranges::any_of(vc->prepared, [&](const PreparedCert& entry) {
+        return entry.proposal.seq == e.first && entry.proposal.digest == e.second->proposal.digest;
+      });
+    };
+    return 2 * static_cast<std::size_t>(std::ranges::count_if(votes, shows)) < votes.size();
+  });
+}
+
+}  // namespace
+
 Result<ReproposalPlan> plan_reproposals(const messages::EpochContext& context,
                                         const std::vector<const ViewChange*>& votes) {
   ReproposalPlan plan;
   plan.base_seq = context.start;
   for (const ViewChange* vc : votes) {
-    if (vc->base_seq(context.start) <= plan.base_seq || mutant(Mutant::base_ignored)) continue;
-    plan.base_seq = vc->base_seq();
+    const Seq base = vc->base_seq(context.start);
+    const bool better = mutant(Mutant::stale_base_believed)
+                            ? vc == votes.front() || base < plan.base_seq
+                            : base > plan.base_seq && !mutant(Mutant::base_ignored);
+    if (!better) continue;
+    plan.base_seq = base;
     plan.base = vc->base;
   }
   std::map<Seq, const PreparedCert*> highest;
@@ -36,6 +59,7 @@ Result<ReproposalPlan> plan_reproposals(const messages::EpochContext& context,
       if (better) it->second = &entry;
     }
   }
+  if (mutant(Mutant::p_entry_needs_two)) drop_lonely(votes, highest);
   if (highest.empty()) return plan;
   for (Seq s = plan.base_seq + 1; s <= highest.rbegin()->first; ++s) {
     const auto it = highest.find(s);

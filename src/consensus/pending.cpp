@@ -269,7 +269,8 @@ void Pending::for_each_timed(
     const std::function<void(const Hash&, const PendingItem&)>& visit) const {
   for (const auto& [client, sessions] : bundles_)
     for (const auto& [session, queue] : sessions)
-      if (const auto& [number, digest] = *queue.numbers.begin(); number <= queue.last + 1)
+      if (const auto& [number, digest] = *queue.numbers.begin();
+          number <= queue.last + 1 || mutant(Mutant::gaps_timed))
         visit(digest, items_.at(digest));
   for (const auto& [client, digests] : opens_)
     for (const auto& [digest, unused] : digests) visit(digest, items_.at(digest));

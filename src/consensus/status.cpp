@@ -102,8 +102,9 @@ void Core::answer_slot(ReplicaId to, const SlotStatus& theirs, Seq seq, std::siz
   const PeerStatus& peer = peers_.at(to).status;
   if (!active_ || !peer.active || peer.view != view_ || !s.proposal) return;
   if (s.since_us != 0 && now_.mono_us - s.since_us < timing_.status_busy / 2) return;  // on its way
+  const bool bodies = seq > max_reproposed_ || !mutant(Mutant::reproposed_body_not_fetched);
   const bool proposal_is_own = primary(s.proposal->view) == self_;
-  if (!theirs.proposal && s.batch && s.voted && (!proposal_is_own || may_vote())) {
+  if (bodies && !theirs.proposal && s.batch && s.voted && (!proposal_is_own || may_vote())) {
     const std::size_t size = s.batch->bytes;
     if (size <= budget) {
       budget -= size;
@@ -118,7 +119,7 @@ void Core::answer_slot(ReplicaId to, const SlotStatus& theirs, Seq seq, std::siz
         repeat(to, prepare, replica == self_ ? s.vote_lsn : 0);
   if (s.prepared_lsn != 0 && may_vote() && (theirs.commits >> self_ & 1) == 0)
     repeat(to, messages::Commit{*s.proposal}, s.prepared_lsn);
-  if (!s.batch && has_room(seq, limits::kMaxBatchBytes))
+  if (bodies && !s.batch && has_room(seq, limits::kMaxBatchBytes))
     send(to, messages::FetchBatch{seq, s.proposal->digest});
 }
 

@@ -85,7 +85,8 @@ void Core::follow_primary() {
   if (halted_ || !may_vote() || vc == view_change_of_.end() || vc->second.new_view <= view_) return;
   const bool restarted = vc->second.reason == Reason::abdication;
   broadcast(vc->second);
-  start_view_change(view_ + 1, restarted ? Reason::abdication : Reason::joined);
+  start_view_change(mutant(Mutant::abdication_names_view) ? vc->second.new_view : view_ + 1,
+                    restarted ? Reason::abdication : Reason::joined);
 }
 
 // VIEW-CHANGEs for higher views of W replicas contain one of a correct replica: follow, to the
@@ -283,7 +284,7 @@ void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
   max_reproposed_ = nv.max_seq();
   for (const Reproposal& p : nv.proposals) {
     reproposals_[p.seq] = p;
-    if (p.seq <= certified_seq()) continue;
+    if (p.seq <= certified_seq() && !mutant(Mutant::stale_base_believed)) continue;
     if (const auto done = history_.find(p.seq);
         done != history_.end() && done->second.header.batch_digest != p.digest)
       return halt(
@@ -298,10 +299,12 @@ void Core::install_reproposals(const NewView& nv, const Bodies& bodies) {
     const auto body = known != bodies.end() && known->second->digest == p.digest
                           ? known->second
                           : find_body(p.seq, p.digest);
-    if (!body)
-      broadcast(messages::FetchBatch{p.seq, p.digest});
-    else if (make_room(p.seq, body->bytes))
+    if (!body) {
+      if (!mutant(Mutant::reproposed_body_not_fetched))
+        broadcast(messages::FetchBatch{p.seq, p.digest});
+    } else if (make_room(p.seq, body->bytes)) {
       s.batch = body;
+    }
   }
   next_seq_ = std::max({mutant(Mutant::next_seq_ignores_o) ? 0 : max_reproposed_, certified_seq(),
                         executed_seq()}) +

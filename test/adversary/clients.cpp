@@ -135,7 +135,9 @@ class Flooding final : public HostileClient {
     // Beyond the window, and long done.
     hostile(some(), sign(bundle(next_ + 1 + limits::kSessionWindow)));
     if (next_ > 1) hostile(some(), sign(bundle(next_ - 1)));
-    if (random_.below(8) == 0) honest(some(), sign(bundle(next_)));
+    // Seldom, so that the others wait.
+    constexpr std::uint64_t kSeldom = 200;
+    if (random_.below(kSeldom) == 0) honest(some(), sign(bundle(next_)));
   }
   ReplicaId some() { return static_cast<ReplicaId>(random_.below(id_.n)); }
 };

@@ -57,8 +57,13 @@ void Strategy::say_to_all(const PeerMessage& message) {
 void Strategy::unsettle() {
   const messages::PeerStatus* own = own_status();
   const auto& cut_power = plot().powers.cut_power;
-  if (own == nullptr || !own->active || id_.is_primary(own->view) || !cut_power) return;
-  if (witness().certified() < settled_ || now_us() < settled_us_ || !cut_power()) return;
+  if (own == nullptr || !own->active || !cut_power) return;
+  if (witness().certified() < settled_ || now_us() < settled_us_) return;
+  if (id_.is_primary(own->view)) {
+    leave(own->view);
+  } else if (!cut_power()) {
+    return;
+  }
   settled_ = witness().certified() + 2;
   constexpr std::uint64_t kQuietUs = 300'000;
   settled_us_ = now_us() + kQuietUs;

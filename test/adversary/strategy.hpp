@@ -111,6 +111,8 @@ class Strategy : public consensus::Interceptor {
   // Sees to it that views change, for those that need several: after a power cut the primary
   // abdicates. Not all the time: work goes on in between. Where nobody can cut the power it waits.
   void unsettle();
+  // Unsettling where this replica itself is the primary of this view.
+  virtual void leave(View /*view*/) {}
   // Drops the messages of these types; counts a lie for each.
   template <class... T>
   bool drop(Messages& messages) {

@@ -69,6 +69,8 @@ class Client {
   void read(schema::Query query, ReadMode mode);
   void open_session();
   void add_bundles(std::uint32_t bundles);
+  // Nothing of its own workload is sent any more.
+  void stop() { left_ = 0; }
   // Whatever has no outcome yet, once more.
   void resend(const std::vector<messages::ReplicaId>& to);
   void set_retry(bool on) { retries_ = on; }

@@ -428,6 +428,10 @@ Report Cluster::run() {
   start_all();
   begin_faults();
   scheduler_.after(kWantUs, [this] { want_memberships(); });
+  if (plan_.load_us != 0)
+    scheduler_.after(plan_.load_us, [this] {
+      for (auto& client : clients_) client->stop();
+    });
   const auto over = [this] {
     return !oracles_->violations().empty() ||
            (!faults_on_ && memberships_ == plan_.memberships.size() && clients_done() &&

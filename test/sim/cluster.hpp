@@ -26,6 +26,7 @@ struct Plan : FaultCounts {
   // Sizes of memberships that the admins want one after another, each until it is in force.
   std::vector<std::uint32_t> memberships;
   std::uint32_t bundles_per_client = 40;
+  std::uint64_t load_us = 0;  // clients stop then, with what they have sent; 0: when all is sent
   std::uint64_t think_max_us = 200'000;  // of a client between an answer and its next bundle
   std::uint32_t reads = 0;               // per mille of the bundles that a verified read follows
   NetworkFaults network;

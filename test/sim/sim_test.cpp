@@ -39,6 +39,22 @@ TEST_CASE("swarm: every oracle holds on three hundred seeds") {
   CHECK(sum.faults["corrupted-frame"] > 100);
 }
 
+// The floor compares with what was seen: such a primary is served out, and no bundle waits long.
+TEST_CASE("L1 a primary that is slow from its first view on serves whatever is sent") {
+  for (const char* strategy : {"slow-primary", "throttling-primary"}) {
+    CAPTURE(strategy);
+    sim::SwarmOptions options;
+    options.strategy = strategy;
+    options.calm = true;
+    const sim::SwarmRun run = sim::run_swarm(sim::kLoaded, options);
+    for (const std::string& violation : run.report.violations) FAIL_CHECK(violation);
+    CHECK(run.report.completed);
+    CHECK(run.report.view_changes == 0);
+    CHECK(run.report.acknowledged > 100);
+    CHECK(run.lies > 100);
+  }
+}
+
 TEST_CASE("swarm: a seed reproduces its run exactly, with its schedule given or not") {
   for (std::uint64_t seed : {3ULL, 8ULL, 21ULL}) {
     const sim::SwarmRun a = sim::run_swarm(seed);

@@ -104,11 +104,24 @@ Plan calm_plan(std::uint64_t seed) {
   plan.window_us = 2'000'000;
   plan.reads = 400;
   plan.reference = true;
+  if (seed >= kBusy) {
+    plan.bundles_per_client = 200;
+    plan.think_max_us = 50'000;
+    plan.window_us = 5'000'000;
+    plan.network.loss = 50;
+    plan.network.slow = 100;
+    return plan;
+  }
   if (seed >= kLoaded) {  // long enough to see how fast a primary could be (protocol §5.5)
     plan.bundles_per_client = 850;
     plan.reads = 0;
-    if (seed % 2 == 0) return plan;
-    // The first primary shows it, then there is another one.
+    if (seed % 2 == 0) {
+      // The first primary shows it, or does not: one that was never fast is not suspected for that
+      // (protocol §5.5), so there is no bound for all of the load, only for what is sent.
+      plan.load_us = 30'000'000;
+      return plan;
+    }
+    // The first primary shows it, then there is another one: all of the load in time (L6).
     constexpr std::uint64_t kSeenUs = 14'000'000;
     plan.window_us = kSeenUs + 1'000'000;
     plan.schedule = {
@@ -177,7 +190,7 @@ Attack attack_for(const Plan& plan, const SwarmOptions& options, Random& random)
     BFTMETA_ASSERT(attack.strategy != nullptr || attack.client != nullptr);
   }
   if (attack.strategy != nullptr) attack.members = pick_members(plan.n, random);
-  if (attack.strategy != nullptr && options.calm && plan.seed >= kLoaded)
+  if (attack.strategy != nullptr && options.calm && plan.seed >= kLoaded && plan.seed < kBusy)
     attack.members = {static_cast<messages::ReplicaId>(plan.seed % 2)};
   attack.seed = random.next();
   return attack;

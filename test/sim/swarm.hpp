@@ -19,6 +19,9 @@ struct SwarmOptions {
 // Calm seeds from here on are long, with much load. The strategy is the first primary's (even) or
 // the second one's, and the first loses power when its best is known (odd).
 constexpr std::uint64_t kLoaded = 1000;
+// And from here on busy from the first moment, on a network that loses and delays some messages;
+// what else goes wrong is the strategy's doing.
+constexpr std::uint64_t kBusy = 2000;
 
 struct SwarmRun {
   Plan plan;

@@ -70,6 +70,14 @@ void Unsettling::send(ReplicaId to, Messages& messages) {
       return unsettle();
 }
 
+void Unsettling::leave(View view) {
+  for (const ReplicaId to : victims()) {
+    Messages one{forge::view_change(id_, view + 1)};
+    BentViews::send(to, one);
+    for (PeerMessage& m : one) say(to, std::move(m));
+  }
+}
+
 // The own core's NEW-VIEW names the own VIEW-CHANGE as it was before it was bent.
 void BentViews::name_own(ReplicaId to, NewView& nv) const {
   const auto told = told_view_changes_.find({nv.view, to});

@@ -45,6 +45,9 @@ class Unsettling : public BentViews {
 
  protected:
   void send(ReplicaId to, Messages& messages) override;
+
+ private:
+  void leave(View view) override;
 };
 
 }  // namespace bftmeta::adversary

@@ -136,8 +136,9 @@ class Amnesia final : public Strategy {
     start();
     instance_->tick(now_);
     std::vector<Unasked> sent = instance_->take_sent();
+    for (const Unasked& u : sent) witness().saw(config(), id_.cluster_id, self(), u.message);
     // What it has committed to is what others may need to hear of, if they lose power now.
-    constexpr std::uint64_t kSeldom = 30;
+    constexpr std::uint64_t kSeldom = 6;
     const bool committed = std::ranges::any_of(
         sent, [](const Unasked& u) { return std::holds_alternative<messages::Commit>(u.message); });
     if (committed && image_ && random_.below(kSeldom) == 0) {

@@ -95,7 +95,7 @@ class UnavailableViewChange final : public Unsettling {
   }
 };
 
-// 37
+// 37: to everybody just before the timers expire, or when the first replica has given up.
 class LateNewView final : public Unsettling {
  public:
   using Unsettling::Unsettling;
@@ -107,12 +107,26 @@ class LateNewView final : public Unsettling {
       const auto* nv = std::get_if<NewView>(&m);
       if (nv == nullptr || !id_.is_primary(nv->view)) return false;
       const View view = nv->view;
+      if (waits_for_somebody(view)) {
+        if (was_left(view)) return false;
+        lie();
+        return true;
+      }
       const auto [it, first] = release_.try_emplace(view, now_us() + patience() * 19 / 20);
       if (release_.size() > kMaxRemembered) release_.erase(release_.begin());
       if (now_us() >= it->second) return false;
       if (held_.emplace(view, to).second) say_at(it->second, to, std::move(m));
       if (held_.size() > kMaxRemembered) held_.erase(held_.begin());
       return true;
+    });
+  }
+  bool waits_for_somebody(View view) const {
+    return (view / config().n() + id_.seed) % 2 == 0;  // every other time that it is the primary
+  }
+  bool was_left(View view) {
+    return std::ranges::any_of(victims(), [&](ReplicaId r) {
+      const PeerStatus* theirs = witness().status_of(r);
+      return theirs != nullptr && theirs->view > view;
     });
   }
   // T_newview of replicas for which as many views have failed as were skipped.
@@ -151,9 +165,12 @@ class WithheldPreparedBody final : public Proposing {
   }
   void send(ReplicaId to, Messages& messages) override {
     Proposing::send(to, messages);
-    const PeerStatus* own = own_status();
-    if (own != nullptr && id_.is_primary(own->view)) drop<messages::Commit>(messages);
-    drop<messages::BatchData>(messages);
+    // Without its COMMIT, who lacks the batch is needed.
+    drop<messages::Commit, messages::BatchData>(messages);
+    lie(std::erase_if(messages, [&](const PeerMessage& m) {
+      const auto* p = std::get_if<PrePrepare>(&m);
+      return p != nullptr && !id_.is_primary(p->proposal.view);
+    }));
   }
   void act() override {
     const PeerStatus* own = own_status();
@@ -233,7 +250,8 @@ std::vector<Named> new_view_strategies() {
        make_strategy<WrongO>},
       {36, "unavailable-view-change", "NEW-VIEW that names a VIEW-CHANGE nobody can get",
        make_strategy<UnavailableViewChange>},
-      {37, "late-new-view", "NEW-VIEW held to just under the timeout", make_strategy<LateNewView>},
+      {37, "late-new-view", "NEW-VIEW held to just under the timeout, or until somebody has left",
+       make_strategy<LateNewView>},
       {39, "withheld-p-body", "leaves with a real prepared certificate whose batch it withholds",
        make_strategy<WithheldPreparedBody>},
       {40, "old-view", "goes on in a view that is over, its own above all", make_strategy<OldView>},

@@ -143,7 +143,7 @@ class Holding : public Strategy {
   using Strategy::Strategy;
 
  protected:
-  virtual std::uint64_t hold_us() = 0;
+  virtual std::uint64_t hold_us(View view) = 0;
   // Nobody suspects it for that: who just misses a batch waits for two.
   std::uint64_t longest_us() const { return id_.timing.request_min * 19 / 40; }
 
@@ -154,7 +154,8 @@ class Holding : public Strategy {
       if (p == nullptr || !id_.is_primary(p->proposal.view)) return false;
       const auto key = std::pair{p->proposal.seq, p->proposal.view};
       auto it = release_.find(key);
-      if (it == release_.end()) it = release_.emplace(key, now_us() + hold_us()).first;
+      if (it == release_.end())
+        it = release_.emplace(key, now_us() + hold_us(p->proposal.view)).first;
       if (release_.size() > kMaxRemembered) release_.erase(release_.begin());
       if (now_us() >= it->second) return false;
       if (held_.emplace(p->proposal.seq, p->proposal.view, to).second)
@@ -173,7 +174,7 @@ class SlowPrimary final : public Holding {
   using Holding::Holding;
 
  private:
-  std::uint64_t hold_us() override { return longest_us(); }
+  std::uint64_t hold_us(View) override { return longest_us(); }
 };
 
 class ThrottlingPrimary final : public Holding {
@@ -182,13 +183,13 @@ class ThrottlingPrimary final : public Holding {
 
  private:
   // A batch waits for a tenth of what one has taken so far. Once the others have seen what the
-  // system can do (§5.5), every batch a tenth longer than the one before, as long as no request
-  // gets old by that: nothing but its rate tells on this primary.
-  std::uint64_t hold_us() override {
+  // system can do (§5.5), by another primary or by this one, every batch a tenth longer than the
+  // one before, as long as no request gets old by that: nothing but its rate tells on this primary.
+  std::uint64_t hold_us(View view) override {
     const std::uint64_t since = now_us() - std::exchange(last_us_, now_us());
     if (began_us_ == 0) began_us_ = now_us();
     constexpr std::uint64_t kSeenUs = 13'000'000;
-    if (now_us() - began_us_ > kSeenUs)
+    if (view != 0 || now_us() - began_us_ > kSeenUs)
       return hold_us_ = std::min(hold_us_ * 11 / 10 + 1, longest_us());
     constexpr std::uint64_t kIdle = 1'000'000;
     if (since < kIdle) interval_us_ = interval_us_ == 0 ? since : (7 * interval_us_ + since) / 8;

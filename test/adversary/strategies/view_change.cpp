@@ -87,7 +87,8 @@ class DifferentViewChanges final : public Unsettling {
   std::optional<ViewChange> bend(ReplicaId to, const ViewChange& honest) override {
     ViewChange vc = honest;
     switch ((to + honest.new_view) % 4) {
-      case 0: break;
+      // All that can be proven, also what no correct replica holds the proof of.
+      case 0: vc.prepared = witness().prepared(config(), vc.base_seq(), vc.new_view); break;
       case 1: vc.prepared.clear(); break;
       case 2: vc = with_stale_base(std::move(vc), witness().oldest_cert()); break;
       default: vc.reason = Reason::joined; vc.prepared.clear();
@@ -128,7 +129,7 @@ class LonelySuspect final : public Strategy {
   }
 };
 
-// 38
+// 38: for the next view that would be its own again.
 class Abdicator final : public Strategy {
  public:
   explicit Abdicator(Identity identity) : Strategy(std::move(identity)) { period_us_ = 100'000; }
@@ -137,7 +138,7 @@ class Abdicator final : public Strategy {
   void act() override {
     const PeerStatus* own = own_status();
     if (own != nullptr && own->active && id_.is_primary(own->view))
-      say_to_all(forge::view_change(id_, own->view + 1));
+      say_to_all(forge::view_change(id_, own->view + config().n()));
   }
 };
 
@@ -196,7 +197,8 @@ std::vector<Named> view_change_strategies() {
        make_strategy<DistantView>},
       {33, "lonely-suspect", "suspects the primary to one replica only",
        make_strategy<LonelySuspect>},
-      {38, "abdicator", "leaves every view of which it is the primary", make_strategy<Abdicator>},
+      {38, "abdicator", "leaves every view of which it is the primary, for the next own one",
+       make_strategy<Abdicator>},
       {62, "two-view-changes", "VIEW-CHANGE to one replica, then a higher one to all",
        make_strategy<TwoViewChanges>},
   };

@@ -1,4 +1,6 @@
 // PREPAREs, COMMITs, shares and certificates: 19 to 27, 56, 63.
+#include <deque>
+
 #include "adversary/forge.hpp"
 #include "adversary/strategies.hpp"
 
@@ -106,27 +108,93 @@ class WrongShares final : public Strategy {
   }
 };
 
-// 24
-class SomeShares final : public Strategy {
+// 24 and 63: what is for few goes to those of whom most harm comes, and once: not again when they
+// ask for it, above all not when they were cut off. Nobody gets a certificate or a history of it.
+class Sparing : public Strategy {
  public:
-  using Strategy::Strategy;
+  explicit Sparing(Identity identity) : Strategy(std::move(identity)) { period_us_ = 20'000; }
+
+ protected:
+  // Own shares go to this many: those that have got least far, as is seen a moment later.
+  void spare_shares(std::size_t count, Messages& messages) {
+    std::erase_if(messages, [&](const PeerMessage& m) {
+      const auto* share = std::get_if<RootShare>(&m);
+      if (share == nullptr) return false;
+      constexpr std::uint64_t kLaterUs = 60'000;
+      if (share->body.seq > last_share_) shares_.push_back({now_us() + kLaterUs, *share});
+      last_share_ = std::max(last_share_, share->body.seq);
+      lie();
+      return true;
+    });
+    count_ = count;
+    drop<RootCert, messages::HistoryData>(messages);
+  }
+  // From the one that has got least far.
+  std::vector<ReplicaId> by_progress() {
+    auto all = victims();
+    std::ranges::stable_sort(all, {}, [this](ReplicaId r) { return reached_[r]; });
+    return all;
+  }
 
  private:
-  void send(ReplicaId to, Messages& messages) override {
-    if (!in_first_half(to, id_.seed)) drop<RootShare, RootCert, messages::HistoryData>(messages);
+  void act() override {
+    for (; !shares_.empty() && shares_.front().first <= now_us(); shares_.pop_front()) {
+      auto few = by_progress();
+      few.resize(std::min(count_, few.size()));
+      for (const ReplicaId to : few) say(to, shares_.front().second);
+    }
+  }
+  bool receive(ReplicaId from, const PeerMessage& message) override {
+    const auto at = [&](Seq seq, int step) {
+      reached_[from] = std::max(reached_[from], std::pair{seq, step});
+    };
+    if (const auto* prepare = std::get_if<Prepare>(&message); prepare && prepare->replica == from)
+      at(prepare->proposal.seq, 0);
+    else if (const auto* commit = std::get_if<Commit>(&message))
+      at(commit->proposal.seq, 1);
+    else if (const auto* share = std::get_if<RootShare>(&message))
+      at(share->body.seq, 2);
+    return true;
+  }
+
+  std::size_t count_ = 0;
+  Seq last_share_ = 0;
+  std::deque<std::pair<std::uint64_t, RootShare>> shares_;  // by the time when they leave
+  std::map<ReplicaId, std::pair<Seq, int>> reached_;        // the highest number, and how far
+};
+
+// 24
+class SomeShares final : public Sparing {
+ public:
+  using Sparing::Sparing;
+
+ private:
+  void send(ReplicaId, Messages& messages) override {
+    spare_shares(victims().size() / 2, messages);
   }
 };
 
-// 63
-class VotesForFew final : public Strategy {
+// 63: COMMITs to those that have got farthest, so that they alone execute.
+class VotesForFew final : public Sparing {
  public:
-  using Strategy::Strategy;
+  using Sparing::Sparing;
 
  private:
   void send(ReplicaId to, Messages& messages) override {
-    if (!chosen(to, config().f(), id_.seed))
-      drop<RootShare, RootCert, messages::HistoryData, Commit>(messages);
+    spare_shares(config().f(), messages);
+    lie(std::erase_if(messages, [&](const PeerMessage& m) {
+      const auto* commit = std::get_if<Commit>(&m);
+      if (commit == nullptr) return false;
+      const auto [it, first] =
+          few_.try_emplace({commit->proposal.seq, commit->proposal.view}, by_progress());
+      if (first) it->second.erase(it->second.begin(), it->second.end() - config().f());
+      const bool gets = std::erase(it->second, to) != 0;
+      if (few_.size() > kMaxRemembered) few_.erase(few_.begin());
+      return !gets;
+    }));
   }
+
+  std::map<std::pair<Seq, View>, std::vector<ReplicaId>> few_;  // who has not got it yet
 };
 
 // 25
@@ -205,7 +273,8 @@ class SpoofedSenders final : public Strategy {
   }
 };
 
-// 27
+// 27: anything at any time; and, when a view begins, what was said in those before it about what
+// is being proposed again.
 class Replayer final : public Strategy {
  public:
   explicit Replayer(Identity identity) : Strategy(std::move(identity)) { period_us_ = 10'000; }
@@ -222,7 +291,30 @@ class Replayer final : public Strategy {
       say(all[random_.below(all.size())], recorded[random_.below(recorded.size())]);
   }
 
+  bool receive(ReplicaId, const PeerMessage& message) override {
+    if (const auto* nv = std::get_if<messages::NewView>(&message)) replay_old_votes(nv->view);
+    return true;
+  }
+  void leave(View view) override { say_to_all(forge::view_change(id_, view + 1)); }
+  void replay_old_votes(View view) {
+    if (view <= replayed_) return;
+    replayed_ = view;
+    const auto is_old = [&](const Proposal& p) {
+      return p.view < view && p.seq > witness().certified();
+    };
+    for (const PeerMessage& m : witness().recorded()) {
+      const auto* proposal = std::get_if<PrePrepare>(&m);
+      const auto* prepare = std::get_if<Prepare>(&m);
+      if ((proposal == nullptr || !is_old(proposal->proposal)) &&
+          (prepare == nullptr || !is_old(prepare->proposal)))
+        continue;
+      for (const std::uint64_t later_us : {0, 300, 1'000})
+        for (const ReplicaId to : victims()) say_at(now_us() + later_us, to, m);
+    }
+  }
+
   std::uint32_t acts_ = 0;
+  View replayed_ = 0;
 };
 
 // 56: other bytes that a careless verifier would take for the same signature. S + L (L: the order
@@ -289,16 +381,18 @@ std::vector<Named> vote_strategies() {
        make_strategy<EarlyCommits>},
       {22, "no-shares", "commits everything and signs no root", make_strategy<NoShares>},
       {23, "wrong-shares", "signs shares of a wrong root", make_strategy<WrongShares>},
-      {24, "some-shares", "gives shares and certificates to half the replicas only",
+      {24, "some-shares", "gives each share once, to half the replicas, and no certificates",
        make_strategy<SomeShares>},
       {25, "forged-certificates", "certificates of doubled, foreign, missing or later signers",
        make_strategy<ForgedCertificates>},
       {26, "spoofed-senders", "repeats what it says in another replica's name",
        make_strategy<SpoofedSenders>},
-      {27, "replayer", "replays whatever it has seen, from all views", make_strategy<Replayer>},
+      {27, "replayer", "replays whatever it has seen, and old votes when a view begins",
+       make_strategy<Replayer>},
       {56, "malleated-signatures", "signatures with S + L, a non-canonical R, an R of small order",
        make_strategy<MalleatedSignatures>},
-      {63, "votes-for-few", "COMMITs and shares to f replicas only", make_strategy<VotesForFew>},
+      {63, "votes-for-few", "gives COMMITs and shares once, to f replicas",
+       make_strategy<VotesForFew>},
   };
 }
 

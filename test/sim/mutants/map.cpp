@@ -44,7 +44,7 @@ std::set<std::uint64_t> seeds_of(Mutant mutant, const MapOptions& options) {
   for (std::uint64_t i = 0; i < options.seeds; ++i) seeds.insert(options.start + i);
   for (const Witness& w : witnesses()) {
     if (w.mutant != mutant) continue;
-    if (w.seed >= sim::kLoaded) return {sim::kLoaded, sim::kLoaded + 1};
+    if (w.seed >= sim::kLoaded && w.seed < sim::kBusy) return {sim::kLoaded, sim::kLoaded + 1};
     seeds.insert(w.seed);
   }
   return seeds;
