@@ -21,6 +21,7 @@ struct Options {
   std::string directory;
   std::string file;
   std::string genesis;
+  std::string chain;
   std::uint32_t timeout_ms = 2000;
 };
 
@@ -137,24 +138,49 @@ Result<ExitCode> export_all(const Options& o, const Globals& globals) {
   return ExitCode::ok;
 }
 
+// Those that the chain leads through; without one, the first alone.
+Result<std::vector<Epoch>> epochs_of(const Options& o, const config::Genesis& genesis) {
+  std::vector<Epoch> epochs{{context_of(genesis), genesis.config}};
+  if (o.chain.empty()) return epochs;
+  const auto wrong = [&o](const Error& e) {
+    return fail(Errc::unverified, o.chain + ": " + e.message);
+  };
+  BFTMETA_ASSIGN(const Bytes bytes,
+                 crypto::read_public_file(o.chain, "chain of epochs", verify::kMaxChainFile));
+  auto anchor = verify::TrustAnchor::of(genesis);
+  const auto steps = verify::decode_chain_file(anchor.cluster_id, bytes);
+  if (!steps) return wrong(steps.error());
+  const crypto::Ed25519Verifier verifier;
+  for (const messages::EpochStep& step : *steps) {
+    if (const auto led = anchor.follow(verifier, step); !led) return wrong(led.error());
+    const crypto::Context context{anchor.cluster_id, anchor.config.epoch};
+    epochs.push_back({{context, step.cert.body.seq}, anchor.config});
+  }
+  return epochs;
+}
+
 Result<ExitCode> verify(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const config::Genesis genesis, config::load_genesis(o.genesis));
+  BFTMETA_ASSIGN(const std::vector<Epoch> epochs, epochs_of(o, genesis));
   BFTMETA_ASSIGN(const Bytes bytes,
                  crypto::read_public_file(o.file, "evidence file", messages::kMaxEvidenceFile));
   const crypto::Ed25519Verifier verifier;
-  const crypto::Context context = context_of(genesis);
-  const auto evidence = messages::decode_evidence_file(context, bytes);
+  auto epoch = epochs.begin();
+  auto evidence = messages::decode_evidence_file(epoch->context, bytes);
+  while (!evidence && evidence.error().code == Errc::identity && ++epoch != epochs.end())
+    evidence = messages::decode_evidence_file(epoch->context, bytes);
   // Whatever is wrong with it, it proves nothing.
   if (!evidence) return fail(Errc::unverified, o.file + ": " + evidence.error().message);
-  const auto a = messages::judge(verifier, context, genesis.config, *evidence);
+  const auto a = messages::judge(verifier, epoch->context, epoch->config, *evidence);
   if (!a) return fail(Errc::unverified, o.file + ": " + a.error().message);
   Report report{{{"verified", true},
                  {"replica", std::uint64_t{a->replica}},
                  {"offence", std::string(messages::offence_name(a->offence))},
                  {"view", a->view},
                  {"seq", a->seq},
-                 {"vote_key", to_hex(genesis.config.replicas[a->replica].vote_key)},
-                 {"genesis_digest", to_hex(context.cluster_id)}},
+                 {"epoch", epoch->config.epoch},
+                 {"vote_key", to_hex(epoch->config.replicas[a->replica].vote_key)},
+                 {"genesis_digest", to_hex(epoch->context.cluster_id)}},
                 {}};
   print(globals.output, report);
   return ExitCode::ok;
@@ -171,6 +197,8 @@ Run declare_evidence(config::Syntax syntax, const Globals& globals) {
   export_syntax.option("DIRECTORY", o->directory, "Where to; made if need be").required();
   verify_syntax.option("FILE", o->file, "From 'bftadm evidence export'").required();
   verify_syntax.option("--genesis", o->genesis, "The genesis.toml that you trust").required();
+  verify_syntax.option("--chain", o->chain,
+                       "From 'bftadm get-root --chain': for evidence of a later epoch");
   for (const auto& asks : {list_syntax, export_syntax})
     asks.option("--timeout-ms", o->timeout_ms, "How long to wait for a silent replica")
         .between(50, 60000)

@@ -134,9 +134,9 @@ void check_evidence(EvilCluster& e, std::uint32_t keeper, std::uint32_t accused)
        !found && std::chrono::steady_clock::now() < until;) {
     const auto reply = client->evidence(keeper, 0, 2s);
     if (reply && reply->evidence) {
-      const auto judged =
-          messages::judge(crypto::Ed25519Verifier(), {genesis.cluster_id(), genesis.config.epoch},
-                          genesis.config, *reply->evidence);
+      const auto judged = messages::judge(
+          crypto::Ed25519Verifier(), crypto::Context{genesis.cluster_id(), genesis.config.epoch},
+          genesis.config, *reply->evidence);
       REQUIRE_MESSAGE(judged.has_value(), judged.error().message);
       found = *judged;
     }

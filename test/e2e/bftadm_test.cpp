@@ -323,6 +323,48 @@ TEST_CASE("evidence verify: the file alone convinces, or is refused with exit co
   verify(dir / "no-evidence", "evidence file");
   refused({"evidence", "verify", dir / "missing", "--genesis", genesis_path}, ExitCode::failed,
           "missing");
+
+  // The next epoch: the same members, one of them at another address.
+  messages::EpochStep step{{}, genesis->config};
+  step.next.epoch = 1;
+  step.next.replicas[1].port += 400;
+  step.cert.body.cluster_id = context.cluster_id;
+  step.cert.body.config_hash = genesis->config.hash();
+  step.cert.body.next_config_hash = step.next.hash();
+  step.cert.body.seq = step.cert.body.epoch_end_seq = 1234;
+  for (std::uint32_t member = 0; member < 3; ++member) {
+    const auto vote_key =
+        crypto::load_sign_key(dir / ("r" + std::to_string(member) + "/vote.key"), no_passphrase);
+    REQUIRE(vote_key.has_value());
+    step.cert.signers |= 1U << member;
+    step.cert.signatures.push_back(
+        messages::sign_share(**vote_key, step.cert.body, member).signature);
+  }
+  step.cert.next_signers = step.cert.signers;
+  step.cert.next_signatures = step.cert.signatures;
+  const auto write_bytes = [&](const std::string& name, const Bytes& bytes) {
+    write_text(dir / name, std::string(bytes.begin(), bytes.end()));
+    return dir / name;
+  };
+  const std::string chain =
+      write_bytes("chain", verify::encode_chain_file(context.cluster_id, std::vector{step}));
+  const crypto::Context later{context.cluster_id, 1};
+  const auto prepare_later = [&](std::uint8_t digest) {
+    return messages::sign_prepare(**key, later, {0, 1240, Hash{digest}}, 2);
+  };
+  const std::string of_later = write_bytes(
+      "later", messages::encode_evidence_file(later, {prepare_later(1), prepare_later(2)}));
+  verify(of_later, "of epoch 1");
+  const RunResult led = bftadm(
+      {"evidence", "verify", of_later, "--genesis", genesis_path, "--chain", chain, "-o", "json"});
+  INFO(led.err);
+  CHECK(led.exit_code == 0);
+  CHECK(led.out.find("\"epoch\": 1") != std::string::npos);
+  step.cert.signatures[1][5] ^= 1;
+  const std::string broken =
+      write_bytes("broken", verify::encode_chain_file(context.cluster_id, std::vector{step}));
+  refused({"evidence", "verify", of_later, "--genesis", genesis_path, "--chain", broken},
+          ExitCode::verification_failed, "does not hold");
 }
 
 TEST_CASE(

@@ -122,7 +122,7 @@ TEST_CASE(
     w.oracles().transfers().began(2, 0, floor, false);
     messages::CertifiedState state;
     state.cert.body = w.body(root);
-    state.header.batch_digest = w.oracles().known().agreed.at(1).batch_digest;
+    state.header.batch_digest = w.oracles().known().agreed->at(1).batch_digest;
     w.oracles().transfers().ended(2, state, leaves, &empty);
     return w.fired();
   };

@@ -177,6 +177,14 @@ TEST_CASE("the epochs that a client was led through are kept in the state file")
   REQUIRE(live.client->close());
   live.client.reset();
   live.cluster.move_to({0, 1, 2, 4});
+  SUBCASE("also when the last certificate of the epoch before is all that is new") {
+    for (ReplicaId r = 0; r < 4; ++r) live.cluster.replica(r).epoch = 0;
+    live.connect();
+    CHECK(live.client->read({{root_user(), path("a")}}));
+    CHECK(live.client->membership()->steps.empty());
+    live.client.reset();
+    for (ReplicaId r = 0; r < 4; ++r) live.cluster.replica(r).epoch.reset();
+  }
   live.connect();
   CHECK(live.client->read({{root_user(), path("a")}}));
   const auto membership = live.client->membership();

@@ -142,15 +142,32 @@ struct OnDisk {
     REQUIRE(log.commit().has_value());
   }
 
-  Result<std::unique_ptr<replica::Replica>> start() const {
+  // A process on this directory: whatever a replica stands on.
+  struct Process {
     replica::Setup setup;
+    std::optional<storage::DataDirectory> directory;
+    std::optional<replica::Membership> membership;
+    std::unique_ptr<replica::Replica> replica;
+  };
+  Result<std::unique_ptr<Process>> start() const {
+    auto process = std::make_unique<Process>();
+    replica::Setup& setup = process->setup;
     setup.settings = settings;
     setup.genesis = cluster.genesis;
     const std::string name = "replica " + std::to_string(kSelf);
     setup.signer = test_signer(name);
     setup.link_key =
         crypto::link_key_from_secret(crypto::sha256(view("bftmeta test link key: " + name)));
-    return replica::Replica::open(std::make_shared<replica::Setup>(std::move(setup)));
+    BFTMETA_ASSIGN(process->directory,
+                   storage::DataDirectory::open(settings.data_dir, setup.signer->public_key(),
+                                                cluster.genesis.cluster_id(), kSelf));
+    BFTMETA_ASSIGN(process->membership,
+                   replica::Membership::load(
+                       storage::posix_file_system(), storage::epochs_path(settings.data_dir),
+                       cluster.genesis, cluster.verifier, setup.signer->public_key()));
+    BFTMETA_ASSIGN(process->replica,
+                   replica::Replica::open(setup, *process->directory, *process->membership));
+    return process;
   }
 
   TempDir temp;
@@ -173,8 +190,8 @@ TEST_CASE_FIXTURE(OnDisk, "T4.2 a replica that contradicts a certificate leaves 
 
   auto started = start();
   REQUIRE_MESSAGE(started.has_value(), started.error().message);
-  CHECK(contains((*started)->condition(), "out of service"));
-  CHECK(contains((*started)->condition(), "fetching the state"));
+  CHECK(contains((*started)->replica->condition(), "out of service"));
+  CHECK(contains((*started)->replica->condition(), "fetching the state"));
   started->reset();
 
   CHECK(read_record<messages::RootCert>(bundle + "/certificate") == cert);
@@ -191,8 +208,8 @@ TEST_CASE_FIXTURE(OnDisk, "T4.2 a replica that contradicts a certificate leaves 
   write_text(bundle + "/touched-leaves.txt", "of the first time");
   started = start();
   REQUIRE(started.has_value());
-  CHECK(contains((*started)->condition(), "out of service"));
-  CHECK((*started)->executed_seq() == 0);
+  CHECK(contains((*started)->replica->condition(), "out of service"));
+  CHECK((*started)->replica->executed_seq() == 0);
   CHECK(read_text(bundle + "/touched-leaves.txt") == "of the first time");
 }
 
@@ -200,7 +217,7 @@ TEST_CASE_FIXTURE(OnDisk, "a replica that agrees with the certificate leaves non
   write_log(cluster.certify(executed.body, cluster.quorum_bitmap()));
   const auto started = start();
   REQUIRE_MESSAGE(started.has_value(), started.error().message);
-  CHECK((*started)->executed_seq() == 1);
+  CHECK((*started)->replica->executed_seq() == 1);
   CHECK_FALSE(fs::exists(settings.data_dir + "/divergence-1"));
 }
 
