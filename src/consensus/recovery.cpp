@@ -44,7 +44,8 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
     note_epoch_end(cert_->body);
   }
   // What missed the end of the last epoch has nothing to execute in this one.
-  transferring_ = recovered.transferring || executed_seq() < epoch_start_;
+  const bool fetches = recovered.transferring || executed_seq() < epoch_start_;
+  transferring_ = fetches;
   progress_us_ = now_.mono_us;
   recall_evidence(std::move(recovered.evidence));
   Replay r;
@@ -59,7 +60,7 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
     resume(r);
     if (cert_ && !out_of_service()) out.push_back(action::Certified{*cert_});
     take_up_standing(recovered);
-    if (recovered.transferring && !out_of_service()) begin_transfer();
+    if (fetches && !out_of_service()) begin_transfer();
     turn();
   }
   out_ = nullptr;

@@ -60,11 +60,7 @@ Status check_identity(const Setup& setup, const Membership& membership) {
   const std::uint32_t id = setup.settings.id;
   const std::string key = "vote key " + setup.settings.vote_key + ": ";
   if (membership.position() && (membership.epoch() > 0 || *membership.position() == id)) return {};
-  if (membership.position())
-    return fail(Errc::config, key + "it is that of replica " +
-                                  std::to_string(*membership.position()) + ", not of replica " +
-                                  std::to_string(id));
-  if (setup.card) return {};
+  if (setup.card && !membership.position()) return {};
   if (id >= membership.config().n())
     return fail(Errc::config, "replica id " + std::to_string(id) + ": epoch " +
                                   std::to_string(membership.epoch()) + " has replicas 0.." +

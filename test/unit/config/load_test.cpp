@@ -165,6 +165,7 @@ TEST_CASE("replica.toml: the commented sample loads, and says what the defaults 
   expected.data_dir = std::string(SAMPLES) + "/data";
   expected.vote_key = std::string(SAMPLES) + "/vote.key";
   expected.link_key = std::string(SAMPLES) + "/link.key";
+  expected.card = std::string(SAMPLES) + "/card.toml";
   expected.listen_host = "0.0.0.0";
   CHECK(*loaded == expected);
 }
