@@ -84,7 +84,8 @@ void stores_are_scrubbed(const Dev& dev) {
     CHECK(r["damage_found"] == 0);
     CHECK(r["condition"] == "ok");
   }
-  for (const json& r : dev.ok({"status"})["replicas"]) CHECK(r["repaired"] == 0);
+  const json after = dev.ok({"status"});
+  for (const json& r : after["replicas"]) CHECK(r["repaired"] == 0);
   dev.refused({"scrub", "start", "--rate", "1"}, ExitCode::usage, "--rate");
 }
 

@@ -193,14 +193,16 @@ TEST_CASE("T7.7 a scrub finds what nobody reads, and it is repaired; the next on
   names.resize(30);
   CHECK(StoreFile(c.cluster).rot_names(names) >= names.size());
   c.cluster.start(kDamaged);
-  CHECK(scrub(1).damage_found > 10);
+  // Counted in subtrees: several names share one.
+  const std::uint64_t found = scrub(1).damage_found;
+  CHECK(found > 0);
   std::optional<messages::StatusReply> s;
-  for (int i = 0; i < 200 && (!s || s->damage_repaired < 10); ++i) {
+  for (int i = 0; i < 200 && (!s || s->damage_repaired < found); ++i) {
     std::this_thread::sleep_for(100ms);
     if (const auto reply = c.client->status(kDamaged, 5s)) s = *reply;
   }
   REQUIRE(s.has_value());
-  CHECK(s->damage_repaired > 10);
+  CHECK(s->damage_repaired >= found);
   CHECK(s->condition == "ok");
   const messages::StatusReply before = scrub(2);
   const messages::StatusReply after = scrub(before.scrub_cycles + 1);
