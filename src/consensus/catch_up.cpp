@@ -72,10 +72,11 @@ void Core::on(ReplicaId from, FetchHistory m) {
   answer(from, history_above(m.executed));
 }
 
-// Empty: older than what is kept, and only a state transfer helps.
+// Empty: older than what is kept or than this epoch, and only a state transfer helps.
 HistoryData Core::history_above(Seq executed) const {
   HistoryData data;
   data.first = executed + 1;
+  if (executed < epoch_start_) return data;  // certified by members of another epoch
   const Seq known = mutant(Mutant::uncertified_not_given)
                         ? std::min(executed_seq(), certified_seq())
                         : executed_seq();

@@ -62,10 +62,9 @@ void Core::on(ReplicaId from, PeerStatus m) {
 
 void Core::answer_status(ReplicaId to, const PeerStatus& s) {
   if (mutant(Mutant::no_status)) return;
-  if (s.certified < certified_seq()) {
-    // The newest certificate tells a laggard how far it has to go.
-    repeat(to, *cert_);
-  }
+  // The newest certificate tells a laggard how far it has to go. A new epoch has none yet, while
+  // certified_seq() is where it started: a peer that claims less lies.
+  if (cert_ && s.certified < cert_->body.seq) repeat(to, *cert_);
   if (s.entered < entered_) {
     on(to, messages::FetchNewView{});
   } else if (active_ && s.view > view_ && s.active) {

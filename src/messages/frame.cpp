@@ -89,6 +89,14 @@ std::optional<std::uint64_t> frame_epoch(const Hash& cluster_id, ByteView frame)
   return header->epoch;
 }
 
+std::optional<std::uint64_t> epoch_to_show(const Hash& cluster_id, std::uint64_t current,
+                                           ByteView frame) {
+  static const std::size_t kEpochs = PeerMessage(Epochs{}).index();
+  const auto epoch = frame_epoch(cluster_id, frame);
+  if (!epoch || *epoch >= current || frame[kHeaderSize] == kEpochs) return std::nullopt;
+  return epoch;
+}
+
 Bytes encode_frame(const crypto::Context& context, const PeerMessage& message) {
   return encode_as(context, message, 0);
 }

@@ -40,6 +40,12 @@ Result<ReplicaMessage> decode_replica_frame(const crypto::Context& context, Byte
 // The epoch of a frame of this cluster; nullopt: it is none.
 std::optional<std::uint64_t> frame_epoch(const Hash& cluster_id, ByteView frame);
 
+// The epoch before `current` from which on the frame's sender has to be shown the steps; nullopt:
+// it need not. An EPOCHS frame is never answered with another one: when both sides have gone on
+// meanwhile, they would answer each other for ever.
+std::optional<std::uint64_t> epoch_to_show(const Hash& cluster_id, std::uint64_t current,
+                                           ByteView frame);
+
 const char* message_name(const PeerMessage& message);
 const char* message_name(const ClientMessage& message);
 const char* message_name(const ReplicaMessage& message);

@@ -16,9 +16,9 @@ constexpr std::int64_t kLeaveUs = 30'000'000;
 // Frames of an epoch that is over are answered with the chain from there, in that epoch. Those of a
 // later one say nothing here: their sender answers ours like this.
 bool Replica::of_this_epoch(ByteView frame, const ShowEpochs& show) {
+  if (const auto from = messages::epoch_to_show(cluster_id_, membership_.epoch(), frame))
+    show({cluster_id_, *from}, membership_.steps_from(*from));
   const auto epoch = messages::frame_epoch(cluster_id_, frame);
-  if (epoch && *epoch < membership_.epoch())
-    show({cluster_id_, *epoch}, membership_.steps_from(*epoch));
   const bool readable = !epoch || *epoch == membership_.epoch();
   return readable && leaves_us_ == 0 && !next_epoch_;
 }

@@ -260,7 +260,7 @@ bool Cluster::honest(Endpoint endpoint) const {
 bool Cluster::of_this_epoch(const Host& host, Endpoint from, const Bytes& frame) {
   const auto epoch = messages::frame_epoch(cluster_id_, frame);
   if (!epoch || *epoch == host.epoch()) return true;
-  if (*epoch > host.epoch() || !host.up()) return false;
+  if (!host.up() || !messages::epoch_to_show(cluster_id_, host.epoch(), frame)) return false;
   const messages::Epochs steps = host.steps_from(*epoch);
   const crypto::Context theirs = context_of(*epoch);
   const auto answer = [&](const auto& message) {

@@ -595,7 +595,7 @@ void Host::answer_again(std::uint32_t client, const messages::ParsedItem& item) 
     if (outcomes.empty() && seq + Machine::kKeptBatches < machine_->executed_seq()) break;
     for (std::size_t i = 0; i < outcomes.size(); ++i) {
       if (outcomes[i].request_digest != item.digest || !outcomes[i].first_time) continue;
-      if (seq > core_->certified_seq()) return;  // certified() will answer it
+      if (!cert || seq > cert->body.seq) return;  // certified() will answer it
       if (auto reply = machine_->reply(seq, i, *cert)) return answer(client, std::move(*reply));
     }
   }

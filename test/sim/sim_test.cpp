@@ -39,6 +39,27 @@ TEST_CASE("swarm: every oracle holds on three hundred seeds") {
   CHECK(sum.faults["corrupted-frame"] > 100);
 }
 
+// Among them seeds in which two that had gone on answered each other with EPOCHS for ever, and in
+// which a lie in a STATUS was answered with a certificate that did not exist.
+TEST_CASE("T9.9 swarm: members change beside liars and all other faults") {
+  std::uint64_t lies = 0;
+  const auto runs = [&](std::uint64_t first, std::uint64_t last, const char* strategy) {
+    sim::SwarmOptions options;
+    options.reconfigure = true;
+    options.strategy = strategy;
+    for (std::uint64_t seed = first; seed <= last; ++seed) {
+      const sim::SwarmRun run = sim::run_swarm(seed, options);
+      if (!run.report.violations.empty()) FAIL_CHECK(sim::explain(run));
+      CHECK(run.report.completed);
+      lies += run.lies;
+    }
+  };
+  runs(1000, 1019, "");
+  runs(1050, 1051, "");
+  runs(100, 103, "status-lies");
+  CHECK(lies > 1000);
+}
+
 // The floor compares with what was seen: such a primary is served out, and no bundle waits long.
 TEST_CASE("L1 a primary that is slow from its first view on serves whatever is sent") {
   for (const char* strategy : {"slow-primary", "throttling-primary"}) {

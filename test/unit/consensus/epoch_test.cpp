@@ -307,3 +307,14 @@ TEST_CASE("who missed the end of the last epoch fetches the state, and executes 
   CHECK(r.machine->executed_seq() == 1);
   CHECK(r.halts.empty());
 }
+
+TEST_CASE("a STATUS from before the epoch is not answered with a certificate that is not there") {
+  Ending ended(2);
+  ended.finish();
+  Next r(ended);
+  r.start_and_hear();
+  r.forget();
+  r.from(0, messages::PeerStatus{});
+  CHECK(r.told<messages::RootCert>().empty());
+  CHECK(r.halts.empty());
+}

@@ -180,3 +180,17 @@ TEST_CASE("the batch digest is bound to everything but the view") {
   digests.insert(batch_digest({pattern(1), 0}, b));
   CHECK(digests.size() == 8);
 }
+
+TEST_CASE("who has to be shown the way: senders of an older epoch, but never for EPOCHS") {
+  const Cluster c(4);
+  const crypto::Context old{c.context.cluster_id, 1};
+  const Bytes status = encode_frame(old, PeerMessage(PeerStatus{}));
+  CHECK(epoch_to_show(c.context.cluster_id, 2, status) == 1);
+  CHECK(epoch_to_show(c.context.cluster_id, 3, status) == 1);
+  CHECK_FALSE(epoch_to_show(c.context.cluster_id, 1, status));
+  CHECK_FALSE(epoch_to_show(c.context.cluster_id, 0, status));
+  CHECK_FALSE(epoch_to_show(pattern(1), 2, status));
+  CHECK_FALSE(epoch_to_show(c.context.cluster_id, 2, ByteView(status).first(45)));
+  CHECK_FALSE(epoch_to_show(c.context.cluster_id, 2, encode_frame(old, PeerMessage(Epochs{}))));
+  CHECK(epoch_to_show(c.context.cluster_id, 2, encode_frame(old, ClientMessage(Fresh{}))) == 1);
+}
