@@ -29,36 +29,31 @@ Result<config::Client> load_client_card(const std::string& path) {
 }
 
 Result<ExitCode> change(const Options& o, const Globals& globals, client::Client& client,
-                        config::Client who, bool remove) {
-  BFTMETA_ASSIGN(const auto keys, admin_keys(o.admin_keys, globals));
-  BFTMETA_ASSIGN(const std::uint64_t end, statement_end(client));
-  schema::RegisterClient op;
-  op.body = {std::move(who), remove, end};
-  BFTMETA_ASSIGN(op.signatures, sign_statement(keys, client, tags::kAdmin, encode(op.body)));
-  BFTMETA_ASSIGN(const schema::OpResult result, client.execute({current_caller(), op}));
-  const std::string name = "client '" + op.body.client.name + "'";
+                        const config::Client& who, bool remove) {
+  BFTMETA_ASSIGN(const schema::OpResult result,
+                 execute_statement(client, globals, o.admin_keys, tags::kAdmin,
+                                   schema::ClientStatement{who, remove}));
   if (result.code != schema::Code::ok)
-    return tl::make_unexpected(operation_error(name, result.code));
-  print(globals.output,
-        {{{"client", op.body.client.name},
-          {"registered", !remove},
-          {"key_fingerprint", short_hex(crypto::fingerprint(op.body.client.sign_key))}},
-         {}});
+    return tl::make_unexpected(operation_error("client '" + who.name + "'", result.code));
+  print(globals.output, {{{"client", who.name},
+                          {"registered", !remove},
+                          {"key_fingerprint", short_hex(crypto::fingerprint(who.sign_key))}},
+                         {}});
   BFTMETA_TRY(client.close());
   return ExitCode::ok;
 }
 
 Result<ExitCode> add(const Options& o, const Globals& globals) {
-  BFTMETA_ASSIGN(config::Client card, load_client_card(o.who));
+  BFTMETA_ASSIGN(const config::Client card, load_client_card(o.who));
   BFTMETA_ASSIGN(const auto client, connect(globals));
-  return change(o, globals, *client, std::move(card), false);
+  return change(o, globals, *client, card, false);
 }
 
 Result<ExitCode> remove(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
   if (o.who.find('/') != std::string::npos || o.who.ends_with(".toml")) {
-    BFTMETA_ASSIGN(config::Client card, load_client_card(o.who));
-    return change(o, globals, *client, std::move(card), true);
+    BFTMETA_ASSIGN(const config::Client card, load_client_card(o.who));
+    return change(o, globals, *client, card, true);
   }
   BFTMETA_ASSIGN(const auto all, registered(*client));
   std::vector<ns::PrincipalEntry> named;

@@ -134,16 +134,18 @@ std::string quorum_text(const config::Config& c) {
   return std::to_string(c.quorum()) + " of " + std::to_string(c.n());
 }
 
+Result<schema::OpResult> execute_change(const Options& o, const Globals& globals,
+                                        client::Client& client, const config::Config& now,
+                                        const config::Config& next) {
+  return execute_statement(client, globals, o.admin_keys, tags::kConfig,
+                           schema::ConfigStatement{now.hash(), next});
+}
+
 Result<ExitCode> propose(const Options& o, const Globals& globals, client::Client& client,
                          const config::Config& now, config::Config next) {
   next.epoch = now.epoch + 1;
   BFTMETA_TRY(config::check_step(now, next));
-  BFTMETA_ASSIGN(const auto keys, admin_keys(o.admin_keys, globals));
-  BFTMETA_ASSIGN(const std::uint64_t end, statement_end(client));
-  schema::ChangeConfig op;
-  op.body = {now.hash(), next, end};
-  BFTMETA_ASSIGN(op.signatures, sign_statement(keys, client, tags::kConfig, encode(op.body)));
-  BFTMETA_ASSIGN(const schema::OpResult result, client.execute({current_caller(), op}));
+  BFTMETA_ASSIGN(const schema::OpResult result, execute_change(o, globals, client, now, next));
   if (result.code == schema::Code::exists)
     return fail(Errc::already_exists,
                 "change of the configuration: another one is under way; see "
@@ -180,12 +182,7 @@ Result<ExitCode> take_back(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
   BFTMETA_ASSIGN(const auto root, client->root());
   const config::Config now = members_of(*client);
-  BFTMETA_ASSIGN(const auto keys, admin_keys(o.admin_keys, globals));
-  BFTMETA_ASSIGN(const std::uint64_t end, statement_end(*client));
-  schema::ChangeConfig op;
-  op.body = {now.hash(), now, end};
-  BFTMETA_ASSIGN(op.signatures, sign_statement(keys, *client, tags::kConfig, encode(op.body)));
-  BFTMETA_ASSIGN(const schema::OpResult result, client->execute({current_caller(), op}));
+  BFTMETA_ASSIGN(const schema::OpResult result, execute_change(o, globals, *client, now, now));
   if (result.code == schema::Code::no_entry)
     return fail(Errc::not_found,
                 "change of the configuration: none is under way that could still "

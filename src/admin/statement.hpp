@@ -9,7 +9,7 @@ namespace bftmeta::admin {
 // Declares --admin-key of a command that changes something.
 void admin_key_option(config::Syntax syntax, std::vector<std::string>& paths);
 
-// `paths`, or the one of the client configuration. Errc::invalid_argument: there is none.
+// The keys of `paths`, or of the client configuration. Errc::invalid_argument: there is none.
 Result<std::vector<std::string>> admin_keys(const std::vector<std::string>& paths,
                                             const Globals& globals);
 
@@ -21,5 +21,17 @@ Result<std::uint64_t> statement_end(client::Client& client);
 Result<std::vector<schema::AdminSignature>> sign_statement(const std::vector<std::string>& keys,
                                                            client::Client& client,
                                                            const tags::Tag& tag, const Bytes& body);
+
+// Says until when `body` is valid, has it signed (as above) and executed.
+template <class Body>
+Result<schema::OpResult> execute_statement(client::Client& client, const Globals& globals,
+                                           const std::vector<std::string>& key_paths,
+                                           const tags::Tag& tag, Body body) {
+  BFTMETA_ASSIGN(const auto keys, admin_keys(key_paths, globals));
+  BFTMETA_ASSIGN(body.valid_until_us, statement_end(client));
+  schema::AdminStatement<Body> op{std::move(body), {}};
+  BFTMETA_ASSIGN(op.signatures, sign_statement(keys, client, tag, encode(op.body)));
+  return client.execute({current_caller(), std::move(op)});
+}
 
 }  // namespace bftmeta::admin

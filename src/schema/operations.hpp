@@ -306,23 +306,12 @@ struct AdminSignature {
   friend bool operator==(const AdminSignature&, const AdminSignature&) = default;
 };
 
-// Registers a client key, or replaces its rules; signed under tags::kAdmin. Anybody may carry it;
-// admin_threshold distinct valid signatures decide. A statement is void after valid_until_us, which
-// may lie at most one hour ahead of agreed time, so that an old one cannot be replayed.
-struct RegisterClient {
-  struct Body {
-    config::Client client;
-    bool remove = false;
-    std::uint64_t valid_until_us = 0;  // agreed time
-
-    template <class V, class Self>
-    static void fields(V& v, Self& s) {
-      v.field("client", s.client);
-      v.field("remove", s.remove);
-      v.field("valid_until_us", s.valid_until_us);
-    }
-    friend bool operator==(const Body&, const Body&) = default;
-  };
+// What admins decide. Anybody may carry it; admin_threshold distinct valid signatures over the body
+// count. It is void after the body's valid_until_us, which may lie at most one hour ahead of agreed
+// time, so that an old one cannot be replayed.
+template <class B>
+struct AdminStatement {
+  using Body = B;
   Body body;
   std::vector<AdminSignature> signatures;
 
@@ -331,38 +320,46 @@ struct RegisterClient {
     v.field("body", s.body);
     v.field("signatures", s.signatures, Cap{limits::kMaxAdmins});
   }
-  friend bool operator==(const RegisterClient&, const RegisterClient&) = default;
+  friend bool operator==(const AdminStatement&, const AdminStatement&) = default;
 };
 
-// Proposes the next configuration (protocol §9.2; config/change.hpp says what a step may change).
-// As above; signed under tags::kConfig, and bound to the configuration that it was made for. The
+struct ClientStatement {
+  config::Client client;
+  bool remove = false;
+  std::uint64_t valid_until_us = 0;  // agreed time
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("client", s.client);
+    v.field("remove", s.remove);
+    v.field("valid_until_us", s.valid_until_us);
+  }
+  friend bool operator==(const ClientStatement&, const ClientStatement&) = default;
+};
+
+struct ConfigStatement {
+  Hash config_hash{};  // of the configuration in force
+  config::Config next;
+  std::uint64_t valid_until_us = 0;  // agreed time
+
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("config_hash", s.config_hash);
+    v.field("next", s.next);
+    v.field("valid_until_us", s.valid_until_us);
+  }
+  friend bool operator==(const ConfigStatement&, const ConfigStatement&) = default;
+};
+
+// Registers a client key, or replaces its rules; signed under tags::kAdmin.
+using RegisterClient = AdminStatement<ClientStatement>;
+
+// Proposes the next configuration (protocol §9.2; config/change.hpp says what a step may change);
+// signed under tags::kConfig, and bound to the configuration that it was made for. The
 // configuration that is in force, unchanged, takes back a change that is not scheduled yet.
 // Code::version_conflict: another configuration is in force; exists: another change is pending;
 // invalid: no possible step; no_entry: there is nothing to take back.
-struct ChangeConfig {
-  struct Body {
-    Hash config_hash{};  // of the configuration in force
-    config::Config next;
-    std::uint64_t valid_until_us = 0;  // agreed time
-
-    template <class V, class Self>
-    static void fields(V& v, Self& s) {
-      v.field("config_hash", s.config_hash);
-      v.field("next", s.next);
-      v.field("valid_until_us", s.valid_until_us);
-    }
-    friend bool operator==(const Body&, const Body&) = default;
-  };
-  Body body;
-  std::vector<AdminSignature> signatures;
-
-  template <class V, class Self>
-  static void fields(V& v, Self& s) {
-    v.field("body", s.body);
-    v.field("signatures", s.signatures, Cap{limits::kMaxAdmins});
-  }
-  friend bool operator==(const ChangeConfig&, const ChangeConfig&) = default;
-};
+using ChangeConfig = AdminStatement<ConfigStatement>;
 
 using OperationBody =
     std::variant<Noop, SetAttributes, MakeNode, Link, Remove, Rename, SetXattr, RemoveXattr,

@@ -77,12 +77,7 @@ void Host::start() {
   callbacks_.started(id());
   ++life_;
   ++incarnation_;
-  mixture_ = holds_mixture();
-  if (!flushed_machine_)
-    machine_ = setup_.fresh_machine();
-  else
-    machine_ =
-        mixture_ ? flushed_machine_->transferable()->at_genesis() : flushed_machine_->reopen();
+  open_machine();
   source_ = std::make_unique<transfer::Source>(setup_.options.cluster_id);
   // Until this epoch has a certificate of its own, the last one's state is what there is.
   if (flushed_cert_ && flushed_cert_->body.epoch != epoch() &&
@@ -112,6 +107,15 @@ void Host::start() {
   consensus::Actions actions;
   core_->start(std::move(recovered), now(), actions);
   perform(actions);
+}
+
+void Host::open_machine() {
+  mixture_ = holds_mixture();
+  if (!flushed_machine_)
+    machine_ = setup_.fresh_machine();
+  else
+    machine_ =
+        mixture_ ? flushed_machine_->transferable()->at_genesis() : flushed_machine_->reopen();
 }
 
 // As bftmetad finds out.
@@ -531,12 +535,7 @@ void Host::learn() {
   constexpr std::uint64_t kRoundUs = 200'000;
   if (machine_ == nullptr) {
     ++life_;
-    mixture_ = holds_mixture();
-    if (!flushed_machine_)
-      machine_ = setup_.fresh_machine();
-    else
-      machine_ =
-          mixture_ ? flushed_machine_->transferable()->at_genesis() : flushed_machine_->reopen();
+    open_machine();
   }
   announce();
   if (!transfer_)

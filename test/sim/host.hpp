@@ -120,6 +120,7 @@ class Host {
   static constexpr std::size_t kMaxInbox = 20'000;         // events; a socket drops more
   static constexpr std::size_t kMaxAsked = 10'000;         // requests whose client waits here
 
+  void open_machine();
   bool holds_mixture() const;
   void down();
   void forget_divergence();
