@@ -97,15 +97,9 @@ void Learner::receive(messages::ReplicaId from, ByteView frame) {
 Status Learner::begin_transfer() {
   BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
   BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
-  transfer::Options options;
-  options.self = limits::kMaxReplicas;  // none of those who are asked
-  options.cluster_id = cluster_id_;
-  options.config = membership_.config();
-  options.epoch_start = membership_.start_body();
+  transfer::Options options =
+      membership_.transfer_options(limits::kMaxReplicas);  // none of those who are asked
   options.floor = state_ ? state_->cert.body.seq + 1 : 1;
-  Id16 random{};
-  crypto::random_bytes(random);
-  options.first_id = load_be64(random.data());
   receiver_ = std::make_unique<transfer::Receiver>(std::move(options), verifier_, std::move(own));
   transfer::Actions actions;
   receiver_->tick(now_us(), actions);
@@ -114,28 +108,29 @@ Status Learner::begin_transfer() {
 
 Status Learner::perform(transfer::Actions& actions) {
   for (std::size_t i = 0; i < actions.size(); ++i) {  // a write may add more
-    if (const auto* send = std::get_if<transfer::action::Send>(&actions[i])) {
-      mesh_->send(send->to,
-                  messages::encode_frame(context(), messages::PeerMessage(send->message)));
-      continue;
+    if (auto* send = std::get_if<transfer::action::Send>(&actions[i])) {
+      mesh_->send(send->to, messages::encode_frame(
+                                context(), messages::PeerMessage(std::move(send->message))));
+    } else {
+      BFTMETA_TRY(write(std::move(std::get<transfer::action::Write>(actions[i])), actions));
     }
-    const auto write = std::get<transfer::action::Write>(actions[i]);
-    transfer::Actions more;
-    BFTMETA_ASSIGN(auto writer, store_->begin());
-    tree::WriteSet set = write.set;
-    for (bool all = false; !all;) {
-      BFTMETA_ASSIGN(all, set.write_some(*writer, kSliceRecords));
-    }
-    const Bytes meta = write.complete ? encode(execution::checkpoint_of(*write.complete))
-                                      : transfer::mixture_meta();
-    BFTMETA_ASSIGN(auto snapshot, writer->commit(set.root_record(), meta));
-    writer.reset();
-    BFTMETA_TRY(store_->sync());
-    receiver_->written(set, std::move(snapshot), now_us(), more);
-    for (transfer::Action& a : more) actions.push_back(std::move(a));
   }
   if (receiver_->failure()) return tl::make_unexpected(*receiver_->failure());
   return receiver_->done() ? arrived() : Status();
+}
+
+Status Learner::write(transfer::action::Write write, transfer::Actions& more) {
+  BFTMETA_ASSIGN(auto writer, store_->begin());
+  for (bool all = false; !all;) {
+    BFTMETA_ASSIGN(all, write.set.write_some(*writer, kSliceRecords));
+  }
+  const Bytes meta =
+      write.complete ? encode(execution::checkpoint_of(*write.complete)) : transfer::mixture_meta();
+  BFTMETA_ASSIGN(auto snapshot, writer->commit(write.set.root_record(), meta));
+  writer.reset();
+  BFTMETA_TRY(store_->sync());
+  receiver_->written(write.set, std::move(snapshot), now_us(), more);
+  return {};
 }
 
 Status Learner::arrived() {

@@ -35,7 +35,7 @@ class Learner {
   Status turn();
   void receive(messages::ReplicaId from, ByteView frame);
   Status perform(transfer::Actions& actions);
-  Status write(const transfer::action::Write& write);
+  Status write(transfer::action::Write write, transfer::Actions& more);
   Status arrived();
   Status announce();
   void send_all(const messages::PeerMessage& message);

@@ -38,8 +38,21 @@ messages::Epochs Membership::steps_from(std::uint64_t epoch) const {
   return answer;
 }
 
+transfer::Options Membership::transfer_options(messages::ReplicaId self) const {
+  transfer::Options options;
+  options.self = self;
+  options.cluster_id = anchor_.cluster_id;
+  options.config = config();
+  options.epoch_start = start_body();
+  Id16 random{};
+  crypto::random_bytes(random);
+  options.first_id = load_be64(random.data());
+  return options;
+}
+
 Status Membership::follow(storage::FileSystem& fs, const crypto::Verifier& verifier,
                           std::span<const messages::EpochStep> steps) {
+  if (steps.empty()) return fail(Errc::unverified, "chain of epochs: it has no step");
   BFTMETA_ASSIGN(auto anchor, verify::follow_chain(verifier, anchor_, steps));
   std::vector<messages::EpochStep> all = steps_;
   all.insert(all.end(), steps.begin(), steps.end());

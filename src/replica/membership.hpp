@@ -4,6 +4,7 @@
 #pragma once
 
 #include "storage/file.hpp"
+#include "transfer/receiver.hpp"
 #include "verify/epoch_chain.hpp"
 
 namespace bftmeta::replica {
@@ -27,8 +28,10 @@ class Membership {
 
   // What whoever is still in `epoch` lacks: one message's worth. Precondition: epoch < epoch().
   messages::Epochs steps_from(std::uint64_t epoch) const;
-  // Goes on by steps that begin at this epoch, durably. Errc::unverified: they do not hold; what
-  // the file system says.
+  // Of a state transfer in this epoch, from whatever floor.
+  transfer::Options transfer_options(messages::ReplicaId self) const;
+  // Goes on by steps that begin at this epoch, durably. Errc::unverified: they do not hold, or
+  // there is none; Errc::identity: so it does, but without this replica; what the file system says.
   Status follow(storage::FileSystem& fs, const crypto::Verifier& verifier,
                 std::span<const messages::EpochStep> steps);
 

@@ -91,7 +91,6 @@ class Replica {
   Status flushed(FlushDone done);
   bool take_nodes(messages::ReplicaId from, messages::PeerMessage& message);
   Status try_transfer();
-  transfer::Options transfer_options();
   Status perform(transfer::Actions& actions);
   Status transfer_failed(const Error& error);
   void republish();

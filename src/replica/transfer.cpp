@@ -20,24 +20,12 @@ bool Replica::take_nodes(messages::ReplicaId from, messages::PeerMessage& messag
   return true;
 }
 
-transfer::Options Replica::transfer_options() {
-  transfer::Options options;
-  options.self = self_;
-  options.cluster_id = cluster_id_;
-  options.config = membership_.config();
-  options.epoch_start = membership_.start_body();
-  Id16 random{};
-  crypto::random_bytes(random);
-  options.first_id = load_be64(random.data());
-  return options;
-}
-
 // What is due: the beginning, once the flush under way has ended; a timer; a write.
 Status Replica::try_transfer() {
   if (transfer_floor_ && !flusher_->busy()) {
     BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
     BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
-    transfer::Options options = transfer_options();
+    transfer::Options options = membership_.transfer_options(self_);
     options.floor = *std::exchange(transfer_floor_, std::nullopt);
     // A repair that was under way is part of it.
     std::ranges::move(std::exchange(restored_, {}), std::back_inserter(damaged_));
