@@ -40,22 +40,17 @@ Result<std::unique_ptr<PeerMesh>> PeerMesh::open(const Context& context,
                                     short_hex(own.link_key) +
                                     "…); start with the key directory of this replica");
 
-  std::unique_ptr<PeerMesh> mesh(new PeerMesh(context, key, std::move(waker)));
-  BFTMETA_TRY(mesh->listen(authenticator, own, listen_host));
-  for (const config::Replica& replica : config.replicas)
-    if (replica.id != self) mesh->members_[replica.id] = replica;
-  mesh->admit();
-  BFTMETA_TRY(mesh->connect(mesh->members_));
-  return mesh;
+  return open_as(context, authenticator, config, own, key, listen_host, std::move(waker));
 }
 
-Result<std::unique_ptr<PeerMesh>> PeerMesh::open_outside(
+Result<std::unique_ptr<PeerMesh>> PeerMesh::open_as(
     const Context& context, Authenticator& authenticator, const config::Config& config,
     const config::Replica& own, const crypto::LinkKey& key, const std::string& listen_host,
     std::shared_ptr<Waker> waker) {
   std::unique_ptr<PeerMesh> mesh(new PeerMesh(context, key, std::move(waker)));
   BFTMETA_TRY(mesh->listen(authenticator, own, listen_host));
-  for (const config::Replica& replica : config.replicas) mesh->members_[replica.id] = replica;
+  for (const config::Replica& replica : config.replicas)
+    if (replica.id != own.id) mesh->members_[replica.id] = replica;
   mesh->admit();
   BFTMETA_TRY(mesh->connect(mesh->members_));
   return mesh;

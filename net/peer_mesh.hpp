@@ -31,9 +31,9 @@ class PeerMesh final : public PollSource {
                                                 const std::string& listen_host,
                                                 std::shared_ptr<Waker> waker);
 
-  // For who is no member of `config`, and listens at `own`. Its links to the members stay refused
-  // until they expect it (expect() below).
-  static Result<std::unique_ptr<PeerMesh>> open_outside(
+  // For who listens at `own`, a member of `config` or not: then its id is none of theirs, and its
+  // links to the members stay refused until they expect it (expect() below).
+  static Result<std::unique_ptr<PeerMesh>> open_as(
       const Context& context, Authenticator& authenticator, const config::Config& config,
       const config::Replica& own, const crypto::LinkKey& key, const std::string& listen_host,
       std::shared_ptr<Waker> waker);

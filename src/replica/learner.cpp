@@ -28,9 +28,9 @@ Result<std::unique_ptr<Learner>> Learner::open(const Setup& setup,
                             card.port};
   learner->authenticator_ = std::make_unique<net::Authenticator>(learner->net_context_);
   BFTMETA_ASSIGN(learner->mesh_,
-                 net::PeerMesh::open_outside(learner->net_context_, *learner->authenticator_,
-                                             membership.config(), own, setup.link_key,
-                                             setup.settings.listen_host, learner->poller_.waker()));
+                 net::PeerMesh::open_as(learner->net_context_, *learner->authenticator_,
+                                        membership.config(), own, setup.link_key,
+                                        setup.settings.listen_host, learner->poller_.waker()));
   learner->poller_.add(*learner->mesh_);
   BFTMETA_TRY(learner->begin_transfer());
   return learner;
