@@ -33,22 +33,25 @@ class StaleRoot final : public Strategy {
     read->request_id = id;
     return true;
   }
-  // To "what is the newest?": the oldest that it knows.
+  // To "what is the newest?": the oldest that it has seen, or that there is none.
   bool stale(messages::FreshReply& fresh) {
-    const RootCert* cert = std::get_if<RootCert>(&fresh.newest);
-    if (!oldest_ && cert != nullptr) oldest_ = *cert;
-    const bool newer = cert != nullptr && oldest_ && cert->body.seq > oldest_->body.seq;
-    if (oldest_)
-      fresh.newest = *oldest_;
+    const auto truth = fresh.newest;
+    const RootCert* oldest = witness().oldest_cert();
+    if (oldest != nullptr)
+      fresh.newest = *oldest;
     else
       fresh.newest = messages::NothingCertified{};
-    if (newer) lie();
+    const auto* newer = std::get_if<RootCert>(&truth);
+    const auto* known = std::get_if<Hash>(&truth);
+    const Seq seq = oldest == nullptr ? 0 : oldest->body.seq;
+    if ((newer != nullptr && newer->body.seq > seq) ||
+        (known != nullptr && (oldest == nullptr || oldest->body.digest() != *known)))
+      lie();
     return true;
   }
 
   static constexpr std::size_t kMaxOld = 3;
   std::vector<ReadReply> old_;
-  std::optional<RootCert> oldest_;
 };
 
 // 43
