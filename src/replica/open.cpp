@@ -3,6 +3,7 @@
 
 #include "replica/log.hpp"
 #include "replica/replica.hpp"
+#include "storage/lmdb_check.hpp"
 
 namespace bftmeta::replica {
 
@@ -102,7 +103,10 @@ Status Replica::open_store() {
                  ".damaged now, and the state comes from the log and the other replicas");
     return {};
   };
-  BFTMETA_ASSIGN(const std::string suspicion, marks_->suspicion());
+  BFTMETA_ASSIGN(std::string suspicion, marks_->suspicion());
+  if (suspicion.empty()) {
+    BFTMETA_ASSIGN(suspicion, check_after_crash());
+  }
   if (!suspicion.empty()) BFTMETA_TRY(without(suspicion));
   BFTMETA_TRY(marks_->arm());
   Status status = read_store();
@@ -112,6 +116,19 @@ Status Replica::open_store() {
     status = read_store();
   }
   return status;
+}
+
+// What is wrong with the pages of the store, if the last process ended by a signal.
+Result<std::string> Replica::check_after_crash() {
+  BFTMETA_ASSIGN(const bool crashed, marks_->crashed());
+  if (!crashed) return "";
+  const Status sound =
+      storage::check_lmdb_file(storage::posix_file_system(), directory_.state_path());
+  if (!sound) return "the last process ended by a signal; " + sound.error().message;
+  log_line(LogLevel::warn, "the last process ended by a signal; the pages of the state store in " +
+                               directory_.state_path() + " were checked and are sound");
+  BFTMETA_TRY(marks_->forget_crash());
+  return "";
 }
 
 // The state machine as of the newest flush, or at genesis where there is none or a state has to be

@@ -27,8 +27,15 @@ Status Replica::try_repair() {
   return begin_repair(std::move(damaged), std::move(own), snapshot->meta());
 }
 
-// Old versions may have met what is repaired or replaced by now. A place that was repaired a moment
-// ago lies in a part of the file that does not keep what is written to it.
+// A place that was repaired a moment ago lies in a part of the file that does not keep what is
+// written to it, or under a page that leads LMDB astray.
+Status Replica::check_repaired(const Subtree& place) {
+  if (!repairs_.repaired_lately(place, net::steady_us())) return {};
+  return give_up_store(
+      {Errc::corrupt, "a part of the state store was repaired and is damaged again"});
+}
+
+// Old versions may have met what is repaired or replaced by now.
 Result<std::vector<Subtree>> Replica::still_damaged(const tree::Version& own) {
   std::vector<Subtree> damaged;
   for (Subtree& place : repairs_.take()) {
@@ -37,9 +44,7 @@ Result<std::vector<Subtree>> Replica::still_damaged(const tree::Version& own) {
     if (tree::holds_any(own, place.region, of_store)) continue;
     const auto needed = tree::holds(machine_->engine().version(), place, of_head);
     if (needed && !*needed) continue;
-    if (repairs_.repaired_lately(place, net::steady_us()))
-      return give_up_store(
-          {Errc::corrupt, "a part of the state store was repaired and is damaged again"});
+    BFTMETA_TRY(check_repaired(place));
     damaged.push_back(std::move(place));
   }
   machine_->engine().version().take_rotten();  // by looking
@@ -84,9 +89,18 @@ Status Replica::fetch_instead(const std::string& why) {
 // what can be read is taken.
 Status Replica::note_unreadable(const Error& error) {
   if (const auto broken = store_->broken()) return give_up_store(*broken);
-  std::ranges::move(machine_->engine().version().take_rotten(), std::back_inserter(damaged_));
+  BFTMETA_TRY(note_damaged(machine_->engine().version().take_rotten()));
   if (damaged_.empty() && restored_.empty()) return tl::make_unexpected(error);
   log_line(LogLevel::error, error.message);
+  return {};
+}
+
+// For the next transfer to fetch anew.
+Status Replica::note_damaged(std::vector<Subtree> places) {
+  for (Subtree& place : places) {
+    BFTMETA_TRY(check_repaired(place));
+    damaged_.push_back(std::move(place));
+  }
   return {};
 }
 

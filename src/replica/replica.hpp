@@ -62,6 +62,7 @@ class Replica {
   Replica(Setup& setup, const storage::DataDirectory& directory, Membership& membership);
   Status open_storage();
   Status open_store();
+  Result<std::string> check_after_crash();
   Status read_store();
   Status open_network();
   Status open_block_port(net::ServerOptions port);
@@ -101,6 +102,8 @@ class Replica {
   Status repaired();
   Status fetch_instead(const std::string& why);
   Status note_unreadable(const Error& error);
+  Status note_damaged(std::vector<tree::Subtree> places);
+  Status check_repaired(const tree::Subtree& place);
   tl::unexpected<Error> give_up_store(const Error& error);
   void write(transfer::action::Write write);
   Status transferred();
@@ -163,6 +166,7 @@ class Replica {
   std::uint64_t transfer_first_leaves_ = 0;  // of the own tree when it began
   std::int64_t transfer_retry_us_ = 0;       // after a write that failed; 0: none did
   std::vector<tree::Subtree> damaged_;       // of the store, for the next transfer to fetch anew
+  std::vector<tree::Subtree> replaced_;      // ... and those that the one under way does
   // ---- repair; the receiver's, too
   Repairs repairs_;
   std::vector<tree::Subtree> restored_;  // what is repaired now

@@ -17,18 +17,19 @@ namespace {
 
 constexpr std::array kSignals{SIGBUS, SIGSEGV, SIGABRT};
 // Of the handler: written before it is installed.
-int mark_fd = -1;
+int suspicion_fd = -1;
+int crash_fd = -1;
 std::array<struct sigaction, kSignals.size()> before;
 
-// The handler that was there before gets the signal again, when the instruction is repeated.
+// The handler that was there before gets the signal again, as soon as this one has returned.
 void on_crash(int signal) {
   static constexpr char kWhy[] = "the process ended by a signal while it read the state store";
-  if (storage::in_lmdb() && mark_fd >= 0) {
-    const ssize_t written = ::write(mark_fd, kWhy, sizeof(kWhy) - 1);
-    static_cast<void>(written);  // nothing better can be done here
-  }
+  const int fd = storage::in_lmdb() ? suspicion_fd : crash_fd;
+  const ssize_t written = ::write(fd, kWhy, sizeof(kWhy) - 1);
+  static_cast<void>(written);  // nothing better can be done here
   for (std::size_t i = 0; i < kSignals.size(); ++i)
     if (kSignals[i] == signal) ::sigaction(signal, &before[i], nullptr);
+  ::raise(signal);
 }
 
 void install_handlers() {
@@ -41,6 +42,14 @@ void install_handlers() {
   }
 }
 
+// The handler has no time to open it.
+Status keep_open(const std::string& path, int& kept) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) return fail(Errc::io, path + ": cannot open: " + std::strerror(errno));
+  if (const int old = std::exchange(kept, fd); old >= 0) ::close(old);
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> StoreMarks::suspicion() {
@@ -51,14 +60,29 @@ Result<std::string> StoreMarks::suspicion() {
   return std::string(why.begin(), why.end());
 }
 
+Result<bool> StoreMarks::crashed() {
+  BFTMETA_ASSIGN(const bool present, fs_.exists(crash_path()));
+  if (!present) return false;
+  constexpr std::size_t kLongest = 4096;
+  BFTMETA_ASSIGN(const Bytes mark, storage::read_file(fs_, crash_path(), kLongest));
+  return !mark.empty();
+}
+
+Status StoreMarks::forget_crash() { return forget(crash_path()); }
+
+Status StoreMarks::forget(const std::string& path) {
+  BFTMETA_ASSIGN(const bool present, fs_.exists(path));
+  if (!present) return {};
+  return fs_.unlink(path);
+}
+
 Status StoreMarks::suspect(const std::string& why) {
   return storage::write_file(fs_, suspicion_path(), view(why));
 }
 
 Status StoreMarks::arm() {
-  const int fd = ::open(suspicion_path().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (fd < 0) return fail(Errc::io, suspicion_path() + ": cannot open: " + std::strerror(errno));
-  if (const int old = std::exchange(mark_fd, fd); old >= 0) ::close(old);
+  BFTMETA_TRY(keep_open(suspicion_path(), suspicion_fd));
+  BFTMETA_TRY(keep_open(crash_path(), crash_fd));
   install_handlers();
   return {};
 }
@@ -82,7 +106,7 @@ Status StoreMarks::remove_store(const std::string& path) {
   return fs_.remove_directory(path);
 }
 
-// The suspicion goes last: a crash before that does all of it again, of a store that is gone.
+// The marks go last: a crash before that does all of it again, of a store that is gone.
 Status StoreMarks::set_aside(const std::string& why, std::int64_t now_s) {
   const std::string store = data_dir_ + "/state";
   BFTMETA_ASSIGN(const bool present, fs_.exists(store));
@@ -99,8 +123,8 @@ Status StoreMarks::set_aside(const std::string& why, std::int64_t now_s) {
     BFTMETA_TRY(fs_.sync_directory(data_dir_));
   }
   BFTMETA_TRY(storage::write_file(fs_, record_path(), view(std::to_string(now_s))));
-  BFTMETA_ASSIGN(const bool suspected, fs_.exists(suspicion_path()));
-  if (suspected) BFTMETA_TRY(fs_.unlink(suspicion_path()));
+  BFTMETA_TRY(forget(suspicion_path()));
+  BFTMETA_TRY(forget(crash_path()));
   return fs_.sync_directory(data_dir_);
 }
 

@@ -29,7 +29,7 @@ Status Replica::try_transfer() {
     options.floor = *std::exchange(transfer_floor_, std::nullopt);
     // A repair that was under way is part of it.
     std::ranges::move(std::exchange(restored_, {}), std::back_inserter(damaged_));
-    options.damaged = std::exchange(damaged_, {});
+    options.damaged = replaced_ = std::exchange(damaged_, {});
     std::string why = "the others' logs do not reach back to sequence number " +
                       std::to_string(core_->executed_seq() + 1);
     if (!options.damaged.empty()) why = "the state store is damaged";
@@ -82,11 +82,12 @@ void Replica::write(transfer::action::Write write) {
 Status Replica::transferred() {
   const auto done = std::move(receiver_);
   const tree::Version version = done->version();
+  repairs_.repaired(std::exchange(replaced_, {}), net::steady_us());
   auto engine = execution::Engine::from_checkpoint(
       cluster_id_, *verifier_, execution::checkpoint_of(done->state()), version);
   if (!engine) {
     // What differed is here; what did not may have been rotten before.
-    damaged_ = version.take_rotten();
+    BFTMETA_TRY(note_damaged(version.take_rotten()));
     if (damaged_.empty()) return transfer_failed(engine.error());
     transfer_floor_ = done->state().cert.body.seq;
     return {};

@@ -10,6 +10,7 @@
 
 #include "base/codec.hpp"
 #include "storage/file.hpp"
+#include "storage/lmdb_check.hpp"
 #include "storage/lmdb_guard.hpp"
 
 namespace bftmeta::storage {
@@ -19,7 +20,7 @@ namespace {
 constexpr std::uint32_t kStoreFormat = 1;
 // Snapshots alive at once: those of the versions that are served, and of the requests on them.
 constexpr unsigned kMaxReaders = 512;
-const std::string kDataFile = "/data.mdb";  // in the store's directory; LMDB's choice
+const std::string kDataFile(kLmdbDataFile);
 
 // The one record of table "meta".
 struct GenerationRecord {

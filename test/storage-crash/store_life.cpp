@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "storage/lmdb_check.hpp"
+
 namespace bftmeta::test {
 
 unsigned added_lmdb_flags = 0;
@@ -149,6 +151,8 @@ namespace {
 
 // One of the allowed states, which takes one more generation.
 std::string judge_store(const StoreLife& life, std::size_t count, const std::string& directory) {
+  const Status sound = storage::check_lmdb_file(storage::posix_file_system(), directory);
+  if (!sound) return sound.error().message;
   auto store = storage::LmdbPageStore::open(directory, kStoreOptions);
   if (!store) return store.error().message;
   const auto found = read_state(**store);

@@ -8,7 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <thread>
+
 namespace bftmeta::test {
+
+using namespace std::chrono_literals;
 
 Child::Child(const std::vector<std::string>& argv, const std::string& err_path) {
   std::vector<char*> raw;
@@ -75,9 +79,14 @@ std::optional<int> Child::wait_exit(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (read_some(deadline)) {
   }
-  if (std::chrono::steady_clock::now() >= deadline) return std::nullopt;
-  int status = 0;  // its output has ended, so it has or is about to
-  REQUIRE(::waitpid(pid_, &status, 0) == pid_);
+  int status = 0;
+  for (;;) {
+    const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+    REQUIRE(ended >= 0);
+    if (ended == pid_) break;
+    if (std::chrono::steady_clock::now() >= deadline) return std::nullopt;
+    std::this_thread::sleep_for(1ms);  // its output has ended, so it is about to
+  }
   exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return exit_code_;
 }

@@ -37,30 +37,29 @@ std::vector<Mutant> defects_of(const MapOptions& options) {
   return {chosen.begin(), chosen.end()};
 }
 
-// The options' seeds, and those of its witnesses; of a defect that takes a long run to find, the
-// two kinds of these.
+// The options' seeds; without, those of its witnesses.
 std::set<std::uint64_t> seeds_of(Mutant mutant, const MapOptions& options) {
   std::set<std::uint64_t> seeds;
   for (std::uint64_t i = 0; i < options.seeds; ++i) seeds.insert(options.start + i);
-  for (const Witness& w : witnesses()) {
-    if (w.mutant != mutant) continue;
-    if (w.seed >= sim::kLoaded && w.seed < sim::kBusy) return {sim::kLoaded, sim::kLoaded + 1};
-    seeds.insert(w.seed);
-  }
+  if (options.seeds != 0) return seeds;
+  for (const Witness& w : witnesses())
+    if (w.mutant == mutant) seeds.insert(w.seed);
   return seeds;
 }
 
-// The first seed with which the strategy, and nothing else, lets the defect be noticed; 0: none.
-std::uint64_t first_kill(const std::string& strategy, Mutant mutant, const MapOptions& options) {
-  for (const std::uint64_t seed : seeds_of(mutant, options)) {
-    const std::string what = kill({strategy, mutant, seed});
-    if (what.empty()) continue;
-    std::printf("%-26s %3u %-34s %6lu  %.90s\n", strategy.c_str(), number_of(mutant),
-                name_of(mutant), seed, what.c_str());
-    std::fflush(stdout);
-    return seed;
-  }
-  return 0;
+// Whether the strategy, and nothing else, lets the defect be noticed.
+bool kills(const std::string& strategy, Mutant mutant, std::uint64_t seed) {
+  const std::string what = kill({strategy, mutant, seed});
+  if (what.empty()) return false;
+  std::printf("%-26s %3u %-34s %6lu  %.90s\n", strategy.c_str(), number_of(mutant), name_of(mutant),
+              seed, what.c_str());
+  std::fflush(stdout);
+  return true;
+}
+
+// What such a strategy does is what the one that it draws does.
+bool wraps_another(const std::string& strategy) {
+  return strategy == "adaptive" || strategy == "compressed-timing" || strategy == "power-cuts";
 }
 
 }  // namespace
@@ -93,20 +92,24 @@ bool verify_witnesses() {
 bool print_map(const MapOptions& options) {
   const std::vector<std::string> strategies =
       options.strategies.empty() ? all_names() : options.strategies;
-  std::map<Mutant, std::vector<std::string>> killers;
+  std::map<std::pair<Mutant, std::uint64_t>, std::vector<std::string>> killers;
   std::printf("%-26s %3s %-34s %6s  %s\n", "strategy", "no.", "defect", "seed", "noticed by");
-  for (const Mutant mutant : defects_of(options)) {
-    auto& of = killers[mutant];
-    for (const std::string& strategy : strategies)
-      if (first_kill(strategy, mutant, options) != 0) of.push_back(strategy);
-  }
+  for (const Mutant mutant : defects_of(options))
+    for (const std::uint64_t seed : seeds_of(mutant, options)) {
+      auto& of = killers[{mutant, seed}];
+      for (const std::string& strategy : strategies)
+        if (kills(strategy, mutant, seed)) of.push_back(strategy);
+    }
   bool few = true;
-  std::printf("\n%3s %-34s %7s  %s\n", "no.", "defect", "killers", "");
-  for (const auto& [mutant, of] : killers) {
-    std::printf("%3u %-34s %7zu ", number_of(mutant), name_of(mutant), of.size());
+  std::printf("\n%3s %-34s %6s %7s  %s\n", "no.", "defect", "seed", "killers", "");
+  for (const auto& [duel, of] : killers) {
+    const auto& [mutant, seed] = duel;
+    const auto own = std::ranges::count_if(of, [](const auto& s) { return !wraps_another(s); });
+    std::printf("%3u %-34s %6lu %7zu ", number_of(mutant), name_of(mutant), seed,
+                static_cast<std::size_t>(own));
     for (const std::string& strategy : of) std::printf(" %s", strategy.c_str());
     std::printf("\n");
-    few = few && of.size() <= kMostKillers;
+    few = few && static_cast<std::size_t>(own) <= kMostKillers;
   }
   return few;
 }

@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "storage/lmdb_check.hpp"
 #include "support/temp_dir.hpp"
 #include "tree/flush.hpp"
 #include "tree/hashing.hpp"
@@ -114,6 +115,7 @@ TEST_CASE("LMDB and memory hold the same, in the newest generation and in older 
     write_generation(*lmdb, list, "root " + std::to_string(generation));
     write_generation(memory, list, "root " + std::to_string(generation));
     snapshots.emplace_back(newest(*lmdb), newest(memory));
+    CHECK(check_lmdb_file(posix_file_system(), temp / "state"));
   }
   for (const auto& [a, b] : snapshots) check_equal(*a, *b);
   snapshots.clear();
