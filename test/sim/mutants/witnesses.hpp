@@ -19,11 +19,11 @@ struct Witness {
 };
 std::span<const Witness> witnesses();
 
-// Of a defect no more strategies than this may be killers, the witness's own one included.
+// With its seed no more strategies than this may be killers, the witness's own one included.
 constexpr std::size_t kMostKillers = 4;
 
 struct MapOptions {
-  std::uint64_t seeds = 10;  // for each strategy and defect; the first kill ends it
+  std::uint64_t seeds = 10;  // for each strategy and defect; 0: those of the witnesses
   std::uint64_t start = 1;
   std::vector<std::uint32_t> defects;   // by number; empty: those of witnesses()
   std::vector<std::string> strategies;  // empty: all
@@ -33,8 +33,8 @@ struct MapOptions {
 // the other. False: not so. Strategies that have none are named (docs/known-limitations.md).
 bool verify_witnesses();
 
-// Strategies against defects: prints each kill with its seed, then who kills what. False: a defect
-// of a witness has more killers than kMostKillers.
+// Strategies against defects: prints each kill with its seed, then who kills what. False: with one
+// of the seeds a defect has more killers than kMostKillers, without those that wrap another.
 bool print_map(const MapOptions& options);
 
 }  // namespace bftmeta::mutants
