@@ -116,6 +116,7 @@ void Core::on(ReplicaId from, HistoryData m) {
   if (transferring_ || m.first != executed_seq() + 1 || m.batches.size() > m.headers.size()) return;
   if (m.headers.empty()) return note_too_old(from);
   const Seq last = m.first + m.headers.size() - 1;
+  if (beyond_epoch(last)) return;
   if (m.cert) {
     if (m.cert->body.seq != last) return;
     const auto known = recent_certs_.find(last);
@@ -139,6 +140,7 @@ void Core::on(ReplicaId from, HistoryData m) {
   if (history != *target && !mutant(Mutant::history_unchecked)) return;
 
   for (std::size_t i = 0; i < m.batches.size() && !halted_; ++i) {
+    if (beyond_epoch(m.headers[i].seq)) return;  // one of them has ended it
     auto parsed = messages::parse_batch(context(), std::move(m.batches[i]));
     if (!parsed || parsed->digest != m.headers[i].batch_digest) return;
     const KnownResult known{

@@ -27,7 +27,7 @@ void Core::on(ReplicaId from, RootShare m) {
       cert != recent_certs_.end() && m.body != cert->second.body)
     accuse(from, {m, cert->second});
   if (seq == epoch_end_) note_end_share(from, m);
-  if (seq <= certified_seq()) return;
+  if (seq <= certified_seq() || beyond_epoch(seq)) return;
   if (seq > certified_seq() + 2 * limits::kWindow) {
     // Beyond what is stored: enough to know that somebody is ahead.
     peers_[from].status.executed = std::max(peers_[from].status.executed, seq);
@@ -119,8 +119,11 @@ Core::ShareCheck Core::check_share(Seq seq, ReplicaId replica) {
   return ShareCheck::holds;
 }
 
+// Nothing beyond the end of the epoch, whoever signed it: keys of members that have left may be in
+// any hands, and a quorum of them (T4.8).
 void Core::on(ReplicaId from, RootCert m) {
-  if (m.body.seq <= certified_seq() || !may_check(from, quorum())) return;
+  if (m.body.seq <= certified_seq() || beyond_epoch(m.body.seq) || !may_check(from, quorum()))
+    return;
   if (checked(from, messages::verify_cert(verifier_, cluster_id_, config_, m).has_value()))
     adopt_cert(std::move(m));
 }

@@ -174,7 +174,7 @@ std::vector<messages::ReplicaId> pick_members(std::uint32_t n, Random& random) {
 // Each strategy has its turn, so that 2000 seeds have seen every one at least 30 times; the other
 // runs have no lying replica, or one with a bad disk.
 Attack attack_for(const Plan& plan, const SwarmOptions& options, Random& random) {
-  constexpr std::size_t kTurnsWithout = 8;
+  constexpr std::size_t kTurnsWithout = 2;
   constexpr std::size_t kTurnsPerClient = 5;
   const auto& strategies = adversary::all_strategies();
   const auto& clients = adversary::all_hostile_clients();

@@ -115,6 +115,40 @@ TEST_CASE("T9.13 a primary that does not fill up is suspected, and never when al
     CHECK(s.suspects == messages::Reason::none);
 }
 
+// Keys of members that have left are nobody's any more, and may be in any hands.
+TEST_CASE("T4.8 what retired keys sign beyond the end of their epoch moves nothing") {
+  Ending r(1);
+  SUBCASE("the last batch is certified, its state waits for the next members") { r.finish(); }
+  SUBCASE("the end is known, and not reached") {
+    r.commit_batch(0, 1);
+    r.certify_newest();
+  }
+  REQUIRE(r.core->epoch_end() == kEnd);
+  const Seq executed = r.core->executed_seq();
+  const Seq certified = r.core->certified_seq();
+  r.forget();
+  messages::CertBody body;
+  body.cluster_id = r.cluster_id;
+  body.config_hash = r.config.hash();
+  body.seq = kEnd + 1;
+  for (const ReplicaId thief : {0U, 2U, 3U}) {
+    r.from(thief, messages::sign_share(*r.signers[thief], body, thief));
+    r.tick(Timing{}.status_busy);
+    CHECK(r.core->certified_seq() == certified);
+  }
+  r.from(0, r.certificate(body));
+  const sim::ToyMachine ahead(r.cluster_id, r.config);  // as if there were no end
+  r.from(0, r.history(executed + 1, kEnd + 1, ahead));
+  r.sync_all();
+  CHECK(r.core->certified_seq() == certified);
+  CHECK(r.core->executed_seq() == executed);
+  CHECK_FALSE(r.core->transferring());
+  // Nor is the end of the epoch held up.
+  if (executed < kEnd) return;
+  for (const ReplicaId peer : {0U, 2U}) r.end_share(peer, peer, *r.signers[peer]);
+  CHECK(r.epoch_ends.size() == 1);
+}
+
 TEST_CASE("the epoch ends with a quorum of both memberships, once") {
   Ending r(1);
   r.finish();

@@ -279,22 +279,27 @@ class Restarted {
     return p;
   }
 
-  // Batches 1..last from a peer, with their certificate; nothing is synced.
-  void follow_history(Seq last) {
-    sim::ToyMachine peer(cluster_id, config);
+  // Batches first..last as `peer`, which has executed nothing yet, has them; with a certificate.
+  messages::HistoryData history(Seq first, Seq last, sim::ToyMachine peer) {
     messages::HistoryData data;
-    data.first = 1;
+    data.first = first;
     messages::CertBody newest;
     for (Seq seq = 1; seq <= last; ++seq) {
-      data.batches.push_back(proposal(0, seq).batch);
-      const auto parsed = messages::parse_batch(context(), data.batches.back());
+      messages::Batch batch = proposal(0, seq).batch;
+      const auto parsed = messages::parse_batch(context(), batch);
       REQUIRE(parsed.has_value());
       const auto outcome = peer.execute(*parsed);
-      data.headers.push_back(outcome->header);
       newest = outcome->body;
+      if (seq < first) continue;
+      data.batches.push_back(std::move(batch));
+      data.headers.push_back(outcome->header);
     }
     data.cert = certificate(newest);
-    from(self_ == 0 ? 1 : 0, std::move(data));
+    return data;
+  }
+  // Batches 1..last from a peer, with their certificate; nothing is synced.
+  void follow_history(Seq last) {
+    from(self_ == 0 ? 1 : 0, history(1, last, sim::ToyMachine(cluster_id, config)));
     REQUIRE(machine->executed_seq() == last);
     REQUIRE(core->certified_seq() == last);
   }
