@@ -200,6 +200,7 @@ TEST_CASE("T7.7 what LMDB would trip over is found without LMDB") {
   std::mt19937_64 random(6);
   std::map<std::string, int> found;
   int passed = 0;
+  int found_and_tried = 0;
   int crashes = 0;
   const auto flip = [&](std::size_t page, std::size_t offset) {
     const std::size_t at = page * kPage + offset;
@@ -213,12 +214,11 @@ TEST_CASE("T7.7 what LMDB would trip over is found without LMDB") {
     // Most of what is found is not tried.
     if (!why.empty() && ++found[what] % 8 != 0) return;
     const int status = stored.status_with_flip(at, bits);
-    if (why.empty()) {
-      CHECK(WIFEXITED(status));
-      ++passed;
-    } else if (!WIFEXITED(status)) {
-      ++crashes;
-    }
+    constexpr int kSanitizer = 1;  // a report of one, where there is one
+    const bool crashed = !WIFEXITED(status) || WEXITSTATUS(status) == kSanitizer;
+    if (why.empty()) CHECK_FALSE(crashed);
+    ++(why.empty() ? passed : found_and_tried);
+    if (crashed) ++crashes;
   };
   for (std::size_t page = 0; page < stored.bytes.size() / kPage; ++page) {
     for (std::size_t offset = 0; offset < 40; offset += 3) flip(page, offset);
@@ -230,7 +230,8 @@ TEST_CASE("T7.7 what LMDB would trip over is found without LMDB") {
   }
   CHECK(found["meta"] > 0);
   CHECK(passed > 100);
-  CHECK(crashes > 5);
+  CHECK(found_and_tried > 20);
+  CHECK(crashes > 3);
 }
 
 TEST_CASE("T7.7 pages with two uses, nodes at one place, a file that ends too early") {
