@@ -8,11 +8,11 @@
 
 using namespace bftmeta;
 
-// `simulate` runs as many as wanted.
-TEST_CASE("swarm: every oracle holds on three hundred seeds") {
+// `simulate` runs as many as wanted. Each strategy has its turn five times in these.
+TEST_CASE("swarm: every oracle holds on the first 330 seeds") {
   sim::Report sum;
   std::uint64_t lies = 0;
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 330; ++seed) {
     const sim::SwarmRun run = sim::run_swarm(seed);
     if (!run.report.violations.empty()) FAIL_CHECK(sim::explain(run));
     CHECK(run.report.completed);
