@@ -107,6 +107,8 @@ class BlockFiles {
     return missing;
   }
 
+  bool readable(const Hash& digest) { return store_->get(digest).has_value(); }
+
   // All files, by what the certified tree names; the number of blocks that came back equal.
   std::size_t read_all() {
     std::size_t equal = 0;
