@@ -107,7 +107,11 @@ class BlockFiles {
     return missing;
   }
 
-  bool readable(const Hash& digest) { return store_->get(digest).has_value(); }
+  bool all_readable() {
+    for (const auto& [digest, content] : contents_)
+      if (!store_->get(digest)) return false;
+    return true;
+  }
 
   // All files, by what the certified tree names; the number of blocks that came back equal.
   std::size_t read_all() {
