@@ -26,10 +26,6 @@ class DevCluster:
         return self.run("bench", "--op", op, "--outstanding", str(outstanding), "--seconds", str(seconds),
                         "--preload", str(preload))
 
-    def replicas(self):
-        """By position; those that do not answer are not in it."""
-        return {row["id"]: row for row in self.run("status")["replicas"] if row.get("reachable")}
-
     def close(self):
         subprocess.run([os.path.join(self.bin_dir, "bftadm"), "--dir", self.directory, "dev", "down"],
                        stdout=subprocess.DEVNULL, check=False)

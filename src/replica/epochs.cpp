@@ -16,11 +16,12 @@ constexpr std::int64_t kLeaveUs = 30'000'000;
 // Frames of an epoch that is over are answered with the chain from there, in that epoch. Those of a
 // later one say nothing here: their sender answers ours like this.
 bool Replica::of_this_epoch(ByteView frame, const ShowEpochs& show) {
-  if (const auto from = messages::epoch_to_show(cluster_id_, membership_.epoch(), frame))
-    show({cluster_id_, *from}, membership_.steps_from(*from));
   const auto epoch = messages::frame_epoch(cluster_id_, frame);
   const bool readable = !epoch || *epoch == membership_.epoch();
-  return readable && leaves_us_ == 0 && !next_epoch_;
+  if (readable) return leaves_us_ == 0 && !next_epoch_;
+  if (const auto from = messages::epoch_to_show(cluster_id_, membership_.epoch(), frame))
+    show({cluster_id_, *from}, membership_.steps_from(*from));
+  return false;
 }
 
 void Replica::follow(messages::ReplicaId from, const messages::Epochs& epochs) {

@@ -52,23 +52,22 @@ Status keep_open(const std::string& path, int& kept) {
 
 }  // namespace
 
-Result<std::string> StoreMarks::suspicion() {
-  BFTMETA_ASSIGN(const bool present, fs_.exists(suspicion_path()));
-  if (!present) return "";
-  constexpr std::size_t kLongest = 4096;
-  BFTMETA_ASSIGN(const Bytes why, storage::read_file(fs_, suspicion_path(), kLongest));
-  return std::string(why.begin(), why.end());
-}
+Result<std::string> StoreMarks::suspicion() { return read(suspicion_path()); }
 
 Result<bool> StoreMarks::crashed() {
-  BFTMETA_ASSIGN(const bool present, fs_.exists(crash_path()));
-  if (!present) return false;
-  constexpr std::size_t kLongest = 4096;
-  BFTMETA_ASSIGN(const Bytes mark, storage::read_file(fs_, crash_path(), kLongest));
+  BFTMETA_ASSIGN(const std::string mark, read(crash_path()));
   return !mark.empty();
 }
 
 Status StoreMarks::forget_crash() { return forget(crash_path()); }
+
+Result<std::string> StoreMarks::read(const std::string& path) {
+  BFTMETA_ASSIGN(const bool present, fs_.exists(path));
+  if (!present) return "";
+  constexpr std::size_t kLongest = 4096;
+  BFTMETA_ASSIGN(const Bytes mark, storage::read_file(fs_, path, kLongest));
+  return std::string(mark.begin(), mark.end());
+}
 
 Status StoreMarks::forget(const std::string& path) {
   BFTMETA_ASSIGN(const bool present, fs_.exists(path));
@@ -88,14 +87,10 @@ Status StoreMarks::arm() {
 }
 
 Result<std::int64_t> StoreMarks::last_time() {
-  BFTMETA_ASSIGN(const bool present, fs_.exists(record_path()));
-  if (!present) return 0;
-  constexpr std::size_t kLongest = 64;
-  BFTMETA_ASSIGN(const Bytes text, storage::read_file(fs_, record_path(), kLongest));
+  BFTMETA_ASSIGN(const std::string text, read(record_path()));
   std::int64_t seconds = 0;
-  const char* begin = reinterpret_cast<const char*>(text.data());
-  std::from_chars(begin, begin + text.size(), seconds);
-  return seconds;  // 0 if it was damaged
+  std::from_chars(text.data(), text.data() + text.size(), seconds);
+  return seconds;  // 0: there is none, or it is damaged
 }
 
 Status StoreMarks::remove_store(const std::string& path) {

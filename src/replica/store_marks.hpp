@@ -37,6 +37,7 @@ class StoreMarks {
   std::string suspicion_path() const { return data_dir_ + "/state-suspect"; }
   std::string crash_path() const { return data_dir_ + "/state-check"; }
   std::string record_path() const { return data_dir_ + "/state-set-aside"; }
+  Result<std::string> read(const std::string& path);  // empty: there is none
   Status forget(const std::string& path);
   Result<std::int64_t> last_time();
   Status remove_store(const std::string& path);

@@ -13,9 +13,20 @@ using PageNumber = std::uint64_t;
 
 // Offsets and flags as LMDB has them, in the byte order of the machine.
 constexpr std::size_t kPageHeader = 16;
+constexpr std::size_t kPageFlags = 10;
+constexpr std::size_t kPageLower = 12;  // of its free space; of an overflow page: how many
+constexpr std::size_t kPageUpper = 14;
 constexpr std::size_t kNodeHeader = 8;
 constexpr std::size_t kTableRecord = 48;
-constexpr std::size_t kMetaSize = kPageHeader + 136;
+// In a meta page: magic, version, the records of the tables of free pages and of tables (the first
+// begins with the size of pages), the last page, the transaction.
+constexpr std::size_t kMetaMagic = 16;
+constexpr std::size_t kMetaVersion = 20;
+constexpr std::size_t kMetaFree = 40;
+constexpr std::size_t kMetaMain = kMetaFree + kTableRecord;
+constexpr std::size_t kMetaLast = kMetaMain + kTableRecord;
+constexpr std::size_t kMetaTransaction = kMetaLast + 8;
+constexpr std::size_t kMetaSize = kMetaTransaction + 8;
 constexpr std::uint32_t kMagic = 0xBEEFC0DE;
 constexpr std::uint32_t kDataVersion = 1;
 constexpr PageNumber kNoRoot = std::numeric_limits<PageNumber>::max();
@@ -91,20 +102,21 @@ class Check {
     for (PageNumber page = 0; page < 2; ++page) {
       Bytes meta(kMetaSize);
       BFTMETA_TRY(read(page * page_size_, meta, page));
-      if (load<std::uint16_t>(meta, 10) != kMeta || load<std::uint32_t>(meta, 16) != kMagic ||
-          load<std::uint32_t>(meta, 20) != kDataVersion)
+      if (load<std::uint16_t>(meta, kPageFlags) != kMeta ||
+          load<std::uint32_t>(meta, kMetaMagic) != kMagic ||
+          load<std::uint32_t>(meta, kMetaVersion) != kDataVersion)
         return damaged(page, "no meta page of LMDB");
-      const auto size = load<std::uint32_t>(meta, 40);
+      const auto size = load<std::uint32_t>(meta, kMetaFree);
       if (!std::has_single_bit(size) || size < kMinPage || size > kMaxPage ||
           (page == 1 && size != page_size_))
         return damaged(page, "wrong size of pages");
       page_size_ = size;
-      const auto transaction = load<std::uint64_t>(meta, 144);
+      const auto transaction = load<std::uint64_t>(meta, kMetaTransaction);
       if (page == 1 && transaction <= newest) continue;
       newest = transaction;
-      free_ = Table::parse(ByteView(meta).subspan(40, kTableRecord));
-      main_ = Table::parse(ByteView(meta).subspan(40 + kTableRecord, kTableRecord));
-      last_ = load<PageNumber>(meta, 136);
+      free_ = Table::parse(ByteView(meta).subspan(kMetaFree, kTableRecord));
+      main_ = Table::parse(ByteView(meta).subspan(kMetaMain, kTableRecord));
+      last_ = load<PageNumber>(meta, kMetaLast);
     }
     BFTMETA_ASSIGN(const std::uint64_t size, file_.size());
     // Pages that were freed before they were ever written may lie behind the end.
@@ -126,7 +138,7 @@ class Check {
     BFTMETA_TRY(take(number, "is named by another page"));
     Bytes bytes(page_size_);
     BFTMETA_TRY(read(number * page_size_, bytes, number));
-    if (load<PageNumber>(bytes, 0) != number || load<std::uint16_t>(bytes, 10) != flags)
+    if (load<PageNumber>(bytes, 0) != number || load<std::uint16_t>(bytes, kPageFlags) != flags)
       return damaged(number, "wrong number or kind in its header");
     return bytes;
   }
@@ -160,8 +172,8 @@ class Check {
 
   // Nodes fill the page from its upper bound to its end without a gap, in whatever order.
   Result<std::vector<Node>> parse(PageNumber number, ByteView page, bool leaf) const {
-    const auto lower = load<std::uint16_t>(page, 12);
-    const auto upper = load<std::uint16_t>(page, 14);
+    const auto lower = load<std::uint16_t>(page, kPageLower);
+    const auto upper = load<std::uint16_t>(page, kPageUpper);
     if (lower <= kPageHeader || lower % 2 != 0 || lower > upper || upper > page.size())
       return damaged(number, "wrong bounds of its free space");
     std::vector<Node> nodes;
@@ -190,7 +202,7 @@ class Check {
     const std::uint64_t high = load<std::uint16_t>(from, 2);
     const std::uint64_t flags = load<std::uint16_t>(from, 4);
     const std::size_t key = load<std::uint16_t>(from, 6);
-    if (key > kMaxKey || (leaf && key == 0)) return damaged(number, "wrong length of a key");
+    if (key > kMaxKey) return damaged(number, "wrong length of a key");
     Node node;
     std::size_t data = 0;
     if (leaf) {
@@ -214,7 +226,7 @@ class Check {
   // In the order of the walk: what a branch page says lies above all keys before, and not above
   // those behind it.
   Status in_order(PageNumber number, ByteView key, bool leaf) {
-    if (integers_ && key.size() != sizeof(std::uint64_t))
+    if (key.empty() || (integers_ && key.size() != sizeof(std::uint64_t)))
       return damaged(number, "wrong length of a key");
     const auto below = [&](ByteView a, ByteView b) {
       if (integers_) return load<std::uint64_t>(a, 0) < load<std::uint64_t>(b, 0);
@@ -236,8 +248,7 @@ class Check {
   }
 
   Status on_value(PageNumber number, const Node& node) {
-    BFTMETA_ASSIGN(const std::uint64_t offset, place_of(number, node));
-    static_cast<void>(offset);
+    BFTMETA_TRY(place_of(number, node));
     return {};
   }
 
@@ -267,7 +278,7 @@ class Check {
     if ((node.flags & kBigData) == 0) return 0;
     const auto first = load<PageNumber>(node.data, 0);
     BFTMETA_ASSIGN(const Bytes bytes, page(first, kOverflow));
-    const std::uint64_t count = load<std::uint32_t>(bytes, 12);
+    const std::uint64_t count = load<std::uint32_t>(bytes, kPageLower);
     if (count == 0 || node.size + kPageHeader > count * page_size_ || count > used_.size())
       return damaged(first, "wrong number of pages of a value");
     for (std::uint64_t i = 1; i < count; ++i)

@@ -1,7 +1,7 @@
 // Whether the file of a state store has the shape that LMDB takes for granted. LMDB maps the file
 // and believes it: a node of a wrong length, or a page that is both free and in use, makes it write
 // outside its buffers, and the process ends later and somewhere else. So this reads the file by
-// itself, every page that the newest generation reaches, each once: about 1 s per GiB that is
+// itself, every page that the newest generation reaches, each once: half a second per GiB that is
 // cached, and what the disk takes for pages of 4 KiB otherwise. Contents are not its business: the
 // tree checks those against hashes.
 // Source: the format of LMDB 0.9 (data version 1). Thread-safety: none needed; nobody may write.

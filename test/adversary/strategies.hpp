@@ -15,6 +15,7 @@ struct Named {
   Maker make;
   bool simulator_only = false;   // it needs powers that no process has
   const char* client = nullptr;  // the hostile client that it works with
+  bool wraps = false;            // what it does is what another one does that it draws
   bool transfer = false;  // it is nothing unless a replica fetches the state (protocol §7.7)
 };
 

@@ -181,14 +181,24 @@ class Adaptive final : public Wrapper {
 
 std::vector<Named> meta_strategies() {
   return {
-      {57, "compressed-timing", "a random strategy, all of it in the millisecond around timers",
-       make_strategy<CompressedTiming>},
+      {.number = 57,
+       .name = "compressed-timing",
+       .what = "a random strategy, all of it in the millisecond around timers",
+       .make = make_strategy<CompressedTiming>,
+       .wraps = true},
       {58, "mutated", "correct messages with fields changed and signed again",
        make_strategy<Mutated>},
-      {59, "power-cuts", "a random strategy, and power cuts of all others between its messages",
-       make_strategy<PowerCuts>, true},
-      {60, "adaptive", "correct up to some number, then a random strategy",
-       make_strategy<Adaptive>},
+      {.number = 59,
+       .name = "power-cuts",
+       .what = "a random strategy, and power cuts of all others between its messages",
+       .make = make_strategy<PowerCuts>,
+       .simulator_only = true,
+       .wraps = true},
+      {.number = 60,
+       .name = "adaptive",
+       .what = "correct up to some number, then a random strategy",
+       .make = make_strategy<Adaptive>,
+       .wraps = true},
   };
 }
 

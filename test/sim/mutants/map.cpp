@@ -57,9 +57,9 @@ bool kills(const std::string& strategy, Mutant mutant, std::uint64_t seed) {
   return true;
 }
 
-// What such a strategy does is what the one that it draws does.
 bool wraps_another(const std::string& strategy) {
-  return strategy == "adaptive" || strategy == "compressed-timing" || strategy == "power-cuts";
+  const adversary::Named* named = adversary::find_strategy(strategy);
+  return named != nullptr && named->wraps;
 }
 
 }  // namespace
