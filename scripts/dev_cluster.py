@@ -13,6 +13,8 @@ RELEASE = os.path.join(ROOT, "build", "release", "bin")
 class DevCluster:
     def __init__(self, bin_dir):
         self.bin_dir = bin_dir
+        if not os.path.exists(os.path.join(bin_dir, "bftadm")):
+            raise SystemExit(f"{bin_dir}: no bftadm there; build it (scripts/quickstart), or name its directory with --bin")
         self.directory = tempfile.mkdtemp(prefix="bftmeta-dev-")
 
     def run(self, *arguments):
