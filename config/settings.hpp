@@ -3,9 +3,9 @@
 // directory of the process, never to the file any more. Thread-safety: plain values.
 #pragma once
 
-#include <cstdint>
-#include <string>
 #include <vector>
+
+#include "config/genesis.hpp"
 
 namespace bftmeta::config {
 
@@ -59,6 +59,9 @@ struct EndpointOverride {
 
   friend bool operator==(const EndpointOverride&, const EndpointOverride&) = default;
 };
+
+// The members where they are reached from here. Overrides of positions that are none say nothing.
+Config reached_at(Config config, const std::vector<EndpointOverride>& endpoints);
 
 struct ClientSettings {
   std::string genesis;   // path of genesis.toml

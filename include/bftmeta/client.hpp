@@ -123,6 +123,11 @@ class Client {
   // that this client has returned.
   Result<Membership> membership();
 
+  // Calls `changed` with the members of now, and again whenever this client has been led to others,
+  // before anything that they have certified is returned. On the client's thread, until it is
+  // closed.
+  void watch_members(std::function<void(const config::Config&)> changed);
+
   // What a replica says of itself, unproven. `scrub_bytes_per_s` not 0: and it is asked to read and
   // check its state store at this rate. Errc::unreachable after `timeout`.
   Result<messages::StatusReply> status(messages::ReplicaId replica,

@@ -20,6 +20,7 @@ class BlockCache final : public BlockStore {
 
   Result<Hash> put(ByteView content) override;
   Result<Block> get(const Hash& digest) override;
+  std::uint64_t holders() const override { return store_.holders(); }
   Result<bool> has(const Hash& digest) override;
 
  private:

@@ -24,6 +24,9 @@ class BlockStore {
   // Errors: not_found (nobody asked has it), corrupt (the only copies have rotted), io,
   // unreachable.
   virtual Result<Block> get(const Hash& digest) = 0;
+  // A number that changes when others hold the blocks than before. What was put under an earlier
+  // one, and is named by no file yet, may be held by too few of them: put it again.
+  virtual std::uint64_t holders() const { return 0; }
   // True if get() would succeed. Errors: io, unreachable.
   virtual Result<bool> has(const Hash& digest) = 0;
 };

@@ -9,30 +9,29 @@ Result<std::unique_ptr<ReplicaStore>> ReplicaStore::open(const net::Context& con
                                                          const config::Config& config,
                                                          const crypto::Context& cluster,
                                                          ReplicaStoreOptions options) {
-  std::unique_ptr<ReplicaStore> store(new ReplicaStore(config, cluster, std::move(options)));
-  for (const config::Replica& replica : config.replicas) {
-    net::LinkOptions link = net::block_link_options();
-    link.host = replica.host;
-    link.port = replica.block_port();
-    link.server_key = replica.link_key;
-    BFTMETA_ASSIGN(auto opened,
-                   net::ClientLink::open(context, key, std::move(link), store->poller_.waker()));
-    store->links_.push_back(std::move(opened));
-    store->poller_.add(*store->links_.back());
-  }
+  std::unique_ptr<ReplicaStore> store(new ReplicaStore(context, key, cluster, std::move(options)));
+  BFTMETA_TRY(store->lead_to(config).status);
+  store->epoch_ = config.epoch;
+  std::uint8_t random = 0;
+  crypto::random_bytes({&random, 1});
+  store->preferred_ = random % config.n();
   store->thread_ = std::thread([raw = store.get()] { raw->run(); });
   return store;
 }
 
-ReplicaStore::ReplicaStore(const config::Config& config, const crypto::Context& cluster,
-                           ReplicaStoreOptions options)
-    : quorum_(config.quorum()),
-      weak_quorum_(config.weak_quorum()),
-      cluster_(cluster),
-      options_(std::move(options)) {
-  std::uint8_t random = 0;
-  crypto::random_bytes({&random, 1});
-  preferred_ = random % config.n();
+ReplicaStore::ReplicaStore(const net::Context& context, const crypto::LinkKey& key,
+                           const crypto::Context& cluster, ReplicaStoreOptions options)
+    : cluster_(cluster),
+      options_(std::move(options)),
+      links_(context, key, net::block_link_options()) {}
+
+net::LinkSet::Led ReplicaStore::lead_to(const config::Config& config) {
+  std::vector<std::optional<net::Destination>> members;
+  for (const config::Replica& r : config.replicas)
+    members.push_back(net::Destination{r.host, r.block_port(), r.link_key});
+  quorum_ = config.quorum();
+  weak_quorum_ = config.weak_quorum();
+  return links_.lead_to(members);
 }
 
 ReplicaStore::~ReplicaStore() {
@@ -40,8 +39,15 @@ ReplicaStore::~ReplicaStore() {
     std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  poller_.waker()->wake();
+  links_.waker()->wake();
   if (thread_.joinable()) thread_.join();
+}
+
+void ReplicaStore::follow(config::Config config) {
+  std::lock_guard lock(mutex_);
+  epoch_ = config.epoch;
+  members_ = std::move(config);
+  links_.waker()->wake();
 }
 
 Result<Hash> ReplicaStore::put(ByteView content) {
@@ -70,7 +76,6 @@ ReplicaStore::RequestPtr ReplicaStore::make(Kind kind, const Hash& digest,
   request->kind = kind;
   request->digest = digest;
   request->frame = messages::encode_frame(cluster_, message);
-  request->replicas.resize(links_.size());
   request->deadline = Clock::now() + options_.timeout;
   return request;
 }
@@ -84,7 +89,7 @@ Status ReplicaStore::run_request(const RequestPtr& request) {
                                 " earlier requests are still waiting for the replicas");
   ++outstanding_;
   fresh_.push_back(request);
-  poller_.waker()->wake();
+  links_.waker()->wake();
   changed_.wait(lock, [&] { return request->done; });
   --outstanding_;
   changed_.notify_all();
@@ -96,15 +101,15 @@ void ReplicaStore::run() {
   for (;;) {
     const auto pause = active_.empty() ? std::chrono::milliseconds(250)
                                        : std::min(options_.busy_pause, options_.hedge);
-    poller_.wait(pause);
-    for (std::size_t i = 0; i < links_.size(); ++i)
-      links_[i]->receive([this, i](ByteView message) { handle(i, message); });
+    links_.wait(pause);
+    links_.receive([this](std::size_t from, ByteView message) { handle(from, message); });
+    follow_members();
     adopt_new();
     const auto now = Clock::now();
     for (const RequestPtr& request : active_)
       if (!request->done) pump(*request, now);
     std::erase_if(active_, [](const RequestPtr& request) { return request->done; });
-    for (auto& link : links_) link->flush();
+    links_.flush();
     std::lock_guard lock(mutex_);
     if (!stopping_) continue;
     active_.insert(active_.end(), fresh_.begin(), fresh_.end());
@@ -117,9 +122,35 @@ void ReplicaStore::run() {
   }
 }
 
+void ReplicaStore::follow_members() {
+  std::optional<config::Config> members;
+  {
+    std::lock_guard lock(mutex_);
+    members.swap(members_);
+  }
+  if (!members) return;
+  const net::LinkSet::Led led = lead_to(*members);
+  if (!led.status && options_.report)
+    options_.report("a member of epoch " + std::to_string(members->epoch) +
+                    " cannot be reached: " + led.status.error().message);
+  const auto preferred = std::ranges::find(led.kept, std::optional(preferred_));
+  preferred_ =
+      preferred == led.kept.end() ? 0 : static_cast<std::size_t>(preferred - led.kept.begin());
+  for (const RequestPtr& request : active_) {
+    if (request->done) continue;
+    const std::vector<Asked> before = std::exchange(request->replicas, {});
+    for (const auto& old : led.kept) request->replicas.push_back(old ? before[*old] : Asked());
+    request->next_replica = preferred_;
+    request->next_hedge = {};
+    request->denied_until = Clock::time_point::max();
+    conclude(*request);
+  }
+}
+
 void ReplicaStore::adopt_new() {
   std::lock_guard lock(mutex_);
   for (RequestPtr& request : fresh_) {
+    request->replicas.resize(links_.size());
     request->next_replica = preferred_;
     active_.push_back(std::move(request));
   }
@@ -213,12 +244,9 @@ void ReplicaStore::conclude(Request& request) {
     request.present = true;
     return finish(request);
   }
-  if (missing >= quorum_) {
-    if (request.kind == Kind::get)
-      request.error = Error{Errc::not_found, name + ": " + std::to_string(missing) + " of " +
-                                                 std::to_string(n) + " replicas do not have it"};
-    return finish(request);
-  }
+  if (missing == n) return deny(request);
+  if (missing >= quorum_ && request.denied_until == Clock::time_point::max())
+    request.denied_until = Clock::now() + options_.resend;
   if (missing + failed + full == n ||
       (request.kind == Kind::check && missing + failed + full + stored == n)) {
     request.error =
@@ -228,7 +256,17 @@ void ReplicaStore::conclude(Request& request) {
   }
 }
 
+void ReplicaStore::deny(Request& request) {
+  if (request.kind == Kind::get)
+    request.error = Error{Errc::not_found, "block " + short_hex(request.digest) + ": " +
+                                               std::to_string(count(request, Answer::missing)) +
+                                               " of " + std::to_string(request.replicas.size()) +
+                                               " replicas do not have it"};
+  finish(request);
+}
+
 void ReplicaStore::pump(Request& request, Clock::time_point now) {
+  if (now >= request.denied_until) return deny(request);
   if (now >= request.deadline) {
     request.error = timed_out(request);
     return finish(request);
@@ -246,7 +284,7 @@ void ReplicaStore::pump_get(Request& request, Clock::time_point now) {
     const std::size_t i = (request.next_replica + step) % links_.size();
     const Asked& asked = request.replicas[i];
     if (asked.answer != Answer::none || (asked.sent && now < asked.again)) continue;
-    if (links_[i]->state() != net::LinkState::connected) continue;
+    if (links_.state(i) != net::LinkState::connected) continue;
     send(request, i, now);
     request.next_replica = i + 1;
     request.next_hedge = now + options_.hedge;
@@ -256,15 +294,16 @@ void ReplicaStore::pump_get(Request& request, Clock::time_point now) {
 
 void ReplicaStore::send(Request& request, std::size_t replica, Clock::time_point now) {
   // Nothing is queued for a replica that is away: it would be stale when it comes back.
-  if (links_[replica]->state() != net::LinkState::connected) return;
-  if (!links_[replica]->send(request.frame)) return;
+  if (links_.state(replica) != net::LinkState::connected) return;
+  if (!links_.send(replica, request.frame)) return;
   request.replicas[replica].sent = true;
   request.replicas[replica].again = now + options_.resend;
 }
 
 Error ReplicaStore::timed_out(const Request& request) const {
   std::size_t connected = 0;
-  for (const auto& link : links_) connected += link->state() == net::LinkState::connected ? 1 : 0;
+  for (std::size_t i = 0; i < links_.size(); ++i)
+    connected += links_.state(i) == net::LinkState::connected ? 1 : 0;
   const std::string n = std::to_string(links_.size());
   return {Errc::unreachable,
           "block " + short_hex(request.digest) + ": " +

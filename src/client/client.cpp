@@ -184,6 +184,10 @@ Result<Membership> Client::membership() {
   return waiter.wait();
 }
 
+void Client::watch_members(std::function<void(const config::Config&)> changed) {
+  impl_->io().watch_members(std::move(changed));
+}
+
 Result<messages::StatusReply> Client::status(messages::ReplicaId replica,
                                              std::chrono::milliseconds timeout,
                                              std::uint64_t scrub_bytes_per_s) {

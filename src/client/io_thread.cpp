@@ -76,6 +76,13 @@ void IoThread::watch(std::function<bool(const Engine&)> watcher) {
   });
 }
 
+void IoThread::watch_members(std::function<void(const config::Config&)> changed) {
+  post([this, changed = std::move(changed)](Engine& engine, const Now&) mutable {
+    changed(engine.config());
+    member_watchers_.push_back(std::move(changed));
+  });
+}
+
 Status IoThread::drain(Micros timeout) {
   const std::lock_guard lock(join_mutex_);
   if (thread_.joinable()) {
@@ -110,6 +117,7 @@ void IoThread::note_connections() {
     epoch_ = config.epoch;
     members_ = config.n();
     connected_ = 0;
+    for (const auto& changed : member_watchers_) changed(config);
   }
   const ReplicaSet connected = transport_->connected();
   for (ReplicaId r = 0; r < config.n(); ++r)
@@ -175,6 +183,7 @@ void IoThread::run() {
   engine_.fail_all({Errc::unreachable, "the client was closed before there was an outcome"}, now());
   run_ready();
   watchers_.clear();
+  member_watchers_.clear();
   save_state(now(), true);
 }
 

@@ -30,6 +30,8 @@ class IoThread {
   Status drain(Micros timeout);
   // Called after each turn until it returns true.
   void watch(std::function<bool(const Engine&)> watcher);
+  // Client::watch_members.
+  void watch_members(std::function<void(const config::Config&)> changed);
 
   const Options& options() const { return options_; }
   // As of the last turn; from any thread.
@@ -54,6 +56,7 @@ class IoThread {
   std::vector<Task> tasks_;  // guarded
   bool ending_ = false;      // guarded: nothing is taken any more
   std::vector<std::function<bool(const Engine&)>> watchers_;
+  std::vector<std::function<void(const config::Config&)>> member_watchers_;
   std::atomic<ReplicaSet> connected_{0};
   std::atomic<ReplicaSet> refused_{0};
   std::atomic<std::uint32_t> members_;

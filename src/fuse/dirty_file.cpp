@@ -245,6 +245,7 @@ void DirtyFile::reap_uploads() {
     const Result<Hash> digest = dirty.upload->wait();
     if (!digest) continue;  // flush() tries again and reports
     dirty.stored = DataExtent{dirty.upload->length(), *digest};
+    dirty.holders = dirty.upload->holders();
     dirty.upload.reset();
     recount(dirty);
   }

@@ -2,7 +2,9 @@
 // was written here and not yet committed laid over it. Shared by all handles of the inode in this
 // mount. flush() makes everything written before it durable: blocks first, on 2f+1 replicas, then
 // one compare-and-set per 512 blocks that names them; if the file changed meanwhile, what was
-// written is laid over the new state and tried again. A failed flush keeps what was written.
+// written is laid over the new state and tried again. If others hold the blocks than when they were
+// put (an epoch has ended), they are put again: until a file names them, nobody fetches them. A
+// failed flush keeps what was written.
 // Thread-safety: all calls; they exclude each other, except that reads fetch blocks outside the
 // lock.
 #pragma once
@@ -54,6 +56,9 @@ class DirtyFile {
   // Makes [from, to) read as zeros, within the file's size.
   Outcome<void> punch(const schema::Caller& caller, std::uint64_t from, std::uint64_t to);
   Outcome<void> flush();
+  // The same, if blocks that no file names yet, and that are not in memory any more, were put while
+  // others held the blocks.
+  Outcome<void> flush_unnamed();
   // Forgets what is not committed (the file is gone, or nobody is left who could be told).
   void discard();
 
@@ -66,6 +71,7 @@ class DirtyFile {
     bool replaced = false;             // nothing of the cluster's block shows through
     UploadPtr upload;                  // instead of segments: whole content, being stored
     std::optional<DataExtent> stored;  // instead of both: durable, and dropped from memory
+    std::uint64_t holders = 0;         // BlockStore::holders() of `stored`
     std::size_t counted = 0;           // bytes in the budget
   };
   using DirtyBlocks = std::map<std::uint64_t, Dirty>;  // by offset
@@ -100,9 +106,12 @@ class DirtyFile {
   Outcome<void> flush_locked();
   bool fits_inline() const;
   Outcome<schema::CommitData> make_inline_commit();
-  Outcome<schema::CommitData> make_extent_commit(std::vector<std::uint64_t>& included);
+  Outcome<schema::CommitData> make_extent_commit(std::vector<std::uint64_t>& included,
+                                                 std::uint64_t holders);
+  static Result<Hash> finish(UploadPtr& upload, Uploader& uploader, std::uint64_t holders);
   Outcome<Bytes> compose(std::uint64_t block, const Dirty& dirty);
   Outcome<void> commit_once(bool& conflict);
+  Outcome<void> put_again(const schema::CommitData& commit);
 
   FileServices& services_;
   std::mutex mutex_;

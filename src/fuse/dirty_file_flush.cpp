@@ -1,4 +1,6 @@
 // DirtyFile: making durable what was written.
+#include <algorithm>
+
 #include "fuse/dirty_file.hpp"
 
 namespace bftmeta::fuse {
@@ -13,6 +15,15 @@ constexpr std::size_t kMaxComposed = 32 * 1024 * 1024;
 Outcome<void> DirtyFile::flush() {
   std::lock_guard lock(mutex_);
   return flush_locked();
+}
+
+Outcome<void> DirtyFile::flush_unnamed() {
+  std::lock_guard lock(mutex_);
+  const std::uint64_t holders = services_.uploader.holders();
+  const bool any = std::ranges::any_of(blocks_, [&](const auto& block) {
+    return block.second.stored && block.second.holders != holders;
+  });
+  return any ? flush_locked() : Outcome<void>();
 }
 
 Outcome<void> DirtyFile::flush_locked() {
@@ -46,13 +57,14 @@ Outcome<void> DirtyFile::commit_once(bool& conflict) {
   // Inline data moves with the first commit; of extents only those under written parts are needed.
   if (!base_.known() || base_.attributes().data == schema::DataKind::inline_leaf)
     BFTFS_TRY(base_.ensure(services_.metadata, writer_, 0));
+  const std::uint64_t holders = services_.uploader.holders();
   std::vector<std::uint64_t> included;
   schema::CommitData commit;
   if (fits_inline()) {
     for (const auto& [offset, dirty] : blocks_) included.push_back(offset);
     BFTFS_ASSIGN(commit, make_inline_commit());
   } else {
-    BFTFS_ASSIGN(commit, make_extent_commit(included));
+    BFTFS_ASSIGN(commit, make_extent_commit(included, holders));
   }
   commit.ino = ino_;
   commit.expected_version = base_.attributes().version;
@@ -65,7 +77,22 @@ Outcome<void> DirtyFile::commit_once(bool& conflict) {
     return tl::make_unexpected(after.error());
   }
   base_.apply(commit, *after);
+  for (std::uint64_t known = holders; known != services_.uploader.holders();) {
+    known = services_.uploader.holders();
+    BFTFS_TRY(put_again(commit));
+  }
   for (const std::uint64_t offset : included) release(blocks_.find(offset));
+  return {};
+}
+
+// An epoch ended between the first put and the commit: until then nobody fetched these blocks.
+Outcome<void> DirtyFile::put_again(const schema::CommitData& commit) {
+  for (const schema::ExtentChange& change : commit.extents) {
+    if (change.length == 0) continue;
+    BFTFS_ASSIGN(const blocks::Block block, services_.blocks.get(change.digest));
+    const Result<Hash> digest = services_.uploader.start(*block)->wait();
+    if (!digest) return tl::make_unexpected(Failure(digest.error()));
+  }
   return {};
 }
 
@@ -106,7 +133,16 @@ Outcome<Bytes> DirtyFile::compose(std::uint64_t block, const Dirty& dirty) {
   return content;
 }
 
-Outcome<schema::CommitData> DirtyFile::make_extent_commit(std::vector<std::uint64_t>& included) {
+// The digest, held by those who hold blocks now; at worst it is stored twice.
+Result<Hash> DirtyFile::finish(UploadPtr& upload, Uploader& uploader, std::uint64_t holders) {
+  Result<Hash> digest = upload->wait();
+  if (!digest || upload->holders() == holders) return digest;
+  upload = uploader.start(upload->content());
+  return upload->wait();
+}
+
+Outcome<schema::CommitData> DirtyFile::make_extent_commit(std::vector<std::uint64_t>& included,
+                                                          std::uint64_t holders) {
   schema::CommitData commit;
   std::vector<UploadPtr> uploads;  // in step with commit.extents; null: the change is final already
   std::size_t composed = 0;
@@ -121,6 +157,9 @@ Outcome<schema::CommitData> DirtyFile::make_extent_commit(std::vector<std::uint6
   for (auto& [offset, dirty] : blocks_) {
     if (commit.extents.size() == limits::kMaxExtentChanges || composed > kMaxComposed) break;
     included.push_back(offset);
+    if (dirty.stored && dirty.holders != holders) BFTFS_TRY(bring_back(dirty));
+    if (dirty.upload && dirty.upload->done() && dirty.upload->holders() != holders)
+      dirty.upload = services_.uploader.start(dirty.upload->content());
     if (dirty.stored || dirty.upload) {
       add(offset, dirty.upload, dirty.stored.value_or(DataExtent{}));
       continue;
@@ -132,7 +171,7 @@ Outcome<schema::CommitData> DirtyFile::make_extent_commit(std::vector<std::uint6
 
   for (std::size_t i = 0; i < uploads.size(); ++i) {
     if (!uploads[i]) continue;
-    const Result<Hash> digest = uploads[i]->wait();
+    const Result<Hash> digest = finish(uploads[i], services_.uploader, holders);
     if (!digest) {
       // Its next flush has to send it again.
       const auto it = blocks_.find(commit.extents[i].offset);

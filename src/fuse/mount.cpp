@@ -48,17 +48,13 @@ Status Mount::start() {
                                 client_options.genesis.config.epoch};
   BFTMETA_ASSIGN(client, client::Client::connect(std::move(client_options)));
   BFTMETA_TRY(client->wait_ready(options.timeout));
-  BFTMETA_ASSIGN(client::Membership members, client->membership());
-  for (const config::EndpointOverride& endpoint : endpoints) {
-    if (endpoint.replica >= members.config.n()) continue;
-    members.config.replicas[endpoint.replica].host = endpoint.host;
-    members.config.replicas[endpoint.replica].port = endpoint.port;
-  }
+  BFTMETA_ASSIGN(const client::Membership members, client->membership());
   blocks::ReplicaStoreOptions store_options;
   store_options.timeout = options.timeout;
   store_options.report = log_line;
-  BFTMETA_ASSIGN(replicas, blocks::ReplicaStore::open(*context, link_key, members.config, cluster,
-                                                      std::move(store_options)));
+  BFTMETA_ASSIGN(replicas, blocks::ReplicaStore::open(*context, link_key,
+                                                      config::reached_at(members.config, endpoints),
+                                                      cluster, std::move(store_options)));
 
   metadata = std::make_unique<ClusterMetadata>(*client, options.read_mode);
   const auto root = metadata->inode({}, {});
@@ -74,7 +70,10 @@ Status Mount::start() {
   services = std::make_unique<FileServices>(
       FileServices{*metadata, *cache, *uploader, budget, wall_clock_ns, pause_before_retry});
   files = std::make_unique<OpenFiles>(*services);
-  sweeper_ = std::thread([this] { keep_unlinked(); });
+  sweeper_ = std::thread([this] { look_after_files(); });
+  client->watch_members([this, endpoints](const config::Config& now) {
+    members_changed(config::reached_at(now, endpoints));
+  });
   return {};
 }
 
@@ -113,20 +112,45 @@ void Mount::look_for_unlinked() {
   sweep_wanted_.notify_all();
 }
 
-void Mount::keep_unlinked() {
+void Mount::members_changed(config::Config now) {
+  if (now.epoch == replicas->holders()) return;
+  log_line("the cluster is in epoch " + std::to_string(now.epoch) + " now, with " +
+           std::to_string(now.n()) + " replicas");
+  replicas->follow(std::move(now));
+  {
+    std::lock_guard lock(sweep_mutex_);
+    members_changed_ = true;
+  }
+  sweep_wanted_.notify_all();
+}
+
+void Mount::look_after_files() {
   std::unique_lock lock(sweep_mutex_);
   while (!stopping_) {
-    sweep_wanted_.wait_for(lock, kSweepInterval, [this] { return sweep_now_ || stopping_; });
+    sweep_wanted_.wait_for(lock, kSweepInterval,
+                           [this] { return sweep_now_ || members_changed_ || stopping_; });
     if (stopping_) return;
-    sweep_now_ = false;
+    const bool changed = std::exchange(members_changed_, false);
+    const bool sweep = std::exchange(sweep_now_, false) || !changed;
     lock.unlock();
-    sweep();
+    if (changed) name_blocks();
+    if (sweep) keep_unlinked();
     lock.lock();
   }
 }
 
+// Replicas that join fetch what files name.
+void Mount::name_blocks() {
+  for (const OpenFilePtr& file : files->all()) {
+    if (file->gone) continue;
+    if (const Outcome<void> flushed = file->data.flush_unnamed(); !flushed)
+      log_line("inode " + std::to_string(file->ino) +
+               ": what was written is not committed yet: " + flushed.error().reason);
+  }
+}
+
 // Another client, or a rename over it, may have unlinked a file that is open here.
-void Mount::sweep() {
+void Mount::keep_unlinked() {
   const std::vector<OpenFilePtr> open = files->all();
   for (std::size_t at = 0; at < open.size(); at += limits::kMaxQueriesPerRead) {
     const std::size_t end = std::min(open.size(), at + limits::kMaxQueriesPerRead);

@@ -54,12 +54,15 @@ class Mount {
  private:
   explicit Mount(const MountOptions& o) : options(o), budget(o.max_dirty) {}
   Status start();
+  void look_after_files();
   void keep_unlinked();
-  void sweep();
+  void name_blocks();
+  void members_changed(config::Config now);
 
   std::mutex sweep_mutex_;
   std::condition_variable sweep_wanted_;
   bool sweep_now_ = false;
+  bool members_changed_ = false;
   bool stopping_ = false;
   std::thread sweeper_;
 };

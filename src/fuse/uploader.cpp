@@ -46,9 +46,11 @@ void Uploader::run() {
       upload = std::move(queue_.front());
       queue_.pop_front();
     }
+    const std::uint64_t holders = store_.holders();
     Result<Hash> result = store_.put(upload->content());
     {
       std::lock_guard lock(upload->mutex_);
+      upload->holders_ = holders;
       upload->result_ = std::move(result);
     }
     upload->finished_.notify_all();

@@ -40,6 +40,8 @@ class Upload {
   bool done() const;
   // Waits. The digest, once the block is durable, or why it is not.
   Result<Hash> wait() const;
+  // BlockStore::holders() of its put. Precondition: done().
+  std::uint64_t holders() const { return holders_; }
 
  private:
   friend class Uploader;
@@ -47,6 +49,7 @@ class Upload {
   mutable std::condition_variable finished_;
   blocks::Block content_;
   std::optional<Result<Hash>> result_;
+  std::uint64_t holders_ = 0;
 };
 using UploadPtr = std::shared_ptr<Upload>;
 
@@ -60,6 +63,7 @@ class Uploader {
 
   // The queue is bounded by its users: they hold the content and count it in the DirtyBudget.
   UploadPtr start(Bytes content);
+  std::uint64_t holders() const { return store_.holders(); }
 
  private:
   void run();

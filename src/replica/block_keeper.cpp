@@ -28,29 +28,29 @@ Result<std::unique_ptr<BlockKeeper>> BlockKeeper::open(const net::Context& conte
                                                        storage::FileSystem& fs,
                                                        blocks::BlockDirectory& directory,
                                                        BlockKeeperOptions options) {
-  std::unique_ptr<BlockKeeper> keeper(new BlockKeeper(fs, directory, std::move(options)));
-  for (const config::Replica& replica : keeper->options_.config.replicas) {
-    auto& link = keeper->links_.emplace_back();
-    if (replica.id == keeper->options_.self) continue;
-    net::LinkOptions to = net::block_link_options();
-    to.host = replica.host;
-    to.port = replica.block_port();
-    to.server_key = replica.link_key;
-    BFTMETA_ASSIGN(link,
-                   net::ClientLink::open(context, key, std::move(to), keeper->poller_.waker()));
-    keeper->poller_.add(*link);
+  std::unique_ptr<BlockKeeper> keeper(
+      new BlockKeeper(context, key, fs, directory, std::move(options)));
+  std::vector<std::optional<net::Destination>> members;
+  for (const config::Replica& r : keeper->options_.config.replicas) {
+    auto& destination = members.emplace_back();
+    if (r.id != keeper->options_.self) destination = {r.host, r.block_port(), r.link_key};
   }
+  BFTMETA_TRY(keeper->links_.lead_to(members).status);
   keeper->thread_ = std::thread([raw = keeper.get()] { raw->run(); });
   return keeper;
 }
 
-BlockKeeper::BlockKeeper(storage::FileSystem& fs, blocks::BlockDirectory& directory,
+BlockKeeper::BlockKeeper(const net::Context& context, const crypto::LinkKey& key,
+                         storage::FileSystem& fs, blocks::BlockDirectory& directory,
                          BlockKeeperOptions options)
-    : fs_(fs), directory_(directory), options_(std::move(options)) {}
+    : fs_(fs),
+      directory_(directory),
+      options_(std::move(options)),
+      links_(context, key, net::block_link_options()) {}
 
 BlockKeeper::~BlockKeeper() {
   stopping_ = true;
-  poller_.waker()->wake();
+  links_.waker()->wake();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -73,7 +73,7 @@ void BlockKeeper::transferred() {
     missed_.clear();
     changed_ = {};
   }
-  poller_.waker()->wake();
+  links_.waker()->wake();
 }
 
 void BlockKeeper::missed(const Hash& digest) {
@@ -82,7 +82,7 @@ void BlockKeeper::missed(const Hash& digest) {
     if (missed_.size() >= refill::Refill::kMaxUrgent) return;
     missed_.push_back(digest);
   }
-  poller_.waker()->wake();
+  links_.waker()->wake();
 }
 
 messages::BlocksProgress BlockKeeper::progress() const {
@@ -116,17 +116,16 @@ void BlockKeeper::run() {
   while (!stopping_) {
     const std::uint64_t before = mono_us();
     const std::uint64_t due = std::min(refill_->deadline(), before + kTurnUs);
-    poller_.wait(std::chrono::microseconds(due > before ? due - before : 0));
+    links_.wait(std::chrono::microseconds(due > before ? due - before : 0));
     const std::uint64_t now = mono_us();
-    for (messages::ReplicaId id = 0; id < links_.size(); ++id) {
-      if (!links_[id]) continue;
-      links_[id]->receive([&](ByteView message) { receive(id, message, now); });
-      refill_->connected(id, links_[id]->state() == net::LinkState::connected, now);
-    }
+    links_.receive([&](std::size_t from, ByteView message) {
+      receive(static_cast<messages::ReplicaId>(from), message, now);
+    });
+    for (messages::ReplicaId id = 0; id < links_.size(); ++id)
+      refill_->connected(id, links_.state(id) == net::LinkState::connected, now);
     take_news(now);
     refill_->turn(now, wall_s());
-    for (const auto& link : links_)
-      if (link) link->flush();
+    links_.flush();
     const auto progress = refill_->progress(mono_us());
     const std::lock_guard lock(mutex_);
     progress_ = progress;
@@ -183,7 +182,7 @@ Result<bool> BlockKeeper::holds(const Hash& digest, bool thorough) {
 
 // What does not fit the link's queue is asked for again, of somebody else.
 void BlockKeeper::ask(messages::ReplicaId to, const Hash& digest) {
-  links_[to]->send(messages::encode_frame(options_.cluster, messages::GetBlock{digest}));
+  links_.send(to, messages::encode_frame(options_.cluster, messages::GetBlock{digest}));
 }
 
 std::vector<Status> BlockKeeper::keep(const std::vector<refill::Fetcher::Keep>& blocks) {

@@ -10,7 +10,7 @@
 
 #include "blocks/block_directory.hpp"
 #include "config/genesis.hpp"
-#include "net/client_link.hpp"
+#include "net/link_set.hpp"
 #include "refill/refill.hpp"
 #include "replica/machine.hpp"
 
@@ -48,8 +48,8 @@ class BlockKeeper final : public refill::Surroundings {
   messages::BlocksProgress progress() const;
 
  private:
-  BlockKeeper(storage::FileSystem& fs, blocks::BlockDirectory& directory,
-              BlockKeeperOptions options);
+  BlockKeeper(const net::Context& context, const crypto::LinkKey& key, storage::FileSystem& fs,
+              blocks::BlockDirectory& directory, BlockKeeperOptions options);
   std::optional<refill::PassRecord> read_record();
   void run();
   void take_news(std::uint64_t now_us);
@@ -67,9 +67,8 @@ class BlockKeeper final : public refill::Surroundings {
   storage::FileSystem& fs_;
   blocks::BlockDirectory& directory_;
   const BlockKeeperOptions options_;
-  net::Poller poller_;
-  std::vector<std::unique_ptr<net::ClientLink>> links_;  // by replica; null: this one
-  std::optional<refill::Refill> refill_;                 // the thread's
+  net::LinkSet links_;                    // by replica
+  std::optional<refill::Refill> refill_;  // the thread's
 
   mutable std::mutex mutex_;
   std::shared_ptr<const tree::Version> version_;

@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t kN = 4;
+constexpr std::size_t kHosts = 7;  // the first kN are the members, at first
 
 // One replica's block port, honest, failing on demand, or answering in its own way.
 struct Host {
@@ -31,14 +32,15 @@ struct Cluster {
   crypto::Context identity{Hash{1, 2, 3}, 0};
   crypto::LinkKey client = crypto::generate_link_key();
   crypto::LinkKey member = crypto::generate_link_key();
-  std::array<Host, kN> hosts;
+  std::array<Host, kHosts> hosts;
+  std::vector<config::Replica> cards;
   config::Config config;
   std::mutex mutex;
   std::vector<std::string> reports;
   std::vector<Hash> missed;  // by clients, at all replicas
 
   Cluster() {
-    for (std::uint32_t i = 0; i < kN; ++i) {
+    for (std::uint32_t i = 0; i < kHosts; ++i) {
       auto directory = blocks::BlockDirectory::open(
           hosts[i].fs, temp / ("replica-" + std::to_string(i)), nullptr);
       REQUIRE(directory);
@@ -48,8 +50,18 @@ struct Cluster {
       replica.link_key = hosts[i].key.public_key;
       replica.host = "127.0.0.1";
       replica.port = static_cast<std::uint16_t>(start(i) - 2);
-      config.replicas.push_back(replica);
+      cards.push_back(replica);
     }
+    config = of(0, {0, 1, 2, 3});
+  }
+  config::Config of(std::uint64_t epoch, const std::vector<std::uint32_t>& members) const {
+    config::Config c;
+    c.epoch = epoch;
+    for (const std::uint32_t host : members) {
+      c.replicas.push_back(cards[host]);
+      c.replicas.back().id = static_cast<std::uint32_t>(c.replicas.size() - 1);
+    }
+    return c;
   }
   net::ServerOptions options(std::size_t i) {
     net::ServerOptions options = net::block_port_options();
@@ -279,4 +291,62 @@ TEST_CASE(
   const std::lock_guard lock(cluster.mutex);
   CHECK_FALSE(cluster.missed.empty());
   CHECK(std::ranges::all_of(cluster.missed, [&](const Hash& d) { return d == unknown; }));
+}
+
+TEST_CASE("the members of the next epoch hold and give what is put and got from then on") {
+  Cluster cluster;
+  const auto store = cluster.open();
+  const auto before = store->put(to_bytes("before"));
+  REQUIRE(before);
+  CHECK(store->holders() == 0);
+  SUBCASE("four others") { store->follow(cluster.of(1, {0, 4, 5, 6})); }
+  SUBCASE("seven, and again four") {
+    store->follow(cluster.of(1, {0, 1, 2, 3, 4, 5, 6}));
+    const auto seven = store->put(to_bytes("seven"));
+    REQUIRE(seven);
+    CHECK(cluster.holders(*seven) >= 5);
+    store->follow(cluster.of(2, {5, 0, 6, 4}));
+  }
+  CHECK(store->holders() >= 1);
+  for (const std::size_t left : {1U, 2U, 3U}) cluster.hosts[left].server.reset();
+  const auto after = store->put(to_bytes("after"));
+  REQUIRE_MESSAGE(after, (after ? "" : after.error().message));
+  CHECK(cluster.holders(*after) >= 3);
+  for (const std::size_t left : {1U, 2U, 3U})
+    CHECK_FALSE(*cluster.hosts[left].directory->has(*after));
+  CHECK(store->get(*after));
+  CHECK(store->get(*before));  // of the one who stays
+}
+
+TEST_CASE("what is under way at the end of an epoch goes on with the members of the next") {
+  Cluster cluster;
+  for (const std::size_t away : {2U, 3U}) cluster.hosts[away].server.reset();
+  const auto store = cluster.open(20s);
+  const Bytes content = to_bytes("content");
+  const Hash digest = crypto::sha256(content);
+  const Bytes late = to_bytes("of a new member");
+  REQUIRE(cluster.hosts[5].directory->put(late));  // alone: it is asked although 2f + 1 deny
+  std::optional<Result<Hash>> put;
+  std::optional<Result<blocks::Block>> got;
+  std::thread putter([&] { put = store->put(content); });
+  std::thread getter([&] { got = store->get(crypto::sha256(late)); });
+  const auto asked = [&](std::size_t host) {
+    const blocks::BlockServerCounters c = cluster.hosts[host].server->counters();
+    return c.stored == 1 && c.missing == 1;
+  };
+  const auto end = std::chrono::steady_clock::now() + 10s;
+  while (!(asked(0) && asked(1)) && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(10ms);
+  CHECK(asked(0));
+  CHECK(asked(1));
+  // Whoever stays has another position, and is not asked again.
+  store->follow(cluster.of(1, {4, 0, 1, 5}));
+  putter.join();
+  getter.join();
+  REQUIRE_MESSAGE(*put, (*put ? "" : put->error().message));
+  REQUIRE_MESSAGE(*got, (*got ? "" : got->error().message));
+  CHECK(***got == late);
+  CHECK(cluster.holders(digest) >= 3);
+  CHECK(asked(0));
+  CHECK(asked(1));
 }

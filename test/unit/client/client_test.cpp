@@ -204,3 +204,37 @@ TEST_CASE("the epochs that a client was led through are kept in the state file")
   CHECK(live.client->execute({root_user(), make_file("b")}));
   CHECK(live.cluster.epochs_sent == asked);
 }
+
+TEST_CASE("who watches the members is told of them before anything that they have certified") {
+  Live live;
+  REQUIRE(live.client->execute({root_user(), make_file("a")}));
+  std::atomic<std::uint64_t> epoch{~std::uint64_t{0}};
+  std::atomic<int> calls{0};
+  live.client->watch_members([&](const config::Config& members) {
+    epoch = members.epoch;
+    ++calls;
+  });
+  REQUIRE(live.client->membership());
+  CHECK(epoch == 0);
+  REQUIRE(live.client->close());
+  CHECK(calls == 1);
+  live.client.reset();
+  live.connect();
+  live.client->watch_members([&](const config::Config& members) {
+    if (calls == 1) live.cluster.move_to({0, 1, 2, 4});  // on the thread that has the cluster
+    epoch = members.epoch;
+    ++calls;
+  });
+  std::atomic<std::uint64_t> seen{0};
+  std::atomic<bool> done{false};
+  live.client->submit({root_user(), make_file("b")}, [&](Result<schema::OpResult> result) {
+    CHECK(result);
+    seen = epoch.load();
+    done = true;
+  });
+  REQUIRE(live.client->close());
+  CHECK(done);
+  CHECK(seen == 1);
+  CHECK(calls == 3);
+  CHECK(epoch == 1);
+}

@@ -281,3 +281,61 @@ TEST_CASE("more blocks than one commit takes") {
   CHECK(f.metadata.commits >= 2);
   CHECK(f.metadata.file.attributes.size == 699 * kBlock + 3);
 }
+
+TEST_CASE("blocks are put again for those who hold them when the file names them") {
+  enum class Change { before_commit, in_commit, in_commit_of_inline };
+  const auto check = [](std::size_t budget, Change when) {
+    CAPTURE(budget);
+    CAPTURE(static_cast<int>(when));
+    test::MemoryBlocks blocks;
+    Fixture f(blocks, budget);
+    std::mt19937_64 random(5);
+    const Bytes content = random_bytes(random, 8 * kBlock + 4096);
+    std::uint64_t from = 0;
+    if (when == Change::in_commit_of_inline) {
+      REQUIRE(f.file.write(kCaller, 0, ByteView(content).first(1000)));
+      REQUIRE(f.file.flush());
+      from = kBlock;
+    }
+    for (std::uint64_t at = from; at < content.size(); at += kBlock / 2)
+      REQUIRE(f.file.write(
+          kCaller, at,
+          ByteView(content).subspan(at, std::min<std::size_t>(kBlock / 2, content.size() - at))));
+    if (when != Change::in_commit_of_inline) blocks.holders_now = 1;
+    if (when != Change::before_commit)
+      f.metadata.before_commit = [&] {
+        blocks.holders_now = 3;
+        f.metadata.before_commit = nullptr;
+      };
+    REQUIRE(f.file.flush());
+    CHECK(f.metadata.file.extents.size() >= 8);
+    for (const auto& [offset, extent] : f.metadata.file.extents)
+      CHECK(blocks.put_under.at(extent.digest) == blocks.holders_now);
+    CHECK(f.metadata.contents().size() == content.size());
+    CHECK((f.metadata.contents() == read_some(f.file, 0, content.size())));
+    CHECK(f.budget.used() == 0);
+  };
+  for (const std::size_t budget : {64 * kMiB, 2 * kMiB})  // they are in memory still, or not
+    for (const Change when :
+         {Change::before_commit, Change::in_commit, Change::in_commit_of_inline})
+      check(budget, when);
+}
+
+TEST_CASE("what is neither named nor in memory is named when others are to hold it") {
+  test::MemoryBlocks blocks;
+  Fixture f(blocks, 2 * kMiB);
+  const Bytes content(6 * kBlock, 4);
+  for (std::uint64_t at = 0; at < content.size(); at += kBlock / 2)
+    REQUIRE(f.file.write(kCaller, at, ByteView(content).subspan(at, kBlock / 2)));
+  REQUIRE(f.file.flush_unnamed());
+  CHECK(f.metadata.commits == 0);
+  blocks.holders_now = 1;
+  REQUIRE(f.file.flush_unnamed());
+  CHECK_FALSE(f.file.dirty());
+  CHECK((f.metadata.contents() == content));
+  const std::size_t commits = f.metadata.commits;
+  REQUIRE(f.file.write(kCaller, 0, to_bytes("in memory")));
+  blocks.holders_now = 2;
+  REQUIRE(f.file.flush_unnamed());
+  CHECK(f.metadata.commits == commits);
+}

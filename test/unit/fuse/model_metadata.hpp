@@ -2,6 +2,7 @@
 // compare-and-set, inline or extents, truncation. Also blocks in memory, which can be made to fail.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #include "blocks/block_store.hpp"
@@ -18,6 +19,7 @@ class MemoryBlocks final : public blocks::BlockStore {
     if (refuse) return fail(*refuse, "refused by the test");
     ++puts;
     const Hash digest = crypto::sha256(content);
+    put_under[digest] = holders_now;
     held[digest] = std::make_shared<const Bytes>(to_bytes(content));
     return digest;
   }
@@ -32,7 +34,11 @@ class MemoryBlocks final : public blocks::BlockStore {
     return held.contains(digest);
   }
 
+  std::uint64_t holders() const override { return holders_now; }
+
   std::mutex mutex;
+  std::atomic<std::uint64_t> holders_now{0};
+  std::map<Hash, std::uint64_t> put_under;  // by whom its last put was taken
   std::map<Hash, blocks::Block> held;
   std::optional<Errc> refuse;
   std::size_t puts = 0;
