@@ -24,6 +24,16 @@ BlockServer::BlockServer(BlockServerContext around, BlockDirectory& directory)
 
 BlockServer::~BlockServer() { stop(); }
 
+void BlockServer::set_members(std::set<PublicKey> members) {
+  const std::lock_guard lock(mutex_);
+  members_ = std::move(members);
+}
+
+bool BlockServer::of_member(const net::Route& from) const {
+  const std::lock_guard lock(mutex_);
+  return members_.contains(from.key);
+}
+
 void BlockServer::stop() {
   stopping_ = true;
   poller_.waker()->wake();
@@ -61,7 +71,7 @@ void BlockServer::handle(const net::Route& from, ByteView message) {
 }
 
 void BlockServer::take(const net::Route& from, messages::PutBlock put) {
-  if (around_.members.contains(from.key)) {
+  if (of_member(from)) {
     ++refused_;
     return answer(from, messages::BlockRefused{put.digest, BlockRefusal::not_allowed});
   }
@@ -82,7 +92,7 @@ void BlockServer::take(const net::Route& from, const messages::GetBlock& get) {
   if (!block) {
     refuse(from, get.digest, block.error());
     const bool gone = block.error().code == Errc::not_found || block.error().code == Errc::corrupt;
-    if (gone && around_.missed && !around_.members.contains(from.key)) around_.missed(get.digest);
+    if (gone && around_.missed && !of_member(from)) around_.missed(get.digest);
     return;
   }
   ++served_;

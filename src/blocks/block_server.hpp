@@ -2,12 +2,13 @@
 // BlockDirectory, so that block traffic and its syncs never hold up agreement. All puts of a turn
 // share their directory syncs; a digest is checked before anything is stored. What does not fit
 // into a turn is refused as busy, and memory is bounded by kMaxTurnBytes plus the server's queues.
-// Thread-safety: start() and stop() from one thread, counters() from any.
+// Thread-safety: start() and stop() from one thread, set_members() and counters() from any.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -29,7 +30,6 @@ struct BlockServerCounters {
 // What the replica around it knows.
 struct BlockServerContext {
   crypto::Context cluster;
-  std::set<PublicKey> members;  // link keys of other replicas: they may get and check, not put
   // Told of each block that somebody else than a member asked for and that is not here; on the
   // server's thread. May be empty.
   std::function<void(const Hash& digest)> missed;
@@ -51,6 +51,8 @@ class BlockServer {
   BlockServer(const BlockServer&) = delete;
   BlockServer& operator=(const BlockServer&) = delete;
 
+  // Link keys of other replicas: they may get and check, not put. At first there are none.
+  void set_members(std::set<PublicKey> members);
   void stop();
   std::uint16_t port() const { return server_->port(); }
   BlockServerCounters counters() const;
@@ -70,6 +72,7 @@ class BlockServer {
   void store_pending();
   void answer(const net::Route& to, const messages::BlockReply& reply);
   void refuse(const net::Route& to, const Hash& digest, const Error& cause);
+  bool of_member(const net::Route& from) const;
 
   const BlockServerContext around_;
   BlockDirectory& directory_;
@@ -77,6 +80,8 @@ class BlockServer {
   std::unique_ptr<net::Server> server_;
   std::vector<PendingPut> pending_;
   std::size_t pending_bytes_ = 0;
+  mutable std::mutex mutex_;
+  std::set<PublicKey> members_;  // guarded
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> stored_{0}, served_{0}, missing_{0}, refused_{0}, malformed_{0};
   std::thread thread_;

@@ -226,7 +226,7 @@ void Fetcher::drop_questions(ReplicaId to) {
 }
 
 void Fetcher::end(Entry entry, Outcome outcome, Actions& out) {
-  out.ended.push_back({entry->second.block, entry->second.why, outcome});
+  out.ended.push_back({entry->second.block, entry->second.why, outcome, entry->second.denied});
   for (std::size_t why = 0; why < kWhys; ++why) counts_[why] -= entry->second.why[why] ? 1 : 0;
   const Hash digest = entry->first;
   // Whoever was asked as well still counts as busy with it until it answers or its time is over.

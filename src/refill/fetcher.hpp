@@ -68,6 +68,7 @@ class Fetcher {
     NamedBlock block;
     std::array<bool, kWhys> why{};
     Outcome outcome = Outcome::kept;
+    std::uint32_t denied = 0;  // bitmap of peers who said that they do not have it
 
     bool wanted_by(Why w) const { return why[static_cast<std::size_t>(w)]; }
   };

@@ -1,6 +1,7 @@
 #include "refill/refill.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "crypto/hash.hpp"
 
@@ -131,6 +132,8 @@ void Refill::begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64
   began_us_ = remembered_us_ = now_us;
   checked_ = fetched_ = fetched_bytes_ = 0;
   missing_ = missing;
+  doubtful_ = 0;
+  from_beginning_ = cursor == first_cursor();
   failure_.reset();
   due_us_ = kNever;
   deadline_us_ = now_us;
@@ -140,6 +143,7 @@ void Refill::begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64
 void Refill::transferred(std::uint64_t now_us) {
   retries_ = 0;
   again_ = false;
+  complete_ = denied_ = false;
   followed_.clear();
   begin(false, first_cursor(), 0, now_us);
 }
@@ -244,7 +248,11 @@ void Refill::settle(std::uint64_t now_us) {
   }
   for (const Fetcher::Ended& ended : actions.ended) {
     if (ended.outcome == Outcome::kept) continue;
-    if (ended.wanted_by(Why::pass)) ++missing_;
+    if (ended.wanted_by(Why::pass)) {
+      ++missing_;
+      const int own = options_.self < options_.n ? 1 : 0;
+      if (std::popcount(ended.denied) + own < static_cast<int>(options_.quorum)) ++doubtful_;
+    }
     if (ended.wanted_by(Why::followed)) look_soon(now_us + options_.first_retry_us);
   }
 }
@@ -269,10 +277,19 @@ void Refill::end(std::uint64_t now_us, std::uint64_t wall_s) {
       std::to_string(fetched_bytes_) + " bytes), " + std::to_string(missing_) + " missing";
   if (failure_) line += "; it could not go on: " + failure_->message;
   surroundings_.say(!whole, line);
+  judge();
   fetcher_.forget();
   unseen_.clear();
   surroundings_.remember(record(first_cursor()));
   plan(whole, now_us, wall_s);
+}
+
+// What a quorum denies once may still be fetched by one of them, or be with one who did not answer.
+void Refill::judge() {
+  if (!from_beginning_ || failure_) return;
+  const bool denied = missing_ != 0 && doubtful_ == 0;
+  complete_ = missing_ == 0 || (denied && denied_);
+  denied_ = denied;
 }
 
 // The next pass.

@@ -58,8 +58,9 @@ class Surroundings {
 };
 
 struct Options {
-  ReplicaId self = 0;
+  ReplicaId self = 0;  // n or more: of none of the members
   std::uint32_t n = 0;
+  std::uint32_t quorum = 0;  // of the members
   // That come from peers; and again, that a thorough pass reads.
   std::uint64_t bytes_per_second = 0;
   std::uint64_t interval_us = 0;  // from the end of a thorough pass to the next; 0: none
@@ -99,6 +100,10 @@ class Refill {
   std::uint64_t deadline() const { return deadline_us_; }
 
   bool running() const { return running_; }
+  // The last pass from the beginning to the end left nothing to be fetched: all is here but what a
+  // quorum said twice in a row that they do not have. A member, old or new, is ready for the next
+  // configuration only then, so that replacing one after the other loses no block (protocol §7.7).
+  bool complete() const { return complete_; }
   messages::BlocksProgress progress(std::uint64_t now_us) const;
 
  private:
@@ -114,6 +119,7 @@ class Refill {
   void settle(std::uint64_t now_us);
   void give_up(const Error& why);
   void end(std::uint64_t now_us, std::uint64_t wall_s);
+  void judge();
   void plan(bool whole, std::uint64_t now_us, std::uint64_t wall_s);
   void remember(std::uint64_t now_us);
 
@@ -137,9 +143,14 @@ class Refill {
   std::uint64_t ended_us_ = 0;
   std::uint64_t checked_ = 0;
   std::uint64_t missing_ = 0;
+  std::uint64_t doubtful_ = 0;  // of these: fewer than a quorum denied it
+  bool from_beginning_ = false;
   std::uint64_t fetched_ = 0;
   std::uint64_t fetched_bytes_ = 0;
   std::optional<Error> failure_;  // why it can not go on
+
+  bool complete_ = false;
+  bool denied_ = false;  // the last whole one lacked blocks, and a quorum denied each of them
 
   // ---- the next one
   std::uint64_t due_us_ = kNever;

@@ -23,6 +23,21 @@ std::uint64_t wall_s() {
 
 }  // namespace
 
+crypto::Context block_context(const Hash& cluster_id) { return {cluster_id, 0}; }
+
+BlockKeeperOptions block_keeper_options(const Setup& setup, const storage::DataDirectory& directory,
+                                        const config::Config& config, messages::ReplicaId self) {
+  BlockKeeperOptions options;
+  options.self = self;
+  options.config = config;
+  options.cluster = block_context(setup.genesis.cluster_id());
+  // Below the blocks: who removes them removes it, too.
+  options.record_path = directory.blocks_path() + "/pass";
+  options.bytes_per_second = setup.settings.block_fetch_rate;
+  options.interval_us = std::uint64_t{setup.settings.block_check_interval_s} * 1'000'000;
+  return options;
+}
+
 Result<std::unique_ptr<BlockKeeper>> BlockKeeper::open(const net::Context& context,
                                                        const crypto::LinkKey& key,
                                                        storage::FileSystem& fs,
@@ -70,6 +85,7 @@ void BlockKeeper::transferred() {
     const std::lock_guard lock(mutex_);
     version_.swap(old);
     transferred_ = true;
+    complete_ = false;
     missed_.clear();
     changed_ = {};
   }
@@ -110,6 +126,7 @@ void BlockKeeper::run() {
   refill::Options options;
   options.self = options_.self;
   options.n = options_.config.n();
+  options.quorum = options_.config.quorum();
   options.bytes_per_second = options_.bytes_per_second;
   options.interval_us = options_.interval_us;
   refill_.emplace(options, *this, read_record(), mono_us());
@@ -129,6 +146,7 @@ void BlockKeeper::run() {
     const auto progress = refill_->progress(mono_us());
     const std::lock_guard lock(mutex_);
     progress_ = progress;
+    complete_ = refill_->complete() && !transferred_;
   }
 }
 

@@ -1,7 +1,7 @@
 // Brings blocks that certified files name, and that are not here, from the other replicas: the
 // sockets, files and versions around refill::Refill, on a thread of its own, so that neither
 // agreement nor the block port waits for it. Thread-safety: publish, transferred and the destructor
-// from the main thread; missed and progress from any.
+// from the main thread; the others from any.
 #pragma once
 
 #include <atomic>
@@ -13,17 +13,24 @@
 #include "net/link_set.hpp"
 #include "refill/refill.hpp"
 #include "replica/machine.hpp"
+#include "replica/setup.hpp"
+#include "storage/data_dir.hpp"
 
 namespace bftmeta::replica {
 
 struct BlockKeeperOptions {
-  messages::ReplicaId self = 0;
+  messages::ReplicaId self = 0;  // limits::kMaxReplicas: of none of the members
   config::Config config;
   crypto::Context cluster;
   std::string record_path;  // what of a pass outlives the process
   std::uint64_t bytes_per_second = 0;
   std::uint64_t interval_us = 0;  // between thorough passes; 0: none
 };
+
+// Blocks are what their digest says, in every epoch.
+crypto::Context block_context(const Hash& cluster_id);
+BlockKeeperOptions block_keeper_options(const Setup& setup, const storage::DataDirectory& directory,
+                                        const config::Config& config, messages::ReplicaId self);
 
 class BlockKeeper final : public refill::Surroundings {
  public:
@@ -46,6 +53,7 @@ class BlockKeeper final : public refill::Surroundings {
   // A client asked for this block.
   void missed(const Hash& digest);
   messages::BlocksProgress progress() const;
+  bool complete() const { return complete_; }  // refill::Refill::complete
 
  private:
   BlockKeeper(const net::Context& context, const crypto::LinkKey& key, storage::FileSystem& fs,
@@ -76,6 +84,7 @@ class BlockKeeper final : public refill::Surroundings {
   Machine::ChangedExtents changed_;
   std::vector<Hash> missed_;  // at most Refill::kMaxUrgent
   messages::BlocksProgress progress_;
+  std::atomic<bool> complete_{false};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

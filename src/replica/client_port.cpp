@@ -168,10 +168,17 @@ void Replica::refresh_members() {
       });
   members_ = std::move(members);
   client_domain_->set_allowed(allowed);
-  // Members read each other's blocks.
-  for (const config::Replica& member : membership_.config().replicas)
-    allowed.emplace(member.link_key, "replica " + std::to_string(member.id));
+  // Members read each other's blocks, and who is to be one theirs.
+  std::set<PublicKey> replicas;
+  const auto allow = [&](const config::Replica& r, const std::string& name) {
+    allowed.emplace(r.link_key, name);
+    replicas.insert(r.link_key);
+  };
+  for (const config::Replica& r : membership_.config().replicas)
+    allow(r, "replica " + std::to_string(r.id));
+  for (const auto& [number, r] : joining_) allow(r, "joining replica " + std::to_string(r.id));
   block_domain_->set_allowed(allowed);
+  block_server_->set_members(std::move(replicas));
 }
 
 }  // namespace bftmeta::replica

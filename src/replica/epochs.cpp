@@ -53,8 +53,9 @@ Status Replica::enter_epoch(std::span<const messages::EpochStep> steps) {
   return {};
 }
 
-// Who joins has to be let in before the epoch ends: it fetches the state, says READY, and signs the
-// last batch. A link that can not be made is the joining replica's trouble, not this one's.
+// Who joins has to be let in before the epoch ends: it fetches the state and the blocks, says
+// READY, and signs the last batch. A link that can not be made is the joining replica's trouble,
+// not this one's.
 void Replica::expect_joining() {
   const config::Config& now = membership_.config();
   const auto change = machine_->engine().pending_change();
@@ -62,6 +63,9 @@ void Replica::expect_joining() {
   net::PeerMesh::Peers joining;
   for (const std::uint32_t i : config::difference(now, next).joining)
     joining[now.n() + i] = next.replicas[i];
+  if (joining == joining_) return;
+  joining_ = joining;
+  refresh_members();
   if (const Status expected = mesh_->expect(joining); !expected)
     log_line(LogLevel::warn, "a joining replica: " + expected.error().message);
 }

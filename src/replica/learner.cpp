@@ -32,8 +32,22 @@ Result<std::unique_ptr<Learner>> Learner::open(const Setup& setup,
                                         membership.config(), own, setup.link_key,
                                         setup.settings.listen_host, learner->poller_.waker()));
   learner->poller_.add(*learner->mesh_);
+  BFTMETA_TRY(learner->open_blocks(directory));
   BFTMETA_TRY(learner->begin_transfer());
   return learner;
+}
+
+Status Learner::open_blocks(const storage::DataDirectory& directory) {
+  BFTMETA_ASSIGN(block_directory_,
+                 blocks::BlockDirectory::open(
+                     storage::posix_file_system(), directory.blocks_path(),
+                     [](const std::string& line) { log_line(LogLevel::error, line); }));
+  BFTMETA_ASSIGN(
+      block_keeper_,
+      BlockKeeper::open(
+          net_context_, setup_.link_key, storage::posix_file_system(), *block_directory_,
+          block_keeper_options(setup_, directory, membership_.config(), limits::kMaxReplicas)));
+  return {};
 }
 
 void Learner::stop() {
@@ -141,6 +155,7 @@ Status Learner::arrived() {
                                  std::to_string(done->received_bytes()) + " bytes)");
   state_ = done->state();
   version_ = done->version();
+  block_keeper_->publish(*version_, {});
   return announce();
 }
 
@@ -151,10 +166,13 @@ Status Learner::announce() {
     const messages::CertBody& body = state_->cert.body;
     BFTMETA_ASSIGN(const execution::Joining says,
                    execution::joining(*version_, body, setup_.signer->public_key()));
-    if (says.ready)
+    const bool complete = block_keeper_->complete();
+    if (says.ready && complete)
       send_all(messages::Forward{messages::sign_ready(*setup_.signer, cluster_id_, *says.ready)});
     if (says.end_share) send_all(messages::sign_share(*setup_.signer, body, *says.end_share));
-    if (says.expected)
+    if (says.ready && !complete)
+      waits = waits_for_blocks();
+    else if (says.expected)
       waits = says.epoch_end == 0 ? "is ready; waits for the other members of the next epoch"
                                   : "is ready; the epoch ends at " + std::to_string(says.epoch_end);
   }
@@ -163,6 +181,13 @@ Status Learner::announce() {
              "no member of epoch " + std::to_string(membership_.epoch()) + ": " + waits);
   said_ = std::move(waits);
   return {};
+}
+
+std::string Learner::waits_for_blocks() const {
+  const messages::BlocksProgress blocks = block_keeper_->progress();
+  if (blocks.running || blocks.finished_s == 0) return "fetches the blocks that files name";
+  return "is not ready: files name " + std::to_string(blocks.missing) +
+         " blocks that no member has given; it asks again";
 }
 
 void Learner::send_all(const messages::PeerMessage& message) {

@@ -1,13 +1,14 @@
 // A replica that is no member yet (protocol §9.2): it fetches the newest certified state again and
-// again (src/transfer), says READY once the state that it has names it as a member to be, signs the
-// last batch of the epoch, and ends when the chain of epochs says that another one has begun. It
-// votes on nothing and serves nobody. Thread-safety: one thread; stop() from any thread or a signal
-// handler.
+// again (src/transfer), and the blocks that it names (src/refill). It says READY once the state
+// that it has names it as a member to be, and the blocks are here; signs the last batch of the
+// epoch, and ends when the chain of epochs says that another one has begun. It votes on nothing and
+// serves nobody. Thread-safety: one thread; stop() from any thread or a signal handler.
 #pragma once
 
 #include <atomic>
 
 #include "net/peer_mesh.hpp"
+#include "replica/block_keeper.hpp"
 #include "replica/membership.hpp"
 #include "replica/setup.hpp"
 #include "storage/data_dir.hpp"
@@ -31,6 +32,7 @@ class Learner {
  private:
   Learner(const Setup& setup, Membership& membership) : setup_(setup), membership_(membership) {}
 
+  Status open_blocks(const storage::DataDirectory& directory);
   Status begin_transfer();
   Status turn();
   void receive(messages::ReplicaId from, ByteView frame);
@@ -38,6 +40,7 @@ class Learner {
   Status write(transfer::action::Write write, transfer::Actions& more);
   Status arrived();
   Status announce();
+  std::string waits_for_blocks() const;
   void send_all(const messages::PeerMessage& message);
   std::uint64_t now_us() const;
   crypto::Context context() const { return {cluster_id_, membership_.epoch()}; }
@@ -60,6 +63,8 @@ class Learner {
   net::Poller poller_;
   std::unique_ptr<net::Authenticator> authenticator_;
   std::unique_ptr<net::PeerMesh> mesh_;
+  std::unique_ptr<blocks::BlockDirectory> block_directory_;
+  std::unique_ptr<BlockKeeper> block_keeper_;
 };
 
 }  // namespace bftmeta::replica

@@ -42,8 +42,11 @@ class Machine final : public consensus::StateMachine {
   std::uint64_t last_bundle(const Id16& session_id) const override;
   std::optional<config::Config> next_config() const override { return engine_.config(); }
   std::optional<Hash> unconfirmed(const PublicKey& vote_key) const override {
-    return engine_.unconfirmed(vote_key);
+    return complete_ ? engine_.unconfirmed(vote_key) : std::nullopt;
   }
+  // Whether everything is here that a member of the next configuration has to have. Until then this
+  // replica says nothing of being ready.
+  void set_complete(bool complete) { complete_ = complete; }
 
   execution::Engine& engine() { return engine_; }
   const execution::Engine& engine() const { return engine_; }
@@ -77,6 +80,7 @@ class Machine final : public consensus::StateMachine {
   std::map<Seq, Entry> entries_;
   std::size_t bytes_ = 0;  // of all entries
   bool principals_changed_ = true;
+  bool complete_ = false;
   ChangedExtents extents_;
 };
 

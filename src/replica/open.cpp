@@ -199,22 +199,12 @@ Status Replica::open_network() {
 }
 
 Status Replica::open_block_port(net::ServerOptions port) {
-  const config::ReplicaSettings& s = setup_.settings;
-  BlockKeeperOptions options;
-  options.self = self_;
-  options.config = membership_.config();
-  options.cluster = block_context();
-  // Below the blocks: who removes them removes it, too.
-  options.record_path = directory_.blocks_path() + "/pass";
-  options.bytes_per_second = s.block_fetch_rate;
-  options.interval_us = std::uint64_t{s.block_check_interval_s} * 1'000'000;
   BFTMETA_ASSIGN(block_keeper_,
-                 BlockKeeper::open(net_context_, setup_.link_key, storage::posix_file_system(),
-                                   *block_directory_, std::move(options)));
+                 BlockKeeper::open(
+                     net_context_, setup_.link_key, storage::posix_file_system(), *block_directory_,
+                     block_keeper_options(setup_, directory_, membership_.config(), self_)));
   blocks::BlockServerContext around;
-  around.cluster = block_context();
-  for (const config::Replica& member : membership_.config().replicas)
-    around.members.insert(member.link_key);
+  around.cluster = block_context(cluster_id_);
   around.missed = [keeper = block_keeper_.get()](const Hash& digest) { keeper->missed(digest); };
   BFTMETA_ASSIGN(block_server_,
                  blocks::BlockServer::start(net_context_, setup_.link_key, std::move(port),

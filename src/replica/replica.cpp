@@ -264,6 +264,7 @@ bool Replica::flush_due(const RootCert& cert) const {
 
 // What other threads have finished.
 Status Replica::background() {
+  machine_->set_complete(block_keeper_->complete());
   if (!space_ && net::steady_us() >= space_retry_us_) BFTMETA_TRY(sync_log());
   for (ReadAnswer& a : reads_->take_answers()) answer(a.to, std::move(a.reply));
   for (NodesAnswer& a : reads_->take_nodes()) release({a.to, std::move(a.data), 0});

@@ -108,7 +108,7 @@ class Replica {
   void write(transfer::action::Write write);
   Status transferred();
   Status drop_dead_links();
-  void refresh_members();
+  void refresh_members();  // who may connect
   void answer(const net::Route& to, messages::ReplicaMessage message);
   void answer_again(const net::Route& to, const messages::ParsedItem& item);
   void answer_fresh(const consensus::action::AnswerFresh& action);
@@ -121,8 +121,6 @@ class Replica {
   void expect_joining();
   bool flush_due(const messages::RootCert& cert) const;
   crypto::Context context() const { return {cluster_id_, membership_.epoch()}; }
-  // Blocks are what their digest says, in every epoch.
-  crypto::Context block_context() const { return {cluster_id_, 0}; }
 
   Setup& setup_;
   const storage::DataDirectory& directory_;
@@ -155,6 +153,7 @@ class Replica {
   bool next_epoch_ = false;                 // it has begun
   std::int64_t leaves_us_ = 0;              // it has, without this replica: when it stops; 0: not
   std::map<PublicKey, PublicKey> members_;  // registered clients: link key -> sign key
+  net::PeerMesh::Peers joining_;            // the next configuration names them, this one does not
   messages::Seq flushed_seq_ = 0;
   std::optional<messages::RootCert> last_cert_;  // of the last batch of the epoch before
   messages::Seq flush_from_ = 0;                 // executed seq when the last flush began

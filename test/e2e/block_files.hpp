@@ -1,5 +1,5 @@
-// Files whose data lies in blocks, written and read as bftfs does: blocks to the replicas first,
-// then the operation that names them. Thread-safety: one thread.
+// Files whose data lies in blocks, written and read as bftfs does: blocks to the replicas of now
+// first, then the operation that names them. Thread-safety: one thread.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -23,10 +23,13 @@ class BlockFiles {
       : cluster_(cluster), client_(client) {
     config::Config config = cluster.genesis().config;
     if (hidden) config.replicas[*hidden].port = 1;
-    auto store = blocks::ReplicaStore::open(context_, cluster.client_options().link_key, config,
+    auto store = blocks::ReplicaStore::open(*context_, cluster.client_options().link_key, config,
                                             {cluster.genesis().cluster_id(), config.epoch}, {});
     REQUIRE(store);
     store_ = std::move(*store);
+    if (hidden) return;
+    client.watch_members(
+        [context = context_, store = store_](const config::Config& now) { store->follow(now); });
   }
 
   // A file of so many different blocks of kBlockSize.
@@ -88,7 +91,7 @@ class BlockFiles {
     to.host = config.replicas[replica].host;
     to.port = config.replicas[replica].block_port();
     to.server_key = config.replicas[replica].link_key;
-    const auto link = net::ClientLink::open(context_, cluster_.client_options().link_key,
+    const auto link = net::ClientLink::open(*context_, cluster_.client_options().link_key,
                                             std::move(to), poller.waker());
     REQUIRE(link);
     poller.add(**link);
@@ -138,8 +141,9 @@ class BlockFiles {
 
   const ProcessCluster& cluster_;
   client::Client& client_;
-  net::Context context_;
-  std::unique_ptr<blocks::ReplicaStore> store_;
+  // The client has both, too.
+  std::shared_ptr<net::Context> context_ = std::make_shared<net::Context>();
+  std::shared_ptr<blocks::ReplicaStore> store_;
   std::map<Hash, Bytes> contents_;
   std::vector<std::uint64_t> inodes_;
 };

@@ -71,7 +71,7 @@ struct Cluster {
     return options;
   }
   blocks::BlockServerContext around() {
-    return {identity, {member.public_key}, [this](const Hash& digest) {
+    return {identity, [this](const Hash& digest) {
               const std::lock_guard lock(mutex);
               missed.push_back(digest);
             }};
@@ -81,6 +81,7 @@ struct Cluster {
                                              *hosts[i].directory);
     REQUIRE(server);
     hosts[i].server = std::move(*server);
+    hosts[i].server->set_members({member.public_key});
     return hosts[i].server->port();
   }
   std::unique_ptr<blocks::ReplicaStore> open(std::chrono::milliseconds timeout = 10s) {

@@ -285,3 +285,63 @@ TEST_CASE("record: what is written is read, what has rotted is none") {
   other.format = 2;
   CHECK_FALSE(refill::decode_record(refill::encode_record(other)));
 }
+
+TEST_CASE("complete: all blocks are here, or a quorum said twice that they have none") {
+  World world(files_of(2, 50, 1000));
+  const Hash lost = world.files.contents().begin()->first;
+  SUBCASE("all are here; a transfer makes it unknown") {
+    world.start();
+    CHECK_FALSE(world.refill->complete());
+    world.run_pass();
+    CHECK(world.refill->complete());
+    world.refill->transferred(world.now_us);
+    CHECK_FALSE(world.refill->complete());
+    world.run_pass();
+    CHECK(world.refill->complete());
+  }
+  SUBCASE("a pass that did not begin at the beginning says nothing") {
+    const auto first = refill::named_blocks(*world.version, refill::first_cursor());
+    Key behind = first->next.value_or(schema::keys::extent(2, 0));
+    world.start(PassRecord{1, true, false, 0, 0, 0, behind});
+    world.run_pass();
+    CHECK_FALSE(world.refill->complete());
+    REQUIRE(world.run([&] { return world.refill->complete(); }, world.now_us + kSecond));
+    CHECK(world.complete());
+  }
+  SUBCASE("one is nowhere: two passes") {
+    for (std::uint32_t peer = 1; peer <= World::kPeers; ++peer)
+      world.set(peer, world.without({lost}));
+    world.start();
+    world.run_pass();
+    CHECK_FALSE(world.refill->complete());
+    REQUIRE(world.run([&] { return world.refill->complete(); }, world.now_us + 70 * kSecond));
+    CHECK_FALSE(world.complete());
+  }
+  SUBCASE("one peer is silent: the others and this replica are a quorum") {
+    world.set(1, [](const Hash&) { return std::nullopt; });
+    for (const std::uint32_t peer : {2U, 3U}) world.set(peer, world.without({lost}));
+    SUBCASE("of a member") {
+      world.start();
+      CHECK(world.run([&] { return world.refill->complete(); }, world.now_us + 200 * kSecond));
+    }
+    SUBCASE("of a learner they are none, and it waits for the third") {
+      world.options.self = limits::kMaxReplicas;
+      world.options.n = 1 + World::kPeers;
+      world.set(0, [](const Hash&) { return std::nullopt; });
+      world.start();
+      CHECK_FALSE(
+          world.run([&] { return world.refill->complete(); }, world.now_us + 1000 * kSecond));
+      world.set(1, world.honest());
+      CHECK(world.run([&] { return world.refill->complete(); }, world.now_us + 1000 * kSecond));
+      CHECK(world.complete());
+    }
+  }
+  SUBCASE("a full disk") {
+    world.disk_full = true;
+    world.start();
+    world.run_pass();
+    CHECK_FALSE(world.refill->complete());
+    world.disk_full = false;
+    CHECK(world.run([&] { return world.refill->complete(); }, world.now_us + 70 * kSecond));
+  }
+}

@@ -55,6 +55,7 @@ tree::Version Files::version() const {
 
 World::World(Files all) : files(std::move(all)), version(files.version()) {
   options.n = 1 + kPeers;
+  options.quorum = 3;
   options.bytes_per_second = 1'000'000'000;
   options.interval_us = 24 * 3600 * kSecond;
   for (messages::ReplicaId id = 1; id <= kPeers; ++id) set(id, honest());

@@ -102,9 +102,10 @@ struct Members {
       liar = std::make_unique<Liar>(context, keys[id], options, cluster);
       return liar->port();
     }
-    auto server = blocks::BlockServer::start(
-        context, keys[id], options, {cluster, {keys[kSelf].public_key}, {}}, *directories[id]);
+    auto server =
+        blocks::BlockServer::start(context, keys[id], options, {cluster, {}}, *directories[id]);
     REQUIRE(server);
+    (*server)->set_members({keys[kSelf].public_key});
     servers[id] = std::move(*server);
     return servers[id]->port();
   }
@@ -152,6 +153,7 @@ TEST_CASE("keeper: an empty store is filled although a member lies; the pass is 
     }));
     CHECK(keeper->progress().fetched == kBlocks);
     CHECK(keeper->progress().missing == 0);
+    CHECK(keeper->complete());
   }
   CHECK(members.holds_all());
   CHECK(members.liar->lies() > 0);
@@ -171,9 +173,13 @@ TEST_CASE("keeper: what a client misses comes without a version, the rest after 
   keeper->missed(missed);
   REQUIRE(wait_until([&] { return *members.directories[kSelf]->named(missed); }));
   CHECK_FALSE(members.holds_all());
+  CHECK_FALSE(keeper->complete());
   keeper->transferred();
   keeper->publish(members.files.version(), {});
   CHECK(wait_until([&] { return members.holds_all(); }));
+  CHECK(wait_until([&] { return keeper->complete(); }));
+  keeper->transferred();
+  CHECK_FALSE(keeper->complete());
 }
 
 TEST_CASE("keeper: a record that has rotted means a look at everything") {
