@@ -147,6 +147,7 @@ Result<ClientSettings> load_client(const std::string& path) {
   root.path("sign_key", s.sign_key);
   root.path("link_key", s.link_key);
   root.path("admin_key", s.admin_key, kOptional);
+  root.path("state_file", s.state_file, kOptional);
   root.integer("timeout_ms", s.timeout_ms, 100, 3'600'000, kOptional);
   read_enum(root, "read_mode", s.read_mode, kReadModes);
   read_enum(root, "log_level", s.log_level, kLogLevels);

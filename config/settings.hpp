@@ -68,6 +68,8 @@ struct ClientSettings {
   std::string sign_key;  // paths of key files
   std::string link_key;
   std::string admin_key;  // empty, or the key that signs admin operations
+  // Where the newest certificate and the way to the members of today are kept; empty: nowhere.
+  std::string state_file;
   std::vector<EndpointOverride> endpoints;
   std::uint32_t timeout_ms = 30000;  // of one operation, retries and fail-over included
   ReadMode read_mode = ReadMode::verified;

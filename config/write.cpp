@@ -129,6 +129,7 @@ Status write_client(const std::string& path, const ClientSettings& s) {
   t.put("sign_key", s.sign_key);
   t.put("link_key", s.link_key);
   if (!s.admin_key.empty()) t.put("admin_key", s.admin_key);
+  if (!s.state_file.empty()) t.put("state_file", s.state_file);
   t.put("timeout_ms", std::uint64_t{s.timeout_ms});
   t.put("read_mode", word(s.read_mode, kReadModes));
   t.put("log_level", word(s.log_level, kLogLevels));

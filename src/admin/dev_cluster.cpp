@@ -75,6 +75,7 @@ Status write_client_settings(const std::string& dir) {
   s.sign_key = std::string("client/") + kSignKeyFile;
   s.link_key = std::string("client/") + kLinkKeyFile;
   s.admin_key = std::string("admin/") + kAdminKeyFile;
+  s.state_file = "client.state";
   return config::write_client(dir + "/client.toml", s);
 }
 

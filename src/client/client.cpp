@@ -85,6 +85,7 @@ Result<Options> load_options(const config::ClientSettings& settings,
   options.signer = std::move(signer);
   BFTMETA_ASSIGN(options.link_key, crypto::load_link_key(settings.link_key, passphrase));
   options.endpoints = settings.endpoints;
+  options.state_file = settings.state_file;
   options.timeout = std::chrono::milliseconds(settings.timeout_ms);
   return options;
 }

@@ -99,6 +99,15 @@ Bytes Certificates::save() const {
   return encode(SavedState{SavedState{}.format, anchor_.cluster_id, steps_, *newest()});
 }
 
+bool Certificates::newer(ByteView saved, ByteView than) {
+  const auto place = [](ByteView bytes) {
+    const auto state = decode<SavedState>(bytes, "state file");
+    return state ? std::pair(state->cert.body.seq, state->steps.size())
+                 : std::pair<messages::Seq, std::size_t>(0, 0);
+  };
+  return place(saved) > place(than);
+}
+
 Status Certificates::restore(ByteView saved) {
   if (saved.empty()) return {};
   BFTMETA_ASSIGN(const SavedState state, decode<SavedState>(saved, "state file"));

@@ -56,6 +56,9 @@ class Certificates {
   // Errc::malformed or Errc::unverified.
   Bytes save() const;
   Status restore(ByteView saved);
+  // Whether a saved state is of a newer certificate, or knows more epochs, than another one. What
+  // does not decode is older than anything. Nothing is verified.
+  static bool newer(ByteView saved, ByteView than);
 
  private:
   void remember(const messages::RootCert& cert);

@@ -11,8 +11,7 @@ using namespace std::chrono_literals;
 namespace {
 
 struct Members {
-  test::ProcessCluster cluster{BFTMETAD,
-                               {.flush_interval_ms = 500, .block_fetch_rate = 20 << 20}};
+  test::ProcessCluster cluster{BFTMETAD, {.flush_interval_ms = 500, .block_fetch_rate = 20 << 20}};
   std::unique_ptr<client::Client> client;
   std::vector<std::uint32_t> members{0, 1, 2, 3};  // their numbers in `cluster`, by position
 

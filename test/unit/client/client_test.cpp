@@ -160,12 +160,41 @@ TEST_CASE("the newest certificate is kept in the state file and believed after a
   CHECK(live.cluster.reads[before].second.min_seq == seen);
 
   SUBCASE("damaged") {
-    Bytes state = *load_state(file);
+    std::string state = test::read_text(file);
     state[100] ^= 1;
-    REQUIRE(store_state(file, state));
+    test::write_text(file, state);
   }
   SUBCASE("of another cluster") { live.options.genesis.name = "other"; }
   CHECK_FALSE(connect_over(live.options, std::make_unique<LiveTransport>(live.cluster)));
+}
+
+TEST_CASE("clients that share a state file leave the newest state in it") {
+  const test::TempDir dir;
+  const std::string file = dir.path() + "/state";
+  Live live(file);
+  REQUIRE(live.client->execute({root_user(), make_file("a")}));
+  REQUIRE(live.client->close());
+  const Bytes older = *load_state(file);
+  live.connect();
+  REQUIRE(live.client->execute({root_user(), make_file("b")}));
+  REQUIRE(live.client->close());
+  const Bytes newer = *load_state(file);
+  CHECK(verify::Certificates::newer(newer, older));
+  CHECK_FALSE(verify::Certificates::newer(older, newer));
+  CHECK_FALSE(verify::Certificates::newer(newer, newer));
+  REQUIRE(store_state(file, older));
+  CHECK(*load_state(file) == newer);
+  test::write_text(file, "rot");
+  REQUIRE(store_state(file, older));
+  CHECK(*load_state(file) == older);
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 8; ++i)
+    writers.emplace_back([&, i] {
+      for (int n = 0; n < 20; ++n)
+        CHECK(store_state(file, i == 3 && n == 10 ? newer : older).has_value());
+    });
+  for (std::thread& writer : writers) writer.join();
+  CHECK(*load_state(file) == newer);
 }
 
 TEST_CASE("the epochs that a client was led through are kept in the state file") {

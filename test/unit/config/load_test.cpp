@@ -178,6 +178,7 @@ TEST_CASE("client.toml: the commented sample loads, and says what the defaults a
   expected.sign_key = std::string(SAMPLES) + "/client/sign.key";
   expected.link_key = std::string(SAMPLES) + "/client/link.key";
   expected.admin_key = std::string(SAMPLES) + "/admin/admin.key";
+  expected.state_file = std::string(SAMPLES) + "/client.state";
   expected.endpoints = {{0, "203.0.113.7", 7400}};
   CHECK(*loaded == expected);
 }
@@ -215,6 +216,7 @@ TEST_CASE("settings: what is written loads to the same value") {
   c.genesis = "/g";
   c.sign_key = "/s";
   c.link_key = "/l";
+  c.state_file = "/state";
   c.endpoints = {{1, "h", 1}, {2, "::1", 65532}};
   c.read_mode = ReadMode::linearizable;
   c.log_level = LogLevel::trace;
