@@ -52,7 +52,8 @@ struct Core {
         replicas(certificates.anchor().config, seed),
         port(p),
         context{certificates.anchor().cluster_id, certificates.anchor().config.epoch},
-        timeout(static_cast<Micros>(o.timeout.count()) * 1000) {}
+        timeout(static_cast<Micros>(o.timeout.count()) * 1000),
+        first_request(seed) {}
 
   void send(ReplicaId to, const messages::ClientMessage& message) {
     port.send(to, messages::encode_frame(context, message));
@@ -80,6 +81,9 @@ struct Core {
   Port& port;
   crypto::Context context;  // of the epoch that this client has been led to
   const Micros timeout;
+  // Ids of requests begin at a random number: what a replica still answers to the last client with
+  // this link key may come to this one, and must not be taken for a lie.
+  const std::uint64_t first_request;
   Latency bundles;  // submit to verified reply, without retransmission
   std::vector<std::function<void()>> ready;
 };

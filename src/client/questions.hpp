@@ -16,7 +16,8 @@ template <class Reply>
 class Questions {
  public:
   using Done = std::function<void(Result<Reply>)>;
-  Questions(Core& core, const char* what) : core_(core), what_(what) {}
+  Questions(Core& core, const char* what)
+      : core_(core), what_(what), next_id_(core.first_request) {}
 
   template <class Query>
   void ask(ReplicaId replica, Query query, Micros deadline, Done done) {
@@ -88,7 +89,7 @@ class Questions {
   Core& core_;
   const char* what_;
   std::map<std::uint64_t, Asked> asked_;
-  std::uint64_t next_id_ = 1;
+  std::uint64_t next_id_;
 };
 
 }  // namespace bftmeta::client

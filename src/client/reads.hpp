@@ -27,7 +27,7 @@ struct ReadUnit {
 
 class Reads {
  public:
-  explicit Reads(Core& core) : core_(core) {}
+  explicit Reads(Core& core) : core_(core), next_request_(core.first_request) {}
 
   // Precondition: 1..kMaxQueriesPerRead queries.
   void add(ReadUnit unit);
@@ -84,7 +84,7 @@ class Reads {
   Core& core_;
   std::deque<Shared> waiting_;
   std::map<std::uint64_t, Message> messages_;  // by request id
-  std::uint64_t next_request_ = 1;
+  std::uint64_t next_request_;
   // After k reads were answered at once, their callers are likely to come back at once.
   std::size_t gather_count_ = 0;
   Micros gather_until_ = 0;

@@ -53,6 +53,26 @@ TEST_CASE("T6.4 what was proven absent is not believed absent behind the own cre
   CHECK_FALSE(h.read({path("b")}));
 }
 
+TEST_CASE("an answer to the last client with this key is not taken for a lie") {
+  Harness h;
+  h.execute(make_file("a"));
+  h.execute(make_file("b"));
+  const auto start = [&](std::uint64_t seed) {
+    h.engine = std::make_unique<Engine>(h.options, h.cluster.keys.verifier, h.cluster, seed);
+  };
+  for (std::uint64_t seed = 100; seed < 120; ++seed) {
+    CAPTURE(seed);
+    start(seed);
+    std::optional<Result<ReadResult>> lost;
+    h.begin_read(path("a"), ReadMode::verified, lost);
+    h.run_for(1);  // asked, not answered
+    start(1000 + seed);
+    CHECK(inode(h.read({path("b")})) != nullptr);
+    CHECK_FALSE(lost);
+  }
+  CHECK(h.faults.empty());
+}
+
 TEST_CASE("reads that wait share one message") {
   Harness h;
   h.execute(make_file("a"));
