@@ -9,6 +9,7 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,14 +21,17 @@ PATIENCE = 900  # seconds, for one replica
 
 class DevCluster:
     def __init__(self, bin_dir):
-        self.bin_dir = bin_dir
+        self.bin_dir, self.said = bin_dir, []  # lines on standard error
         if not os.path.exists(os.path.join(bin_dir, "bftadm")):
             raise SystemExit(f"{bin_dir}: no bftadm there; build it (scripts/quickstart), or name its directory with --bin")
         self.directory = tempfile.mkdtemp(prefix="bftmeta-dev-")
 
     def run(self, *arguments):
         done = subprocess.run([os.path.join(self.bin_dir, "bftadm"), "--dir", self.directory, "-o", "json", *arguments],
-                              stdout=subprocess.PIPE, text=True, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        for line in done.stderr.splitlines():
+            self.said.append(line)
+            print(f"{' '.join(arguments)}: {line}", file=sys.stderr)
         if done.returncode != 0:
             raise RuntimeError(f"bftadm {' '.join(arguments)}: exit code {done.returncode}")
         return json.loads(done.stdout) if done.stdout.strip() else {}
@@ -41,7 +45,13 @@ class DevCluster:
                        stdout=subprocess.DEVNULL, check=False)
         if os.path.ismount(os.path.join(self.directory, "mnt")):
             raise SystemExit(f"{self.directory}/mnt is still mounted; end what uses it, then 'bftadm dev down', and remove it")
-        shutil.rmtree(self.directory)
+        for pause in (1, 1, 3, 5, None):  # a bftfs that was unmounted keeps its newest certificate yet
+            try:
+                return shutil.rmtree(self.directory)
+            except OSError:
+                if pause is None:
+                    raise
+                time.sleep(pause)
 
 
 class Load(threading.Thread):

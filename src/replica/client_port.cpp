@@ -43,11 +43,11 @@ void Replica::on(const net::Route& from, messages::Subscribe m) {
 }
 
 void Replica::on(const net::Route& from, messages::Read m) {
-  const auto member = members_.find(from.key);
   messages::ReadReply refusal;
   refusal.request_id = m.request_id;
   refusal.status = messages::ReadStatus::refused;
   if (m.min_seq > core_->certified_seq()) keep(step(consensus::event::Wanted{m.min_seq}));
+  const auto member = members_.find(from.key);  // a step may make a new table
   if (member == members_.end() || !reads_->ask(from, std::move(m), member->second))
     answer(from, std::move(refusal));
 }

@@ -12,13 +12,20 @@ namespace {
 
 struct Members {
   test::ProcessCluster cluster{BFTMETAD, {.flush_interval_ms = 500, .block_fetch_rate = 20 << 20}};
+  std::atomic<int> faults{0};  // every replica here is correct
   std::unique_ptr<client::Client> client;
   std::vector<std::uint32_t> members{0, 1, 2, 3};  // their numbers in `cluster`, by position
 
   Members() {
     cluster.start_all();
-    client = cluster.open();
+    client::Options options = cluster.client_options();
+    options.on_fault = [this](const client::Fault& fault) {
+      MESSAGE("replica ", fault.replica, " was blamed at ", fault.seq, ": ", fault.why);
+      ++faults;
+    };
+    client = cluster.open(std::move(options));
   }
+  ~Members() { CHECK(faults == 0); }
 
   std::uint32_t learner() {
     const std::uint32_t id = cluster.add_replica();
@@ -33,8 +40,8 @@ struct Members {
     REQUIRE(cluster.propose(*client, next) == schema::Code::ok);
     const auto end = std::chrono::steady_clock::now() + 60s;
     while (epoch() == before && std::chrono::steady_clock::now() < end) {
-      std::ignore = client->root();
-      std::this_thread::sleep_for(100ms);
+      std::ignore = client->root(client::ReadMode::linearizable);
+      std::this_thread::sleep_for(10ms);
     }
     std::string all;
     for (const std::uint32_t m : members)
