@@ -134,6 +134,7 @@ Result<ReplicaSettings> load_replica(const std::string& path) {
   root.integer("flush_batches", s.flush_batches, 1, 1'000'000, kOptional);
   root.integer("scrub_bytes_per_s", s.scrub_bytes_per_s, 0, 64ULL << 20, kOptional);
   root.integer("flush_slice_us", s.flush_slice_us, 100, 1'000'000, kOptional);
+  read_size(root, "state_fetch_rate", s.state_fetch_rate, 64ULL << 10);
   read_size(root, "block_fetch_rate", s.block_fetch_rate, 64ULL << 10);
   root.integer("block_check_interval_s", s.block_check_interval_s, 0, 366 * 86'400, kOptional);
   BFTMETA_TRY(root.finish());

@@ -36,6 +36,10 @@ struct ReplicaSettings {
   std::uint32_t flush_batches = 4096;
   std::uint32_t flush_slice_us = 5000;  // longest piece of flush work between two log syncs
 
+  // A state that history does not lead to any more is fetched at this rate at most, of all peers
+  // together, in bytes per second.
+  std::uint64_t state_fetch_rate = 32ULL << 20;
+
   // Blocks that certified files name and that are not here are fetched from the other replicas.
   std::uint64_t block_fetch_rate = 32ULL << 20;   // bytes per second; so much is read to check, too
   std::uint32_t block_check_interval_s = 86'400;  // between checks of all of them; 0: none

@@ -118,6 +118,7 @@ Status write_replica(const std::string& path, const ReplicaSettings& s) {
   t.put("flush_batches", std::uint64_t{s.flush_batches});
   t.put("scrub_bytes_per_s", s.scrub_bytes_per_s);
   t.put("flush_slice_us", std::uint64_t{s.flush_slice_us});
+  t.put("state_fetch_rate", s.state_fetch_rate);
   t.put("block_fetch_rate", s.block_fetch_rate);
   t.put("block_check_interval_s", std::uint64_t{s.block_check_interval_s});
   return t.save(path);

@@ -33,7 +33,7 @@ class DevCluster:
             self.said.append(line)
             print(f"{' '.join(arguments)}: {line}", file=sys.stderr)
         if done.returncode != 0:
-            raise RuntimeError(f"bftadm {' '.join(arguments)}: exit code {done.returncode}")
+            raise RuntimeError(f"bftadm {' '.join(arguments)}: exit code {done.returncode} {done.stdout.strip()}")
         return json.loads(done.stdout) if done.stdout.strip() else {}
 
     def bench(self, op, outstanding, seconds, preload=0):

@@ -150,6 +150,10 @@ Result<ExitCode> propose(const Options& o, const Globals& globals, client::Clien
     return fail(Errc::already_exists,
                 "change of the configuration: another one is under way; see "
                 "'bftadm replica list'");
+  if (result.code == schema::Code::invalid)  // the step itself was checked above
+    return fail(Errc::identity,
+                "change of the configuration: a vote key in it was that of a member that has left, "
+                "and never comes back; make new keys with 'bftadm keygen replica'");
   if (result.code != schema::Code::ok)
     return tl::make_unexpected(operation_error("change of the configuration", result.code));
   if (!o.no_wait) BFTMETA_TRY(wait_for(client, now, o.timeout_s));

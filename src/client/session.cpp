@@ -9,6 +9,8 @@ namespace {
 // Sent to all after at most 250 ms (architecture §5: so that backups see a backlog), of which
 // jitter takes up to a fifth.
 constexpr Micros kFirstRetry = 200'000;
+// Times that a bundle whose result is not in the state was sent.
+constexpr std::uint32_t kLostAfter = 8;
 constexpr Micros kLeastRetry = 20'000;    // below it a busy machine looks like a dead replica
 constexpr Micros kMostRetry = 4'000'000;  // doubling stops here
 constexpr Micros kKeepAlive = 20'000'000;
@@ -299,6 +301,7 @@ bool Session::on_refusal(ReplicaId from, const messages::Refusal& refusal, const
     strange_to(from, now);
     return true;
   }
+  if (refusal.reason == Reason::already_done) flight->gone |= bit(from);
   // A refusal is one replica's word: what the session's record says decides.
   if (refusal.reason != Reason::busy) check(now);
   if (refusal.reason == Reason::busy && from == core_.replicas.primary()) {
@@ -327,6 +330,7 @@ void Session::follow(const Renumbering& moved, std::uint64_t before, const Now& 
     f.frame = core_.reframed(before, f.frame);
     f.busy = 0;
     f.strange_to = 0;
+    f.gone = 0;
     f.resend_at = now.mono;
   };
   if (state_ == State::opening) renew(opening_);
@@ -353,7 +357,7 @@ void Session::finish(Flight& flight, const verify::VerifiedReply& reply, const N
                            "operation: its validity passed before it was ordered; it will not "
                            "happen"});
       return resolved(flight);
-    case Outcome::digest_only:
+    case Outcome::digest_only: return unkept(flight, reply.seq, now);
     case Outcome::result_gone:
       fail_flight(flight, {Errc::stale, "operation: it was executed (" + which +
                                             "), but its result is no longer kept; look at the "
@@ -389,6 +393,20 @@ void Session::succeed(Flight& flight, schema::BundleResult result, messages::Seq
   gather_count_ = count;
   gather_until_ =
       count < 2 ? 0 : now.mono + std::min(kMostBundleGather, core_.bundles.quantile(0.5, 0) / 8);
+  resolved(flight);
+}
+
+// The state keeps small results only; replicas have the others in memory for a while. One of them
+// may be asked that was not there then, and has to say no, while the answer of another is on its
+// way: so it is lost only when all say so, or after some seconds.
+void Session::unkept(Flight& flight, messages::Seq seq, const Now& now) {
+  if (flight.gone != core_.replicas.all() && flight.sends < kLostAfter) {
+    flight.resend_at = std::min(flight.resend_at, now.mono + kLeastRetry);
+    return;
+  }
+  fail_flight(flight,
+              {Errc::stale, "operation: it was executed at sequence number " + std::to_string(seq) +
+                                ", but its result is no longer kept; look at the object"});
   resolved(flight);
 }
 

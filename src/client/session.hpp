@@ -80,6 +80,7 @@ class Session {
     std::uint32_t sends = 0;
     std::uint32_t busy = 0;     // refusals for lack of room since the last send to all
     ReplicaSet strange_to = 0;  // of a SESSION-OPEN: replicas that do not know its key
+    ReplicaSet gone = 0;        // who has executed it and does not have its result any more
     bool resolved = false;
     std::vector<Waiter> waiters;
     std::vector<Barrier> barriers;
@@ -101,6 +102,7 @@ class Session {
   Flight* find(const Hash& digest);
   void finish(Flight& flight, const verify::VerifiedReply& reply, const Now& now);
   void succeed(Flight& flight, schema::BundleResult result, messages::Seq seq, const Now& now);
+  void unkept(Flight& flight, messages::Seq seq, const Now& now);
   void fail_flight(Flight& flight, const Error& error);
   void resolved(Flight& flight);
   void subscribe_more();

@@ -129,12 +129,7 @@ void Session::judge(const SessionEvidence& evidence, const Now& now) {
 void Session::judge_stored(const schema::StoredResult& stored, const Now& now) {
   Flight* flight = find(stored.request_digest);
   if (flight == nullptr) return;
-  if (!stored.complete) {
-    fail_flight(*flight, {Errc::stale, "operation: it was executed at sequence number " +
-                                           std::to_string(stored.seq) +
-                                           ", but its result is no longer kept"});
-    return resolved(*flight);
-  }
+  if (!stored.complete) return unkept(*flight, stored.seq, now);
   auto result = decode<schema::BundleResult>(stored.results, "stored result");
   if (!result) return;  // certified bytes of a format that this client does not know
   finish(*flight, {std::move(*result), stored.seq, 0}, now);

@@ -113,6 +113,7 @@ Status Learner::begin_transfer() {
   BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
   transfer::Options options =
       membership_.transfer_options(limits::kMaxReplicas);  // none of those who are asked
+  options.bytes_per_second = setup_.settings.state_fetch_rate;
   options.floor = state_ ? state_->cert.body.seq + 1 : 1;
   receiver_ = std::make_unique<transfer::Receiver>(std::move(options), verifier_, std::move(own));
   transfer::Actions actions;

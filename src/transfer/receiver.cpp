@@ -17,6 +17,9 @@ constexpr std::uint8_t kCompareLevels = 5;
 constexpr std::uint32_t kAtOnce = 3;
 // Walks that end at another root, one after the other, before the own tree is given up.
 constexpr std::uint32_t kFailedEnds = 3;
+// Answers to questions that went out together come together.
+constexpr std::uint64_t kBurst = 2 * limits::kNodesBytes;
+constexpr std::uint64_t kUnlimited = std::uint64_t{1} << 62;
 constexpr std::uint8_t kMixtureFormat = 0x4d;
 
 }  // namespace
@@ -31,6 +34,7 @@ Receiver::Receiver(Options options, const crypto::Verifier& verifier, tree::Vers
       verifier_(verifier),
       work_(options_.cluster_id, std::move(own)),
       target_(options_.floor),
+      pace_(options_.bytes_per_second != 0 ? options_.bytes_per_second : kUnlimited, kBurst),
       next_id_(options_.first_id) {
   for (ReplicaId r = 0; r < options_.config.n(); ++r)
     if (r != options_.self) peers_[r];
@@ -55,7 +59,9 @@ void Receiver::on(ReplicaId from, NodesData answer, std::uint64_t now_us, Action
   const std::size_t size = encoded_size(answer);
   received_ += size;
   Peer& peer = peers_.at(from);
-  peer.pace.spend(cost_of(size, question.subtrees), now_us);
+  const std::uint64_t cost = cost_of(size, question.subtrees);
+  peer.pace.spend(cost, now_us);
+  pace_.spend(cost, now_us);
   if (!question.errand) {
     peer.slow = 0;
     on_offer(from, answer);
@@ -294,7 +300,7 @@ std::size_t Receiver::free_questions() const {
 
 bool Receiver::may_ask(const Peer& peer) const {
   return !peer.banned && peer.asked < kAtOnce && peer.quiet_until_us <= now_us_ &&
-         peer.pace.open(now_us_);
+         peer.pace.open(now_us_) && pace_.open(now_us_);
 }
 
 // Without an errand: for an offer.
@@ -408,7 +414,8 @@ void Receiver::set_deadline() {
     deadline_us_ = std::min(deadline_us_, choose_us_ != 0 ? choose_us_ : next_offers_us_);
   if (work_.open() == 0 || work_.unwritten() >= 2 * options_.write_bytes) return;
   for (const auto& [id, peer] : peers_) {
-    const std::uint64_t opens = std::max(peer.quiet_until_us, peer.pace.opens_us());
+    const std::uint64_t opens =
+        std::max({peer.quiet_until_us, peer.pace.opens_us(), pace_.opens_us()});
     if (!peer.banned && peer.asked < kAtOnce && opens > now_us_)
       deadline_us_ = std::min(deadline_us_, opens);
   }

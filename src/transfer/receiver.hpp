@@ -39,6 +39,8 @@ struct Options {
   // The own tree is of this certified state, and is to be it again: exactly what is damaged is
   // fetched, from whoever serves it still.
   std::optional<messages::CertBody> restore;
+  // That come from all peers together; 0: only each peer's own limit counts.
+  std::uint64_t bytes_per_second = 0;
   // Unwritten bytes, about, that make a write; twice as many and nothing more is asked for.
   std::size_t write_bytes = 4 * 1024 * 1024;
   Timing timing;
@@ -158,6 +160,7 @@ class Receiver {
   const crypto::Verifier& verifier_;
   Work work_;
   Target target_;
+  Pace pace_;  // of all peers together
   std::map<ReplicaId, Peer> peers_;
   Questions questions_;
   std::uint64_t next_id_;

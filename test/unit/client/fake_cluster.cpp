@@ -98,6 +98,8 @@ void FakeCluster::on(ReplicaId r, const messages::Submit& m) {
     return answer(r, messages::Refusal{parsed->digest, messages::RefusalReason::busy, 20});
   if (parsed->bundle() == nullptr) opens_[parsed->digest].insert(r);
   if (done_.contains(parsed->digest)) {
+    if (b.forgetful)
+      return answer(r, messages::Refusal{parsed->digest, messages::RefusalReason::already_done, 0});
     if (parsed->bundle() != nullptr) subscribers_[parsed->bundle()->session_id].insert(r);
     return answer_item(r, parsed->digest);
   }
@@ -235,7 +237,9 @@ messages::Reply FakeCluster::reply_to(const Hash& digest, Seq certified) const {
 }
 
 void FakeCluster::answer_item(ReplicaId from, const Hash& digest) {
-  if (behaviours_[from].mute_replies || done_.at(digest).first > newest_of(from)) return;
+  if (behaviours_[from].mute_replies || behaviours_[from].forgetful ||
+      done_.at(digest).first > newest_of(from))
+    return;
   messages::Reply reply = reply_to(digest, newest_of(from));
   if (behaviours_[from].reply_lie) behaviours_[from].reply_lie(reply);
   answer(from, reply, behaviours_[from].copies);

@@ -24,6 +24,7 @@ struct Behaviour {
   bool deaf_to_items = false;  // neither orders nor forwards
   bool busy = false;           // refuses items
   bool mute_replies = false;   // executes, but never sends a REPLY
+  bool forgetful = false;      // has no result of what was executed, as after a state transfer
   Micros delay = 500;          // of each answer
   std::uint32_t copies = 1;    // of each REPLY and FRESH-REPLY
   std::function<void(messages::Reply&)> reply_lie;

@@ -287,6 +287,42 @@ TEST_CASE("a result that no reply brings comes from the certified session record
   CHECK(made->inode->created);
 }
 
+TEST_CASE("a result too large for the record comes from a replica that has it, or is lost soon") {
+  Harness h;
+  h.execute(make_file("first"));
+  h.all([](Behaviour& b) { b.forgetful = true; });
+  const Micros before = h.cluster.now.mono;
+  SUBCASE("one of them has it, and is slow") {
+    for (ReplicaId r = 0; r < 4; ++r) {
+      CAPTURE(r);
+      h.all([](Behaviour& b) {
+        b.forgetful = true;
+        b.delay = 500;
+      });
+      h.cluster.replica(r).forgetful = false;
+      h.cluster.replica(r).delay = 400'000;
+      Burst burst(h, 100, "x" + std::to_string(r));
+      REQUIRE(h.run([&] { return burst.done == 100; }));
+      CHECK(burst.all_ok());
+    }
+  }
+  SUBCASE("nobody has it") {
+    Burst burst(h, 100, "x");
+    REQUIRE(h.run([&] { return burst.done == 100; }));
+    CHECK((*burst.results[0]).error().code == Errc::stale);
+    CHECK(h.cluster.now.mono - before < 2'000'000);
+  }
+  SUBCASE("who might have it is silent") {
+    h.cluster.replica(1).silent = true;
+    h.cluster.replica(2).silent = true;
+    Burst burst(h, 100, "x");
+    REQUIRE(h.run([&] { return burst.done == 100; }));
+    CHECK((*burst.results[0]).error().code == Errc::stale);
+    CHECK(h.cluster.now.mono - before < 10'000'000);
+  }
+  CHECK(h.faults.empty());
+}
+
 TEST_CASE("an idle session is kept alive at most every 20 s") {
   Harness h;
   h.execute(make_file("first"));

@@ -204,6 +204,7 @@ TEST_CASE("settings: what is written loads to the same value") {
   r.log_segment_bytes = kDevLogSegmentBytes;
   r.lmdb_map_bytes = kDevLmdbMapBytes;
   r.flush_batches = 7;
+  r.state_fetch_rate = 3ULL << 20;
   r.block_fetch_rate = 1ULL << 20;
   r.block_check_interval_s = 0;
   r.scrub_bytes_per_s = 5000;
@@ -242,6 +243,7 @@ TEST_CASE("settings: wrong values") {
   refused("log_segment_bytes = 67108864", "log_segment_bytes = 4096", "an integer from 4194304");
   refused("data_dir = \"data\"", "data_dir = \"\"", "key 'data_dir': wrong value ''");
   refused("flush_batches = 4096", "flush_batches = 0", "key 'flush_batches'");
+  refused("state_fetch_rate = 33554432", "state_fetch_rate = 1000", "an integer from 65536");
   refused("block_fetch_rate = 33554432", "block_fetch_rate = 0", "an integer from 65536");
   refused("block_check_interval_s = 86400", "block_check_interval_s = -1",
           "key 'block_check_interval_s'");
