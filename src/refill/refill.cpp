@@ -181,7 +181,7 @@ void Refill::turn(std::uint64_t now_us, std::uint64_t wall_s) {
 void Refill::look(std::uint64_t now_us) {
   draining_ = draining_ || fetcher_.wanted(Why::pass) >= kMostWanted;
   if (draining_ || failure_) return;
-  if (unseen_.empty() && cursor_) read_slice(now_us);
+  if (unseen_.empty() && cursor_ && !read_slice(now_us)) return;
   for (std::size_t n = 0; n < (thorough_ ? kReads : kLooks) && !unseen_.empty(); ++n) {
     if (!look_at(unseen_.front(), now_us)) return;
     unseen_.pop_front();
@@ -206,20 +206,25 @@ bool Refill::look_at(const NamedBlock& block, std::uint64_t now_us) {
   return true;
 }
 
-void Refill::read_slice(std::uint64_t now_us) {
+// False: there is none yet.
+bool Refill::read_slice(std::uint64_t now_us) {
   Result<Slice> slice = surroundings_.named(*cursor_);
   if (!slice && slice.error().code == Errc::stale) {
     deadline_us_ = std::min(deadline_us_, now_us + kNoVersionUs);
     began_us_ = now_us;
-    return;
+    return false;
   }
-  if (!slice) return give_up(slice.error());
+  if (!slice) {
+    give_up(slice.error());
+    return true;
+  }
   if (slice_.end == 0) first_ = slice->begin;
   slice_ = std::move(*slice);
   slice_size_ = slice_.blocks.size();
   unseen_.assign(slice_.blocks.begin(), slice_.blocks.end());
   slice_.blocks.clear();
   cursor_ = slice_.next;
+  return true;
 }
 
 void Refill::give_up(const Error& why) {

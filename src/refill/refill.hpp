@@ -115,7 +115,7 @@ class Refill {
   bool look_at(const NamedBlock& block, std::uint64_t now_us);
   void follow(std::uint64_t now_us);
   void look_soon(std::uint64_t due_us);
-  void read_slice(std::uint64_t now_us);
+  bool read_slice(std::uint64_t now_us);
   void settle(std::uint64_t now_us);
   void give_up(const Error& why);
   void end(std::uint64_t now_us, std::uint64_t wall_s);

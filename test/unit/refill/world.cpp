@@ -108,6 +108,7 @@ void World::deliver() {
 }
 
 Result<refill::Slice> World::named(const Key& cursor) {
+  ++slices;
   if (!version) return fail(Errc::stale, "no version");
   return refill::named_blocks(*version, cursor);
 }

@@ -89,6 +89,7 @@ class World final : public refill::Surroundings {
   std::vector<std::string> warnings;
   std::uint64_t asked[1 + kPeers] = {};
   std::uint64_t received_bytes = 0;
+  std::size_t slices = 0;      // asked for
   std::size_t most_asked = 0;  // questions under way at once
 
  private:
