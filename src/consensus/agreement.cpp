@@ -278,7 +278,7 @@ std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batc
   const auto work = apply(batch, known);
   if (!work) return std::nullopt;
   const Seq seq = executed_seq();
-  progress_us_ = now_.mono_us;
+  note_progress();
   log_body(*batch);
   append(RecordKind::executed, seq, encode(history_.at(seq).header));
   if (own_bodies_.contains(seq) && may_sign_share(seq)) broadcast(shares_.at(seq).at(self_));

@@ -24,7 +24,17 @@ bool Core::owes_progress() const {
          (epoch_start_ != 0 && executed == epoch_start_);
 }
 
-// Not doing so is a reason for suspicion (T9.13). Whoever follows by catch-up sees progress too.
+// A batch is worth a part of the time that a request may take, and no more: else a primary that
+// fills up just in time, one batch after the other, could make an epoch last a window times that
+// (T9.5). Not less than a commit takes, because a request may take eight of those.
+void Core::note_progress() {
+  constexpr std::uint64_t kPart = 8;
+  const std::uint64_t patience = request_timeout();
+  const std::uint64_t late_us = now_.mono_us - std::min(patience, now_.mono_us);
+  progress_us_ = std::clamp(progress_us_ + patience / kPart, late_us, now_.mono_us);
+}
+
+// Not filling up is a reason for suspicion (T9.13). Whoever follows by catch-up sees progress too.
 bool Core::progress_late(std::uint64_t patience) const {
   return owes_progress() && !transferring_ && now_.mono_us - progress_us_ > patience;
 }

@@ -68,6 +68,7 @@ Oracles::Oracles(Known known, const config::Genesis& genesis, const Scheduler& s
 }
 
 Oracles::Epoch Oracles::make_epoch(Known known) {
+  BFTMETA_ASSERT(known.faulty_members() <= known.config.f());
   Epoch epoch;
   epoch.known = std::make_unique<Known>(std::move(known));
   epoch.statements = std::make_unique<Statements>(

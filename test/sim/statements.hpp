@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 
 #include "messages/frame.hpp"
 #include "sim/host.hpp"
@@ -31,9 +32,14 @@ struct Known {
   std::uint32_t erring = 0;
 
   bool correct(messages::ReplicaId r) const { return standing.at(r) == Standing::correct; }
-  std::uint32_t faulty() const {
-    return static_cast<std::uint32_t>(
-        std::ranges::count_if(standing, [](Standing s) { return s != Standing::correct; }));
+  std::uint32_t faulty() const { return faulty(standing.size()); }
+  // Of the members of this epoch.
+  std::uint32_t faulty_members() const { return faulty(config.n()); }
+
+ private:
+  std::uint32_t faulty(std::size_t first) const {
+    return static_cast<std::uint32_t>(std::ranges::count_if(
+        std::span(standing).first(first), [](Standing s) { return s != Standing::correct; }));
   }
 };
 
