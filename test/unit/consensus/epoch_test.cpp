@@ -132,7 +132,7 @@ TEST_CASE("T9.5 a primary that fills up just in time, batch for batch, is suspec
   };
   SUBCASE("half the patience") { CHECK(suspected_after(Timing{}.request_min / 2) == 3); }
   SUBCASE("what an honest one may take on a slow network") {
-    CHECK(suspected_after(Timing{}.request_min / 16) == 0);
+    CHECK(suspected_after(Timing{}.request_min / 8) == 0);
   }
 }
 
