@@ -398,11 +398,23 @@ void Cluster::begin_faults() {
                     f.bytes_per_s == 0 && plan_.corrupting == 0;
   const bool none = calm && oracles_->known().faulty() == 0 && plan_.other_clients == 0;
   if (none) oracles_->liveness().expect_no_fault();
-  if (calm && hosts_.front()->correct()) oracles_->liveness().expect_one_view();
+  if (calm && first_primaries_correct()) oracles_->liveness().expect_one_view();
   faults_on_ = true;
   network_->set_faults(true);
   injector_->schedule(*plan_.schedule);
   scheduler_.after(plan_.window_us, [this] { end_faults(); });
+}
+
+// Of all epochs that are to come.
+bool Cluster::first_primaries_correct() const {
+  config::Config config = genesis_.config;
+  bool correct = hosts_[config.primary(0)]->correct();
+  for (const std::uint32_t n : plan_.memberships) {
+    ++config.epoch;
+    config.replicas.resize(n);
+    correct = correct && hosts_[config.primary(0)]->correct();
+  }
+  return correct;
 }
 
 void Cluster::end_faults() {

@@ -147,6 +147,7 @@ class Cluster {
   void sample();
   void want_memberships();
   void begin_faults();
+  bool first_primaries_correct() const;
   void end_faults();
   std::string standstill() const;
   void cut_all_power();

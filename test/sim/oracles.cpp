@@ -173,7 +173,9 @@ void Oracles::executed(ReplicaId replica, const messages::ParsedBatch& batch,
   }
   if (seq > 1 && !known_.agreed->contains(seq - 1))
     violation("S1", who + " executes " + number(seq) + " before anybody executed the one before");
-  if (!epochs_.at(outcome.body.epoch).statements->committed(seq, batch.digest, replica))
+  Statements& statements = *epochs_.at(outcome.body.epoch).statements;
+  if (outcome.body.epoch_end_seq != 0) statements.ends_with(outcome.body.epoch_end_seq);
+  if (!statements.committed(seq, batch.digest, replica))
     violation("S14", who + " executes " + number(seq) + ", which no quorum can have committed");
   check_time(batch, outcome);
   check_items(batch, items);
