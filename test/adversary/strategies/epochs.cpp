@@ -82,7 +82,7 @@ class Unready final : public OfEpochs {
 // 49: a primary that proposes as if its epoch had no end, and fellows that vote for it.
 class BeyondEpoch final : public OfEpochs {
  public:
-  explicit BeyondEpoch(Identity identity) : OfEpochs(std::move(identity)) { period_us_ = 20'000; }
+  using OfEpochs::OfEpochs;
 
  private:
   void act() override {
