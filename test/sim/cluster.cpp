@@ -207,8 +207,8 @@ void Cluster::make_hosts(const MachineFactory& machine, const LogFactory& log) {
     Random own = random_.fork();
     setup.lingers = (plan_.lingering >> r & 1) != 0;
     if (const auto it = plan_.byzantine.find(r); it != plan_.byzantine.end() && it->second)
-      setup.strategy = [this, make = it->second, r, chance = own.fork()](
-                           const consensus::Options& options) mutable {
+      setup.strategy = [this, make = it->second, r,
+                        chance = own.fork()](const consensus::Options& options) mutable {
         return make(genesis_, options, *signers_[r], chance);
       };
     hosts_.push_back(std::make_unique<Host>(std::move(setup), scheduler_, own, host_callbacks()));

@@ -196,8 +196,7 @@ void Host::deliver(ReplicaId from, messages::PeerMessage message) {
     return;
   }
   if (!up()) return;
-  if (interceptor_ && !interceptor_->incoming(from, message, now()))
-    return ask_interceptor();
+  if (interceptor_ && !interceptor_->incoming(from, message, now())) return ask_interceptor();
   if (const auto* question = std::get_if<messages::FetchNodes>(&message)) {
     if (auto found =
             source_->answer(from, *question, served_ ? &*served_ : nullptr, scheduler_.now()))
@@ -214,8 +213,7 @@ void Host::deliver(ReplicaId from, messages::PeerMessage message) {
 void Host::deliver_client(std::uint32_t client, messages::ClientMessage message) {
   if (!up()) return;
   if (auto* submit = std::get_if<messages::Submit>(&message)) {
-    if (interceptor_ && !interceptor_->submitted(submit->item))
-      return ask_interceptor();
+    if (interceptor_ && !interceptor_->submitted(submit->item)) return ask_interceptor();
     if (asked_.size() < kMaxAsked) asked_[submit->item.digest()] = client;
     step(consensus::event::Client{std::move(submit->item), client + 1});
   } else if (const auto* query = std::get_if<messages::Read>(&message)) {
@@ -574,8 +572,8 @@ void Host::announce() {
   const Transferable::Asked says = machine_->transferable()->asked_of(setup_.signer->public_key());
   if (says.ready)
     release({std::nullopt,
-             messages::Forward{messages::sign_ready(*setup_.signer, setup_.options.cluster_id,
-                                                    *says.ready)},
+             messages::Forward{
+                 messages::sign_ready(*setup_.signer, setup_.options.cluster_id, *says.ready)},
              0});
   if (says.end_share)
     release({std::nullopt, messages::sign_share(*setup_.signer, body, *says.end_share), 0});

@@ -77,9 +77,9 @@ class Host {
   ~Host();
 
   void start();
-  void crash(Survival survival);                // power loss; stays down
-  void kill();                                  // the process ends; stays down
-  bool up() const { return core_ != nullptr; }  // as a member
+  void crash(Survival survival);                        // power loss; stays down
+  void kill();                                          // the process ends; stays down
+  bool up() const { return core_ != nullptr; }          // as a member
   bool running() const { return machine_ != nullptr; }  // or as who joins
   bool member() const { return id() < setup_.options.config.n(); }
   std::uint64_t epoch() const { return setup_.options.config.epoch; }
@@ -161,7 +161,7 @@ class Host {
   Random random_;
   HostCallbacks callbacks_;
   std::unique_ptr<consensus::Interceptor> interceptor_;  // survives a crash, not an epoch
-  std::unique_ptr<Machine> flushed_machine_;  // survives a crash
+  std::unique_ptr<Machine> flushed_machine_;             // survives a crash
   std::optional<messages::RootCert> flushed_cert_;
   std::uint64_t transfers_ = 0;
   std::vector<messages::EpochStep> steps_;  // survives a crash

@@ -109,7 +109,8 @@ class Header {
     const bool rotten = words[0] == "rotten";
     BFTMETA_ASSIGN(const auto more,
                    scenario::options(words, 2, rotten ? Words{} : Words{"strategy"}));
-    BFTMETA_ASSIGN(const scenario::Ids ids, scenario::replicas(words[1], s.plan.n + s.plan.learners));
+    BFTMETA_ASSIGN(const scenario::Ids ids,
+                   scenario::replicas(words[1], s.plan.n + s.plan.learners));
     if (rotten) {
       for (const Endpoint id : ids) s.plan.rotten |= 1U << id;
       return {};

@@ -102,8 +102,8 @@ class Statements {
   Violation violation_;
   std::map<std::tuple<ReplicaId, Kind, View, Seq>, Hash> stated_;
   std::map<Seq, std::map<Hash, std::uint32_t>> shares_;  // valid ones: body -> bitmap
-  std::pair<ReplicaId, Seq> furthest_{};  // that a correct one has voted for
-  Seq end_ = 0;                           // of the epoch; 0: not known
+  std::pair<ReplicaId, Seq> furthest_{};                 // that a correct one has voted for
+  Seq end_ = 0;                                          // of the epoch; 0: not known
   std::set<Hash> certified_;                             // bodies that a valid certificate names
   std::map<Hash, messages::ViewChange> view_changes_;    // by digest, whoever sent them
   // COMMITs of correct replicas.

@@ -151,8 +151,8 @@ class RemovedMember final : public OfEpochs {
         break;
       }
       case 4:
-        say_today(messages::Forward{messages::sign_ready(*id_.signer, id_.cluster_id,
-                                                         {today.hash(), key(), body.seq})});
+        say_today(messages::Forward{
+            messages::sign_ready(*id_.signer, id_.cluster_id, {today.hash(), key(), body.seq})});
         break;
       default: say_today(own_chain(today, body));
     }

@@ -216,7 +216,8 @@ class LateEpochEnd final : public Holding {
   }
   void send(ReplicaId to, Messages& messages) override {
     for (const PeerMessage& m : messages)
-      if (const auto* share = std::get_if<messages::RootShare>(&m)) end_ = share->body.epoch_end_seq;
+      if (const auto* share = std::get_if<messages::RootShare>(&m))
+        end_ = share->body.epoch_end_seq;
     lie(std::erase_if(messages, [&](const PeerMessage& m) {
       const auto* share = std::get_if<messages::RootShare>(&m);
       return share != nullptr && end_ != 0 && share->body.seq == end_;

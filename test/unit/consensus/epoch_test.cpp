@@ -11,7 +11,8 @@ namespace {
 
 constexpr Seq kEnd = 4;
 
-// One replica of four whose epoch ends with batch 4, or another one; in the next one member 3 has another key.
+// One replica of four whose epoch ends with batch 4, or another one; in the next one member 3 has
+// another key.
 struct Ending : Restarted {
   explicit Ending(ReplicaId self, Seq end = kEnd) : Restarted(self), self_id(self) {
     next.replicas = config.replicas;
