@@ -129,8 +129,11 @@ enum class Mutant : std::uint8_t {
   // ---- reconfiguration
   epoch_end_unheeded = 105,
   epoch_ends_alone = 106,
+  votes_beyond_epoch = 107,
+  epoch_step_unverified = 108,
+  fill_up_untimed = 109,
 };
-constexpr std::uint8_t kMutants = 106;
+constexpr std::uint8_t kMutants = 109;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

@@ -15,7 +15,7 @@ using messages::Proposal;
 // Messages are stored up to two windows ahead, so that a lagging certificate never costs a proposal
 // (T2.1); votes are given only inside one.
 bool Core::accepts_votes(Seq seq) const {
-  return seq > certified_seq() && !beyond_epoch(seq) &&
+  return seq > certified_seq() && (!beyond_epoch(seq) || mutant(Mutant::votes_beyond_epoch)) &&
          (seq <= certified_seq() + 2 * limits::kWindow || mutant(Mutant::window_unchecked));
 }
 
@@ -122,7 +122,7 @@ void Core::try_vote(Seq seq) {
   Slot& s = slot(seq);
   if (!may_vote() || !active_ || s.voted || !s.proposal || !s.batch || s.proposal->view != view_)
     return;
-  if (seq <= certified_seq() || beyond_epoch(seq) ||
+  if (seq <= certified_seq() || (beyond_epoch(seq) && !mutant(Mutant::votes_beyond_epoch)) ||
       (seq > certified_seq() + limits::kWindow && !mutant(Mutant::window_unchecked)))
     return;
   if (s.batch->digest != s.proposal->digest && !mutant(Mutant::batch_digest_unchecked)) return;
@@ -278,7 +278,7 @@ std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batc
   const auto work = apply(batch, known);
   if (!work) return std::nullopt;
   const Seq seq = executed_seq();
-  progress_us_ = now_.mono_us;
+  note_progress();
   log_body(*batch);
   append(RecordKind::executed, seq, encode(history_.at(seq).header));
   if (own_bodies_.contains(seq) && may_sign_share(seq)) broadcast(shares_.at(seq).at(self_));

@@ -435,6 +435,7 @@ class Core {
   void note_epoch_end(const messages::CertBody& body);
   bool beyond_epoch(Seq seq) const { return epoch_end_ != 0 && seq > epoch_end_; }
   bool owes_progress() const;
+  void note_progress();
   bool progress_late(std::uint64_t patience) const;
   void say_ready();
   void note_end_share(ReplicaId from, const messages::RootShare& share);
@@ -596,7 +597,7 @@ class Core {
 
   // ---- the end of the epoch (epoch.cpp)
   Seq epoch_end_ = 0;              // its last sequence number, once it is known
-  std::uint64_t progress_us_ = 0;  // last execution, or since when more is owed
+  std::uint64_t progress_us_ = 0;  // until when what was executed is enough progress
   struct EndShare {
     messages::RootShare share;
     std::uint64_t since_us = 0;

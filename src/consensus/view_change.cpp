@@ -242,6 +242,7 @@ void Core::enter(NewView nv, std::vector<ViewChange> votes, const ReproposalPlan
   active_ = true;
   new_view_deadline_ = 0;
   executed_in_view_ = 0;
+  progress_us_ = now_.mono_us;
   entered_record_ = {nv.view, nv, std::move(votes)};
   if (mutant(Mutant::entered_not_logged))
     entered_lsn_ = last_lsn_;

@@ -1,6 +1,7 @@
 #include "verify/trust.hpp"
 
 #include "base/assert.hpp"
+#include "base/mutant.hpp"
 
 namespace bftmeta::verify {
 
@@ -34,7 +35,8 @@ Result<TrustAnchor> TrustAnchor::from_genesis(ByteView canonical) {
 }
 
 Status TrustAnchor::follow(const crypto::Verifier& verifier, const messages::EpochStep& step) {
-  BFTMETA_TRY(messages::verify_joint_cert(verifier, cluster_id, config, step.next, step.cert));
+  if (!mutant(Mutant::epoch_step_unverified))
+    BFTMETA_TRY(messages::verify_joint_cert(verifier, cluster_id, config, step.next, step.cert));
   if (auto possible = config::check_step(config, step.next); !possible)
     return fail(Errc::unverified, "chain of epochs: " + possible.error().message);
   config = step.next;

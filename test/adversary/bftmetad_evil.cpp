@@ -38,7 +38,7 @@ adversary::Identity identity_of(const replica::Setup& setup) {
     return std::make_unique<replica::Machine>(std::move(*engine));
   };
   id.conspiracy->members[id.self] = id.signer;
-  id.conspiracy->client.signer = stranger();
+  id.conspiracy->client->signer = stranger();
   return id;
 }
 

@@ -187,7 +187,7 @@ class Lending final : public HostileClient {
  private:
   void misbehave() override {
     if (!have_session()) return;
-    ClientAccount& account = id_.conspiracy->client;
+    ClientAccount& account = *id_.conspiracy->client;
     account.session = session_;
     account.next_bundle = next_;
     // The number that the primary uses as well.

@@ -120,11 +120,11 @@ messages::Item bundle(const Identity& id, const Id16& session, std::uint64_t num
                       std::uint64_t valid_until_us) {
   messages::Bundle b;
   b.session_id = session;
-  b.client = id.conspiracy->client.signer->public_key();
+  b.client = id.conspiracy->client->signer->public_key();
   b.bundle_no = number;
   b.valid_until_us = valid_until_us;
   b.operations.emplace_back();
-  return messages::sign_bundle(*id.conspiracy->client.signer, id.cluster_id, b);
+  return messages::sign_bundle(*id.conspiracy->client->signer, id.cluster_id, b);
 }
 
 Hash random_hash(sim::Random& random) {

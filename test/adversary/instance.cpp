@@ -12,6 +12,7 @@ Instance::Instance(const Identity& identity, consensus::Now now, std::vector<con
   options.cluster_id = identity.cluster_id;
   options.config = identity.config;
   options.timing = identity.timing;
+  options.epoch_start = identity.epoch_start;
   core_ = std::make_unique<consensus::Core>(options, *identity.signer, *identity.verifier,
                                             *machine_, archive_);
   consensus::Actions actions;

@@ -17,6 +17,7 @@ struct Named {
   const char* client = nullptr;  // the hostile client that it works with
   bool wraps = false;            // what it does is what another one does that it draws
   bool transfer = false;  // it is nothing unless a replica fetches the state (protocol §7.7)
+  bool epochs = false;    // it is nothing unless the members change (protocol §9.2)
 };
 
 const std::vector<Named>& all_strategies();
@@ -37,6 +38,7 @@ std::vector<Named> view_change_strategies();  // VIEW-CHANGE
 std::vector<Named> new_view_strategies();     // NEW-VIEW, and the views around it
 std::vector<Named> data_strategies();         // answers, STATUS, fetches
 std::vector<Named> transfer_strategies();     // what is served to who fetches the state
+std::vector<Named> epoch_strategies();        // who joins, stays and has left when members change
 std::vector<Named> meta_strategies();         // what wraps or mutates others
 
 }  // namespace bftmeta::adversary

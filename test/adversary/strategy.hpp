@@ -32,6 +32,12 @@ struct Powers {
   std::function<bool()> cut_power;
   // When the next timer of this replica fires.
   std::function<std::uint64_t(ReplicaId)> next_timer;
+  // The configuration that the admins want next (nullptr: none), and the one that correct replicas
+  // have got to.
+  std::function<const config::Config*()> proposed;
+  std::function<const config::Config&()> newest;
+  // Sends a message in another epoch than the sender is in.
+  std::function<void(std::uint64_t epoch, ReplicaId from, ReplicaId to, const PeerMessage&)> say_in;
 };
 
 // A client in the plot. In a real process it is a key that nobody has registered.
@@ -41,14 +47,16 @@ struct ClientAccount {
   std::uint64_t next_bundle = 1;  // of that session
 };
 
-// What the Byzantine replicas of one cluster share: keys, knowledge, and what was told to whom.
+// What the Byzantine replicas of one cluster share in one epoch: keys, also of those that are no
+// members, knowledge, and what was told to whom.
 struct Conspiracy {
   std::map<ReplicaId, const crypto::Signer*> members;
-  ClientAccount client;
+  std::shared_ptr<ClientAccount> client = std::make_shared<ClientAccount>();
   Witness witness;
   Powers powers;
   // What receivers were told to be the proposal of a (view, seq) if it was not the same for all.
   std::map<std::pair<View, Seq>, std::map<ReplicaId, Proposal>> told;
+  std::shared_ptr<const Conspiracy> before;  // of the epoch before this one
 
   bool includes(ReplicaId r) const { return members.contains(r); }
 };
@@ -57,6 +65,7 @@ struct Identity {
   ReplicaId self = 0;
   Hash cluster_id{};
   config::Config config;
+  Seq epoch_start = 0;  // last sequence number of the epoch before; 0 in the first
   const crypto::Signer* signer = nullptr;  // the Byzantine replica's own key: it may sign anything
   std::uint64_t seed = 1;
   consensus::Timing timing = {};  // what correct replicas wait for
@@ -67,7 +76,9 @@ struct Identity {
   std::shared_ptr<std::atomic<std::uint64_t>> lies =
       std::make_shared<std::atomic<std::uint64_t>>(0);
 
-  crypto::Context context() const { return {cluster_id, config.epoch}; }
+  messages::EpochContext context() const {
+    return {crypto::Context{cluster_id, config.epoch}, epoch_start};
+  }
   bool is_primary(View view) const { return config.primary(view) == self; }
 };
 
@@ -125,7 +136,7 @@ class Strategy : public consensus::Interceptor {
   std::uint64_t now_us() const { return now_.mono_us; }
   const config::Config& config() const { return id_.config; }
   ReplicaId self() const { return id_.self; }
-  crypto::Context context() const { return id_.context(); }
+  messages::EpochContext context() const { return id_.context(); }
   Conspiracy& plot() { return *id_.conspiracy; }
   Witness& witness() { return id_.conspiracy->witness; }
   // What the own core says of itself; nullptr: nothing yet.

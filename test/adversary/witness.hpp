@@ -12,6 +12,9 @@ namespace bftmeta::adversary {
 
 class Witness {
  public:
+  // Of an epoch that begins behind `start`.
+  explicit Witness(messages::Seq start = 0) : start_(start) {}
+
   using ReplicaId = messages::ReplicaId;
   using Seq = messages::Seq;
   using View = messages::View;
@@ -26,7 +29,7 @@ class Witness {
   // nullptr: none seen.
   const messages::RootCert* newest_cert() const;
   const messages::RootCert* oldest_cert() const;
-  Seq certified() const { return newest_cert() == nullptr ? 0 : newest_cert()->body.seq; }
+  Seq certified() const { return newest_cert() == nullptr ? start_ : newest_cert()->body.seq; }
   // Q shares of one body, when that many were seen.
   std::optional<messages::RootCert> assemble(const config::Config& config, Seq seq) const;
   const std::map<Seq, std::map<ReplicaId, messages::RootShare>>& shares() const { return shares_; }
@@ -56,6 +59,7 @@ class Witness {
     std::map<ReplicaId, Signature> backups;
   };
 
+  Seq start_;
   std::map<ReplicaId, messages::PeerStatus> status_;
   std::map<Seq, messages::RootCert> certs_;
   std::map<Seq, std::map<ReplicaId, messages::RootShare>> shares_;

@@ -22,30 +22,56 @@ Adversary::Adversary(Plan& plan, MachineFactory machine, const Attack& attack)
   if (attack.client != nullptr) clients_.push_back(attack.client);
   clients_.insert(clients_.end(), attack.crowd.begin(), attack.crowd.end());
   plan.other_clients = static_cast<std::uint32_t>(clients_.size());
-  plot_->client.signer = std::make_shared<IdealSigner>(stranger());
+  account_->signer = std::make_shared<IdealSigner>(stranger());
   if (attack.strategy == nullptr) return;
-  for (const ReplicaId r : attack.members)
-    plan.byzantine[r] = [this, strategy = attack.strategy, r](const config::Genesis& genesis,
-                                                              const crypto::Signer& signer,
-                                                              Random random) {
-      plot_->members[r] = &signer;
+  for (const ReplicaId r : attack.members) {
+    if (attack.strategy->epochs) plan.lingering |= 1U << r;
+    plan.byzantine[r] = [this, strategy = attack.strategy](
+                            const config::Genesis& genesis, const consensus::Options& epoch,
+                            const crypto::Signer& signer,
+                            Random& random) -> std::unique_ptr<consensus::Interceptor> {
+      keys_[epoch.self] = &signer;
+      if (epoch.self >= epoch.config.n() && !strategy->epochs) return nullptr;  // not yet a member
       Identity id;
-      id.self = r;
-      id.cluster_id = genesis.cluster_id();
-      id.config = genesis.config;
+      id.self = epoch.self;
+      id.cluster_id = epoch.cluster_id;
+      id.config = epoch.config;
+      id.epoch_start = epoch.epoch_start;
       id.signer = &signer;
       id.seed = random.next();
       id.verifier = &verifier_;
       id.fresh_machine = [this, genesis] { return machine_(genesis, verifier_); };
-      id.conspiracy = plot_;
+      id.conspiracy = plot_of(epoch);
       id.lies = lies_;
       return strategy->make(std::move(id));
     };
+  }
+}
+
+std::shared_ptr<adversary::Conspiracy> Adversary::plot_of(const consensus::Options& epoch) {
+  auto& plot = plots_[epoch.config.epoch];
+  if (!plot) {
+    plot = std::make_shared<adversary::Conspiracy>();
+    plot->witness = adversary::Witness(epoch.epoch_start);
+    plot->client = account_;
+    plot->powers = powers_;
+    if (const auto last = plots_.find(epoch.config.epoch - 1); last != plots_.end())
+      plot->before = last->second;
+  }
+  for (const auto& [epoch_no, any] : plots_) any->members = keys_;
+  return plot;
 }
 
 void Adversary::attach(Cluster& cluster) {
-  plot_->powers.cut_power = [&cluster] { return cluster.cut_power_of_correct(); };
-  plot_->powers.next_timer = [&cluster](ReplicaId r) { return cluster.host(r).next_timer(); };
+  powers_.cut_power = [&cluster] { return cluster.cut_power_of_correct(); };
+  powers_.next_timer = [&cluster](ReplicaId r) { return cluster.host(r).next_timer(); };
+  powers_.proposed = [&cluster] { return cluster.proposed(); };
+  powers_.newest = [&cluster]() -> const config::Config& { return cluster.newest_config(); };
+  powers_.say_in = [&cluster](std::uint64_t epoch, ReplicaId from, ReplicaId to,
+                              const messages::PeerMessage& m) {
+    cluster.inject(from, to, m, epoch);
+  };
+  for (const auto& [epoch, plot] : plots_) plot->powers = powers_;
   for (std::uint32_t c = 0; c < clients_.size(); ++c) make_client(cluster, c);
   if (hostile_.empty()) return;
   cluster.on_outcome([this](const Outcome& outcome) { learn(outcome); });
@@ -61,8 +87,9 @@ void Adversary::make_client(Cluster& cluster, std::uint32_t index) {
     return ideal_signature(key, preimage, variant);
   };
   id.seed = seed_ + index;
-  id.conspiracy = plot_;
-  plot_->client.signer = id.signer;
+  id.conspiracy = std::make_shared<adversary::Conspiracy>();
+  id.conspiracy->client = account_;
+  account_->signer = id.signer;
   hostile_.push_back(clients_[index]->make(std::move(id)));
 }
 

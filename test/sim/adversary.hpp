@@ -33,6 +33,8 @@ class Adversary {
   std::uint64_t client_lies() const;
 
  private:
+  // Views begin anew in each epoch; what was told and seen in the last one is nothing there.
+  std::shared_ptr<adversary::Conspiracy> plot_of(const consensus::Options& epoch);
   void make_client(Cluster& cluster, std::uint32_t index);
   void let_act(Cluster& cluster);
   void learn(const Outcome& outcome);
@@ -41,7 +43,10 @@ class Adversary {
   std::vector<const adversary::NamedClient*> clients_;
   std::uint64_t seed_;
   IdealVerifier verifier_;
-  std::shared_ptr<adversary::Conspiracy> plot_ = std::make_shared<adversary::Conspiracy>();
+  std::map<std::uint64_t, std::shared_ptr<adversary::Conspiracy>> plots_;  // by epoch
+  std::map<messages::ReplicaId, const crypto::Signer*> keys_;
+  std::shared_ptr<adversary::ClientAccount> account_ = std::make_shared<adversary::ClientAccount>();
+  adversary::Powers powers_;
   std::shared_ptr<std::atomic<std::uint64_t>> lies_ =
       std::make_shared<std::atomic<std::uint64_t>>(0);
   std::vector<std::unique_ptr<adversary::HostileClient>> hostile_;

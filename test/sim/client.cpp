@@ -292,6 +292,11 @@ void Client::on_fresh_reply(ReplicaId from, const messages::FreshReply& reply) {
   read.round.heard |= 1U << from;
   read.round.newest = std::max(read.round.newest, *seq);
   if (static_cast<std::uint32_t>(std::popcount(read.round.heard)) < config().quorum()) return;
+  // What lies behind the end of the epoch its members do not know: a later round asks others.
+  if (const auto* last = certificates_.find(read.round.newest);
+      last != nullptr && last->body.epoch == config().epoch &&
+      last->body.next_config_hash != Hash{})
+    return;
   if (read.round.newest == 0) {  // no root yet to prove anything against
     read.mode = ReadMode::ordered;
     return order(it->first);

@@ -34,7 +34,11 @@ Cluster::Cluster(Plan plan, const MachineFactory& machine, const LogFactory& log
     : plan_(std::move(plan)), random_(plan_.seed) {
   // Forked in any case: a run with an explicit schedule differs in nothing else.
   const Random of_schedule = random_.fork();
-  if (!plan_.schedule) plan_.schedule = make_schedule(plan_, of_schedule);
+  if (!plan_.schedule) {
+    FaultCounts counts = plan_;
+    counts.n += plan_.learners;
+    plan_.schedule = make_schedule(counts, of_schedule);
+  }
   make_genesis();
   network_ = std::make_unique<Network>(
       scheduler_, random_.fork(), plan_.network, trace_,
@@ -84,7 +88,12 @@ void Cluster::reconfigure(std::uint32_t n) {
   op.body.valid_until_us = kWallEpochUs + scheduler_.now() + kStatementUs;
   const IdealSigner admin(key_of("admin", 0));
   op.signatures.push_back({0, admin.sign(tags::kConfig, {cluster_id_, 0}, encode(op.body))});
+  proposed_ = op.body.next;
   clients_.front()->submit({schema::Operation{{}, std::move(op)}});
+}
+
+const config::Config* Cluster::proposed() const {
+  return proposed_ && proposed_->epoch > newest_config().epoch ? &*proposed_ : nullptr;
 }
 
 const config::Config& Cluster::newest_config() const {
@@ -110,9 +119,7 @@ void Cluster::make_oracles() {
   known.context = crypto::Context{cluster_id_, genesis_.config.epoch};
   known.config = genesis_.config;
   known.verifier = &verifier_;
-  for (ReplicaId r = 0; r < plan_.n; ++r) known.standing.push_back(standing_of(plan_, r));
-  BFTMETA_ASSERT(known.faulty() <= genesis_.config.f());
-  for (ReplicaId r = plan_.n; r < plan_.n + plan_.learners; ++r)
+  for (ReplicaId r = 0; r < plan_.n + plan_.learners; ++r)
     known.standing.push_back(standing_of(plan_, r));
   oracles_ = std::make_unique<Oracles>(std::move(known), genesis_, scheduler_, plan_.reference);
 }
@@ -120,7 +127,9 @@ void Cluster::make_oracles() {
 HostCallbacks Cluster::host_callbacks() {
   HostCallbacks callbacks;
   callbacks.send = [this](ReplicaId from, const std::vector<ReplicaId>& to,
-                          const messages::PeerMessage& m) { transmit(from, to, m); };
+                          const messages::PeerMessage& m) {
+    transmit(from, to, m, hosts_[from]->epoch());
+  };
   callbacks.answer = [this](ReplicaId from, std::uint32_t client, messages::ReplicaMessage m) {
     // A toy proves nothing: its clients believe correct replicas only.
     if (!proofs_ && !hosts_[from]->correct()) return;
@@ -196,8 +205,12 @@ void Cluster::make_hosts(const MachineFactory& machine, const LogFactory& log) {
     setup.standing = oracles_->known().standing[r];
     for (const auto& signer : client_signers_) setup.clients.push_back(signer->public_key());
     Random own = random_.fork();
+    setup.lingers = (plan_.lingering >> r & 1) != 0;
     if (const auto it = plan_.byzantine.find(r); it != plan_.byzantine.end() && it->second)
-      setup.interceptor = it->second(genesis_, *signers_[r], own.fork());
+      setup.strategy = [this, make = it->second, r,
+                        chance = own.fork()](const consensus::Options& options) mutable {
+        return make(genesis_, options, *signers_[r], chance);
+      };
     hosts_.push_back(std::make_unique<Host>(std::move(setup), scheduler_, own, host_callbacks()));
   }
 }
@@ -236,10 +249,10 @@ consensus::Now Cluster::now() const { return {scheduler_.now(), kWallEpochUs + s
 
 // Real bytes: what does not survive encoding and strict decoding would not arrive in production.
 void Cluster::transmit(ReplicaId from, const std::vector<ReplicaId>& to,
-                       const messages::PeerMessage& message) {
-  oracles_->sent(from, message, to, hosts_[from]->epoch());
+                       const messages::PeerMessage& message, std::uint64_t epoch) {
+  oracles_->sent(from, message, to, epoch);
   const auto frame =
-      std::make_shared<const Bytes>(messages::encode_frame(hosts_[from]->context(), message));
+      std::make_shared<const Bytes>(messages::encode_frame(context_of(epoch), message));
   if (frame->size() > limits::kMaxFrame && hosts_[from]->correct())
     oracles_->violation("S13",
                         std::string(messages::message_name(message)) + " exceeds the frame limit");
@@ -248,8 +261,13 @@ void Cluster::transmit(ReplicaId from, const std::vector<ReplicaId>& to,
 }
 
 void Cluster::inject(ReplicaId from, ReplicaId to, const messages::PeerMessage& message) {
+  inject(from, to, message, hosts_.at(from)->epoch());
+}
+
+void Cluster::inject(ReplicaId from, ReplicaId to, const messages::PeerMessage& message,
+                     std::uint64_t epoch) {
   BFTMETA_ASSERT(hosts_.at(from)->standing() == Standing::byzantine);
-  transmit(from, {to}, message);
+  transmit(from, {to}, message, epoch);
 }
 
 bool Cluster::honest(Endpoint endpoint) const {
@@ -309,8 +327,10 @@ std::uint64_t Cluster::client_epoch(std::uint32_t client) const {
 // A client does not know the primary for sure: it asks somebody who thinks that he knows.
 ReplicaId Cluster::likely_primary() const {
   ReplicaId primary = 0;
+  const std::uint64_t epoch = newest_config().epoch;
   for (const auto& host : hosts_)
-    if (host->up() && host->core().active()) primary = host->core().primary(host->core().view());
+    if (host->up() && host->epoch() == epoch && host->core().active())
+      primary = host->core().primary(host->core().view());
   return primary;
 }
 
@@ -334,7 +354,7 @@ void Cluster::send_to_replica(std::uint32_t client, ReplicaId to,
 
 void Cluster::start(ReplicaId id) {
   Host& host = *hosts_.at(id);
-  if (host.up() || host.gone()) return;
+  if (host.running() || host.gone()) return;
   ++restarts_;
   trace_.note(scheduler_.now(), id, "starts");
   host.start();
@@ -378,11 +398,23 @@ void Cluster::begin_faults() {
                     f.bytes_per_s == 0 && plan_.corrupting == 0;
   const bool none = calm && oracles_->known().faulty() == 0 && plan_.other_clients == 0;
   if (none) oracles_->liveness().expect_no_fault();
-  if (calm && hosts_.front()->correct()) oracles_->liveness().expect_one_view();
+  if (calm && first_primaries_correct()) oracles_->liveness().expect_one_view();
   faults_on_ = true;
   network_->set_faults(true);
   injector_->schedule(*plan_.schedule);
   scheduler_.after(plan_.window_us, [this] { end_faults(); });
+}
+
+// Of all epochs that are to come.
+bool Cluster::first_primaries_correct() const {
+  config::Config config = genesis_.config;
+  bool correct = hosts_[config.primary(0)]->correct();
+  for (const std::uint32_t n : plan_.memberships) {
+    ++config.epoch;
+    config.replicas.resize(n);
+    correct = correct && hosts_[config.primary(0)]->correct();
+  }
+  return correct;
 }
 
 void Cluster::end_faults() {

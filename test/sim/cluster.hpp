@@ -15,8 +15,9 @@ namespace bftmeta::sim {
 
 class FaultInjector;
 
+// Of a Byzantine replica in the epoch of these options; nullptr: it behaves in that one.
 using MakeInterceptor = std::function<std::unique_ptr<consensus::Interceptor>(
-    const config::Genesis&, const crypto::Signer&, Random)>;
+    const config::Genesis&, const consensus::Options&, const crypto::Signer&, Random&)>;
 
 struct Plan : FaultCounts {
   std::uint64_t seed = 1;
@@ -35,9 +36,10 @@ struct Plan : FaultCounts {
   std::uint64_t heal_us = 120'000'000;  // L1: bound for everything to be done after the faults
   bool final_power_cut = false;         // all at once in the end, before the state is looked at
   bool reference = false;               // S7
-  // Byzantine replicas by id; at most f together with those of `rotten` and `corrupting`. An empty
-  // function: a correct core that the oracles expect nothing of.
+  // Byzantine replicas by id; at most f of each membership together with those of `rotten` and
+  // `corrupting`. An empty function: a correct core that the oracles expect nothing of.
   std::map<messages::ReplicaId, MakeInterceptor> byzantine;
+  std::uint32_t lingering = 0;   // bitmap, of these: go on in their epoch when they are removed
   std::uint32_t corrupting = 0;  // bitmap: whose frames may be bent after authentication
 };
 
@@ -109,8 +111,12 @@ class Cluster {
   // The admins propose a configuration of the first `n` replicas, through a client, whatever
   // becomes of it.
   void reconfigure(std::uint32_t n);
-  // A message that a Byzantine replica makes up.
+  // What they proposed last, until a correct replica is in it.
+  const config::Config* proposed() const;
+  // A message that a Byzantine replica makes up, in the epoch that it is in or in another one.
   void inject(messages::ReplicaId from, messages::ReplicaId to, const messages::PeerMessage& m);
+  void inject(messages::ReplicaId from, messages::ReplicaId to, const messages::PeerMessage& m,
+              std::uint64_t epoch);
   void start(messages::ReplicaId id);
   void wipe(messages::ReplicaId id);  // one that is down gets a new disk
   bool clients_done() const;
@@ -129,7 +135,7 @@ class Cluster {
   HostCallbacks host_callbacks();
   void make_clients(const MachineFactory& machine, Workload workload);
   void transmit(messages::ReplicaId from, const std::vector<messages::ReplicaId>& to,
-                const messages::PeerMessage& message);
+                const messages::PeerMessage& message, std::uint64_t epoch);
   void arrive(Endpoint from, Endpoint to, const Bytes& frame);
   bool honest(Endpoint endpoint) const;
   // Of an epoch that is over: shown the way, and nothing else. False: not to be read here.
@@ -141,6 +147,7 @@ class Cluster {
   void sample();
   void want_memberships();
   void begin_faults();
+  bool first_primaries_correct() const;
   void end_faults();
   std::string standstill() const;
   void cut_all_power();
@@ -168,6 +175,7 @@ class Cluster {
   std::uint64_t restarts_ = 0;
   std::uint64_t cuts_ = 0;       // by adversaries
   std::size_t memberships_ = 0;  // of the plan's, in force or past
+  std::optional<config::Config> proposed_;
   std::function<void(const Outcome&)> observe_;
 };
 

@@ -17,10 +17,13 @@ Outcome outcome_of(const execution::ItemResult& item) {
   o.session_id = item.bundle_no == 0 ? result->session_id : item.session_id;
   o.bundle_no = item.bundle_no;
   o.results_digest = messages::results_digest(item.result);
-  // Code::exists: the number went to another bundle, whose outcome this is.
+  // Code::exists: the number went to another bundle, whose outcome this is, or READY was said
+  // before. A READY that does not count has none either: no answer is kept for it.
   o.final = result->code != schema::Code::exists &&
             (result->outcome == schema::BundleOutcome::done ||
              result->outcome == schema::BundleOutcome::expired ||
+             result->outcome == schema::BundleOutcome::session_opened) &&
+            (item.first_time || item.bundle_no != 0 ||
              result->outcome == schema::BundleOutcome::session_opened);
   o.first_time = item.first_time;
   return o;

@@ -53,7 +53,9 @@ Host::Host(HostSetup setup, Scheduler& scheduler, Random random, HostCallbacks c
     : setup_(std::move(setup)),
       scheduler_(scheduler),
       random_(random),
-      callbacks_(std::move(callbacks)) {}
+      callbacks_(std::move(callbacks)) {
+  if (setup_.strategy) interceptor_ = setup_.strategy(setup_.options);
+}
 
 Host::~Host() = default;
 
@@ -164,13 +166,13 @@ void Host::down() {
 }
 
 void Host::crash(Survival survival) {
-  if (machine_ == nullptr) return;
+  if (!running()) return;
   down();
   setup_.log->crash(survival);
 }
 
 void Host::kill() {
-  if (machine_ == nullptr) return;
+  if (!running()) return;
   down();
   setup_.log->stop();
 }
@@ -187,15 +189,14 @@ void Host::slow_disk(std::uint64_t extra_us, std::uint64_t until_us) {
 }
 
 void Host::deliver(ReplicaId from, messages::PeerMessage message) {
-  if (machine_ == nullptr) return;
+  if (!running()) return;
   if (const auto* epochs = std::get_if<messages::Epochs>(&message)) return deliver_epochs(*epochs);
   if (auto* nodes = std::get_if<messages::NodesData>(&message); nodes != nullptr && !up()) {
     if (const auto transfer = transfer_) transfer->on(from, std::move(*nodes));
     return;
   }
   if (!up()) return;
-  if (setup_.interceptor && !setup_.interceptor->incoming(from, message, now()))
-    return ask_interceptor();
+  if (interceptor_ && !interceptor_->incoming(from, message, now())) return ask_interceptor();
   if (const auto* question = std::get_if<messages::FetchNodes>(&message)) {
     if (auto found =
             source_->answer(from, *question, served_ ? &*served_ : nullptr, scheduler_.now()))
@@ -212,8 +213,7 @@ void Host::deliver(ReplicaId from, messages::PeerMessage message) {
 void Host::deliver_client(std::uint32_t client, messages::ClientMessage message) {
   if (!up()) return;
   if (auto* submit = std::get_if<messages::Submit>(&message)) {
-    if (setup_.interceptor && !setup_.interceptor->submitted(submit->item))
-      return ask_interceptor();
+    if (interceptor_ && !interceptor_->submitted(submit->item)) return ask_interceptor();
     if (asked_.size() < kMaxAsked) asked_[submit->item.digest()] = client;
     step(consensus::event::Client{std::move(submit->item), client + 1});
   } else if (const auto* query = std::get_if<messages::Read>(&message)) {
@@ -308,10 +308,10 @@ void Host::perform(consensus::Actions& actions) {
 
 // What a strategy says unasked, after each event and whenever it wants to.
 void Host::ask_interceptor() {
-  if (!up() || !setup_.interceptor) return;
-  for (const auto& [to, message] : setup_.interceptor->unasked(now()))
+  if (!running() || !interceptor_) return;
+  for (const auto& [to, message] : interceptor_->unasked(now()))
     callbacks_.send(id(), {to}, message);
-  const std::uint64_t due = setup_.interceptor->deadline();
+  const std::uint64_t due = interceptor_->deadline();
   if (due == consensus::Interceptor::kNever || (ask_at_ > scheduler_.now() && ask_at_ <= due))
     return;
   const std::uint64_t at = ask_at_ = std::max(due, scheduler_.now() + 1);
@@ -327,10 +327,10 @@ void Host::release(const consensus::action::Send& send) {
   else
     for (ReplicaId r = 0; r < setup_.options.config.n(); ++r)
       if (r != id()) to.push_back(r);
-  if (!setup_.interceptor) return callbacks_.send(id(), to, send.message);
+  if (!interceptor_) return callbacks_.send(id(), to, send.message);
   for (const ReplicaId r : to) {
     std::vector<messages::PeerMessage> out{send.message};
-    setup_.interceptor->outgoing(r, out, now());
+    interceptor_->outgoing(r, out, now());
     for (const messages::PeerMessage& m : out) callbacks_.send(id(), {r}, m);
   }
 }
@@ -386,7 +386,7 @@ void Host::arm_timer() {
   scheduler_.at(due, [this, life, due] {
     if (life != life_ || !up() || timer_at_ != due) return;
     timer_at_ = 0;
-    if (setup_.interceptor && !setup_.interceptor->tick(now())) return arm_timer();
+    if (interceptor_ && !interceptor_->tick(now())) return arm_timer();
     step(consensus::event::Tick{});
     if (life == life_) arm_timer();  // also when the tick has to wait
   });
@@ -503,7 +503,7 @@ messages::Epochs Host::steps_from(std::uint64_t epoch) const {
 }
 
 void Host::deliver_epochs(const messages::Epochs& epochs) {
-  if (machine_ == nullptr || epochs.steps.empty()) return;
+  if (!running() || epochs.steps.empty() || stays(epochs.steps.back())) return;
   verify::TrustAnchor anchor{setup_.options.cluster_id, setup_.options.config};
   for (const messages::EpochStep& step : epochs.steps)
     if (!anchor.follow(*setup_.verifier, step)) return;
@@ -511,8 +511,13 @@ void Host::deliver_epochs(const messages::Epochs& epochs) {
   enter_epoch(epochs.steps.back());
 }
 
+bool Host::stays(const messages::EpochStep& newest) const {
+  return setup_.lingers && up() && id() >= newest.next.n();
+}
+
 // As bftmetad does: what is in the log stays, and the process begins anew in the next epoch.
 void Host::enter_epoch(const messages::EpochStep& step) {
+  if (stays(step)) return;
   if (up() && setup_.log->sync() == Synced::failed) return abort();
   const bool was_member = member();
   steps_.push_back(step);
@@ -520,6 +525,7 @@ void Host::enter_epoch(const messages::EpochStep& step) {
   setup_.log->stop();
   setup_.options.config = step.next;
   setup_.options.epoch_start = step.cert.body.seq;
+  if (setup_.strategy) interceptor_ = setup_.strategy(setup_.options);
   callbacks_.epoch(id(), step);
   if (was_member && !member()) {
     gone_ = true;
@@ -533,7 +539,7 @@ void Host::enter_epoch(const messages::EpochStep& step) {
 // No member: it fetches the newest state again and again, and says what that asks of it.
 void Host::learn() {
   constexpr std::uint64_t kRoundUs = 200'000;
-  if (machine_ == nullptr) {
+  if (!running()) {
     ++life_;
     open_machine();
   }
@@ -543,12 +549,13 @@ void Host::learn() {
         StateTransfer::start(transfer_options(machine_->executed_seq() + 1), *setup_.verifier,
                              *machine_->transferable(), scheduler_, random_.fork(),
                              {[this](ReplicaId to, messages::FetchNodes question) {
-                                callbacks_.send(id(), {to}, std::move(question));
+                                release({to, std::move(question), 0});
                               },
                               [this](const std::optional<messages::CertifiedState>& complete) {
                                 transfer_written(complete);
                               },
                               [this](const Error& error) { callbacks_.halted(id(), error); }});
+  ask_interceptor();
   scheduler_.after(kRoundUs, [this, i = life_] {
     if (i == life_) learn();
   });
@@ -563,20 +570,19 @@ void Host::announce() {
   if (!learnt_) return;
   const messages::CertBody& body = learnt_->cert.body;
   const Transferable::Asked says = machine_->transferable()->asked_of(setup_.signer->public_key());
-  std::vector<ReplicaId> members;
-  for (ReplicaId r = 0; r < setup_.options.config.n(); ++r) members.push_back(r);
   if (says.ready)
-    callbacks_.send(id(), members,
-                    messages::Forward{messages::sign_ready(
-                        *setup_.signer, setup_.options.cluster_id, *says.ready)});
+    release({std::nullopt,
+             messages::Forward{
+                 messages::sign_ready(*setup_.signer, setup_.options.cluster_id, *says.ready)},
+             0});
   if (says.end_share)
-    callbacks_.send(id(), members, messages::sign_share(*setup_.signer, body, *says.end_share));
+    release({std::nullopt, messages::sign_share(*setup_.signer, body, *says.end_share), 0});
 }
 
 // ---- clients
 
 void Host::answer(std::uint32_t client, messages::ReplicaMessage message) {
-  if (setup_.interceptor && !setup_.interceptor->answer(message)) return;
+  if (interceptor_ && !interceptor_->answer(message)) return;
   callbacks_.answer(id(), client, std::move(message));
 }
 

@@ -34,8 +34,10 @@ struct HostSetup {
   std::function<std::unique_ptr<Machine>()> fresh_machine;  // the genesis state
   std::unique_ptr<LogDevice> log;
   Standing standing = Standing::correct;
-  std::unique_ptr<consensus::Interceptor> interceptor;  // of a Byzantine replica, or nullptr
-  std::vector<PublicKey> clients;                       // sign keys, by client number
+  // Of a Byzantine replica, for each epoch that it is in; it may have none.
+  std::function<std::unique_ptr<consensus::Interceptor>(const consensus::Options&)> strategy;
+  bool lingers = false;            // a removed member stays in its epoch, as if it knew no better
+  std::vector<PublicKey> clients;  // sign keys, by client number
   Clock clock;
 };
 
@@ -75,9 +77,10 @@ class Host {
   ~Host();
 
   void start();
-  void crash(Survival survival);                // power loss; stays down
-  void kill();                                  // the process ends; stays down
-  bool up() const { return core_ != nullptr; }  // as a member
+  void crash(Survival survival);                        // power loss; stays down
+  void kill();                                          // the process ends; stays down
+  bool up() const { return core_ != nullptr; }          // as a member
+  bool running() const { return machine_ != nullptr; }  // or as who joins
   bool member() const { return id() < setup_.options.config.n(); }
   std::uint64_t epoch() const { return setup_.options.config.epoch; }
   const config::Config& config() const { return setup_.options.config; }
@@ -140,6 +143,7 @@ class Host {
   void end_flush(std::uint64_t life, const messages::RootCert& cert);
   void try_transfer();
   transfer::Options transfer_options(messages::Seq floor);
+  bool stays(const messages::EpochStep& newest) const;
   void enter_epoch(const messages::EpochStep& step);
   void learn();
   void learnt(const messages::CertifiedState& state);
@@ -156,7 +160,8 @@ class Host {
   Scheduler& scheduler_;
   Random random_;
   HostCallbacks callbacks_;
-  std::unique_ptr<Machine> flushed_machine_;  // survives a crash
+  std::unique_ptr<consensus::Interceptor> interceptor_;  // survives a crash, not an epoch
+  std::unique_ptr<Machine> flushed_machine_;             // survives a crash
   std::optional<messages::RootCert> flushed_cert_;
   std::uint64_t transfers_ = 0;
   std::vector<messages::EpochStep> steps_;  // survives a crash

@@ -11,7 +11,7 @@ void FaultInjector::schedule(const std::vector<FaultEvent>& events) {
 
 template <class Visit>
 void FaultInjector::each(std::uint32_t replicas, const Visit& visit) const {
-  for (ReplicaId r = 0; r < cluster_.n(); ++r)
+  for (ReplicaId r = 0; r < cluster_.replicas(); ++r)
     if ((replicas >> r & 1) != 0) visit(r);
 }
 
@@ -43,7 +43,7 @@ void FaultInjector::restart_later(ReplicaId id, std::uint64_t within_us, Random&
 void FaultInjector::power_cut(const FaultEvent& event, Random random) {
   constexpr Survival kAll[] = {Survival::none, Survival::all, Survival::some};
   each(event.replicas, [&](ReplicaId r) {
-    if (!cluster_.host(r).up()) return;
+    if (!cluster_.host(r).running()) return;
     cluster_.host(r).crash(kAll[random.below(3)]);
     restart_later(r, event.for_us, random);
   });
@@ -51,7 +51,7 @@ void FaultInjector::power_cut(const FaultEvent& event, Random random) {
 
 void FaultInjector::kill(const FaultEvent& event, Random random) {
   each(event.replicas, [&](ReplicaId r) {
-    if (!cluster_.host(r).up()) return;
+    if (!cluster_.host(r).running()) return;
     cluster_.host(r).kill();
     restart_later(r, event.for_us, random);
   });
@@ -159,12 +159,12 @@ void FaultInjector::disk(const FaultEvent& event) {
 
 void FaultInjector::end_all() {
   cluster_.network().heal();
-  for (ReplicaId r = 0; r < cluster_.n(); ++r) {
+  for (ReplicaId r = 0; r < cluster_.replicas(); ++r) {
     Host& host = cluster_.host(r);
     host.clock().correct(cluster_.scheduler().now());
     host.log().inject(DiskFault::space_again);
     host.slow_disk(0, 0);
-    if (!host.up()) cluster_.start(r);
+    if (!host.running()) cluster_.start(r);
   }
 }
 

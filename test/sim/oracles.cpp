@@ -68,6 +68,7 @@ Oracles::Oracles(Known known, const config::Genesis& genesis, const Scheduler& s
 }
 
 Oracles::Epoch Oracles::make_epoch(Known known) {
+  BFTMETA_ASSERT(known.faulty_members() <= known.config.f());
   Epoch epoch;
   epoch.known = std::make_unique<Known>(std::move(known));
   epoch.statements = std::make_unique<Statements>(
@@ -172,7 +173,9 @@ void Oracles::executed(ReplicaId replica, const messages::ParsedBatch& batch,
   }
   if (seq > 1 && !known_.agreed->contains(seq - 1))
     violation("S1", who + " executes " + number(seq) + " before anybody executed the one before");
-  if (!epochs_.at(outcome.body.epoch).statements->committed(seq, batch.digest, replica))
+  Statements& statements = *epochs_.at(outcome.body.epoch).statements;
+  if (outcome.body.epoch_end_seq != 0) statements.ends_with(outcome.body.epoch_end_seq);
+  if (!statements.committed(seq, batch.digest, replica))
     violation("S14", who + " executes " + number(seq) + ", which no quorum can have committed");
   check_time(batch, outcome);
   check_items(batch, items);

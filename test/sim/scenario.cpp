@@ -83,8 +83,14 @@ class Header {
     plan.schedule.emplace();
     plan.reference = true;
     for (const Words& words : later_) BFTMETA_TRY(add_faulty(words, s));
-    if (plan.byzantine.size() + (plan.rotten != 0 ? 1U : 0U) > (n - 1) / 3)
-      return fail(Errc::malformed, "more than f faulty replicas");
+    const auto faulty = [&plan](std::uint32_t members) {
+      const auto lying = std::ranges::count_if(
+          plan.byzantine, [members](const auto& b) { return b.first < members; });
+      return static_cast<std::uint32_t>(lying) + (plan.rotten != 0 ? 1U : 0U);
+    };
+    for (const std::uint32_t members : {n, n + plan.learners})
+      if (faulty(members) > (members - 1) / 3)
+        return fail(Errc::malformed, "more than f faulty replicas");
     return s;
   }
 
@@ -103,7 +109,8 @@ class Header {
     const bool rotten = words[0] == "rotten";
     BFTMETA_ASSIGN(const auto more,
                    scenario::options(words, 2, rotten ? Words{} : Words{"strategy"}));
-    BFTMETA_ASSIGN(const scenario::Ids ids, scenario::replicas(words[1], s.plan.n));
+    BFTMETA_ASSIGN(const scenario::Ids ids,
+                   scenario::replicas(words[1], s.plan.n + s.plan.learners));
     if (rotten) {
       for (const Endpoint id : ids) s.plan.rotten |= 1U << id;
       return {};

@@ -212,11 +212,26 @@ void Statements::check(ReplicaId from, const messages::FetchHistory& m) {
 
 // ---- S4
 
+// §9.2: nobody votes beyond the end of its epoch, whether it knows of it or not.
+void Statements::ends_with(Seq last) {
+  end_ = last;
+  check_end();
+}
+
+void Statements::check_end() {
+  if (end_ != 0 && furthest_.second > end_)
+    violation_("S4", replica(furthest_.first) + " votes for sequence number " +
+                         std::to_string(furthest_.second) + ", beyond the end of its epoch, " +
+                         std::to_string(end_));
+}
+
 // Signed statements that are passed on count as their signer's: nobody else can make them.
 void Statements::state_once(ReplicaId who, Kind kind, View view, Seq seq, const Hash& what) {
   if (!known_.correct(who) && (known_.erring >> who & 1) == 0) return;
   constexpr const char* kNames[] = {"PRE-PREPAREs", "PREPAREs",  "COMMITs",
                                     "VIEW-CHANGEs", "NEW-VIEWs", "ROOT-SHAREs"};
+  if (seq > furthest_.second) furthest_ = {who, seq};
+  check_end();
   const auto [it, first] = stated_.try_emplace({who, kind, view, seq}, what);
   if (!first && it->second != what)
     violation_("S4", replica(who) + " sends two different " +

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 
 #include "messages/frame.hpp"
 #include "sim/host.hpp"
@@ -31,9 +32,14 @@ struct Known {
   std::uint32_t erring = 0;
 
   bool correct(messages::ReplicaId r) const { return standing.at(r) == Standing::correct; }
-  std::uint32_t faulty() const {
-    return static_cast<std::uint32_t>(
-        std::ranges::count_if(standing, [](Standing s) { return s != Standing::correct; }));
+  std::uint32_t faulty() const { return faulty(standing.size()); }
+  // Of the members of this epoch.
+  std::uint32_t faulty_members() const { return faulty(config.n()); }
+
+ private:
+  std::uint32_t faulty(std::size_t first) const {
+    return static_cast<std::uint32_t>(std::ranges::count_if(
+        std::span(standing).first(first), [](Standing s) { return s != Standing::correct; }));
   }
 };
 
@@ -44,6 +50,8 @@ class Statements {
   Statements(const Known& known, Violation violation)
       : known_(known), violation_(std::move(violation)) {}
 
+  // The last sequence number of this epoch is known.
+  void ends_with(messages::Seq last);
   // A message leaves a replica, of whatever standing. `to`: empty means everybody.
   void sent(messages::ReplicaId from, const messages::PeerMessage& message,
             const std::vector<messages::ReplicaId>& to = {});
@@ -85,6 +93,7 @@ class Statements {
 
   void require(bool valid, ReplicaId from, const char* what);
   void check_window(ReplicaId from, const messages::Proposal& p);
+  void check_end();
   void state_once(ReplicaId who, Kind kind, View view, Seq seq, const Hash& what);
   void note_commit(ReplicaId from, const messages::Proposal& p);
   void note_given(ReplicaId from, const messages::Proposal& p, const std::vector<ReplicaId>& to);
@@ -93,6 +102,8 @@ class Statements {
   Violation violation_;
   std::map<std::tuple<ReplicaId, Kind, View, Seq>, Hash> stated_;
   std::map<Seq, std::map<Hash, std::uint32_t>> shares_;  // valid ones: body -> bitmap
+  std::pair<ReplicaId, Seq> furthest_{};                 // that a correct one has voted for
+  Seq end_ = 0;                                          // of the epoch; 0: not known
   std::set<Hash> certified_;                             // bodies that a valid certificate names
   std::map<Hash, messages::ViewChange> view_changes_;    // by digest, whoever sent them
   // COMMITs of correct replicas.

@@ -134,11 +134,11 @@ Plan calm_plan(std::uint64_t seed) {
   return plan;
 }
 
-Plan plan_for(std::uint64_t seed, const SwarmOptions& options, Random& random) {
+Plan plan_for(std::uint64_t seed, const SwarmOptions& options, bool reconfigure, Random& random) {
   if (options.calm) return calm_plan(seed);
   Plan plan;
   plan.seed = seed;
-  plan.n = options.reconfigure ? 4 : options.n != 0 ? options.n : (random.chance(250) ? 7 : 4);
+  plan.n = reconfigure ? 4 : options.n != 0 ? options.n : (random.chance(250) ? 7 : 4);
   plan.heal_us = (plan.n - 1) / 3 * kPerFaultyPrimaryUs + kCatchUpUs;
   plan.bundles_per_client = 25;
   plan.window_us = 3'000'000;
@@ -154,11 +154,6 @@ Plan plan_for(std::uint64_t seed, const SwarmOptions& options, Random& random) {
   plan.stalls = up_to(random, 200, 4);
   plan.clocks = up_to(random, 200, 4);
   plan.disks = up_to(random, 250, 4);
-  if (options.reconfigure) {
-    plan.learners = 3;
-    plan.memberships = {7, 4};
-    plan.heal_us *= 2;  // two epochs end behind the faults
-  }
   return plan;
 }
 
@@ -171,34 +166,59 @@ std::vector<messages::ReplicaId> pick_members(std::uint32_t n, Random& random) {
   return {members.begin(), members.end()};
 }
 
+// Of four that become seven and four again: one of those that stay, and one or two of those that
+// come and go, two of the seven at most.
+std::vector<messages::ReplicaId> pick_of_both(const Plan& plan, Random& random) {
+  constexpr std::uint32_t kStays = 700;
+  const std::uint64_t count = random.between(1, 2);
+  std::set<messages::ReplicaId> members;
+  if (random.chance(kStays))
+    members.insert(static_cast<messages::ReplicaId>(random.chance(500) ? 0 : random.below(plan.n)));
+  while (members.size() < count)
+    members.insert(static_cast<messages::ReplicaId>(plan.n + random.below(plan.learners)));
+  return {members.begin(), members.end()};
+}
+
 // Each strategy has its turn, so that 2000 seeds have seen every one at least 30 times; the other
 // runs have no lying replica, or one with a bad disk.
-Attack attack_for(const Plan& plan, const SwarmOptions& options, Random& random) {
+Attack attack_for(std::uint64_t seed, const SwarmOptions& options) {
   constexpr std::size_t kTurnsWithout = 2;
   constexpr std::size_t kTurnsPerClient = 5;
   const auto& strategies = adversary::all_strategies();
   const auto& clients = adversary::all_hostile_clients();
   Attack attack;
   if (options.strategy.empty()) {
-    const std::size_t turn = plan.seed % (strategies.size() + kTurnsWithout);
+    const std::size_t turn = seed % (strategies.size() + kTurnsWithout);
     if (turn < strategies.size()) attack.strategy = &strategies[turn];
-    const std::size_t client_turn = plan.seed % (clients.size() * kTurnsPerClient);
+    const std::size_t client_turn = seed % (clients.size() * kTurnsPerClient);
     if (client_turn < clients.size()) attack.client = &clients[client_turn];
   } else if (options.strategy != "none") {
     attack.strategy = adversary::find_strategy(options.strategy);
     attack.client = adversary::find_hostile_client(options.strategy);
     BFTMETA_ASSERT(attack.strategy != nullptr || attack.client != nullptr);
   }
-  if (attack.strategy != nullptr) attack.members = pick_members(plan.n, random);
-  if (attack.strategy != nullptr && options.calm && plan.seed >= kLoaded && plan.seed < kBusy)
+  return attack;
+}
+
+void choose_members(Attack& attack, const Plan& plan, bool calm, Random& random) {
+  if (attack.strategy != nullptr)
+    attack.members = plan.learners != 0 ? pick_of_both(plan, random) : pick_members(plan.n, random);
+  if (attack.strategy != nullptr && calm && plan.seed >= kLoaded && plan.seed < kBusy)
     attack.members = {static_cast<messages::ReplicaId>(plan.seed % 2)};
   attack.seed = random.next();
-  return attack;
+}
+
+// Whether one of those that stay may be faulty, too.
+bool room_for_one(const Plan& plan) {
+  const auto staying = std::ranges::count_if(
+      plan.byzantine, [&](const auto& faulty) { return faulty.first < plan.n; });
+  const std::uint32_t most = plan.n + plan.learners;
+  return staying < (plan.n - 1) / 3 && plan.byzantine.size() < (most - 1) / 3;
 }
 
 // If there may be one more faulty replica: its disk rots, or its frames are bent.
 void add_damage(Plan& plan, Random& random) {
-  if (plan.byzantine.size() == (plan.n - 1) / 3) return;
+  if (!room_for_one(plan)) return;
   messages::ReplicaId one = 0;
   do {
     one = static_cast<messages::ReplicaId>(random.chance(400) ? 0 : random.below(plan.n));
@@ -254,6 +274,13 @@ std::string SwarmRun::name() const {
   return (who.empty() ? "" : who + "+") + attack.client->name;
 }
 
+void add_memberships(Plan& plan) {
+  plan.n = 4;
+  plan.learners = 3;
+  plan.memberships = {7, 4};
+  plan.heal_us *= 2;  // two epochs end behind the faults
+}
+
 void add_outage(Plan& plan, messages::ReplicaId absent) {
   plan.outages = 1;
   plan.absent = 1U << absent;
@@ -271,8 +298,12 @@ std::unique_ptr<LogDevice> make_log(const Plan& plan, Random random) {
 SwarmRun run_swarm(std::uint64_t seed, const SwarmOptions& options) {
   Random random(seed ^ 0x5eed'5eed'5eed'5eed);
   SwarmRun run;
-  run.plan = plan_for(seed, options, random);
-  run.attack = attack_for(run.plan, options, random);
+  run.attack = attack_for(seed, options);
+  const adversary::Named* const strategy = run.attack.strategy;
+  const bool reconfigure = options.reconfigure || (strategy != nullptr && strategy->epochs);
+  run.plan = plan_for(seed, options, reconfigure, random);
+  if (reconfigure) add_memberships(run.plan);
+  choose_members(run.attack, run.plan, options.calm, random);
   for (const messages::ReplicaId r : run.attack.members) run.plan.byzantine[r] = nullptr;
   if (!options.calm) add_damage(run.plan, random);
   if (needs_outage(run.attack, options.calm, random))

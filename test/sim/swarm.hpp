@@ -12,7 +12,8 @@ struct SwarmOptions {
   // Four replicas and little that goes wrong beside the strategy: a power cut or two, or a
   // partition, in two of three seeds. What happens then is the strategy's doing.
   bool calm = false;
-  // Four replicas become seven, and four again, whatever else goes wrong.
+  // Four replicas become seven, and four again, whatever else goes wrong: one of those that stay
+  // may be faulty, and two of the seven. Strategies of epochs are always run so.
   bool reconfigure = false;
 };
 
@@ -32,6 +33,8 @@ struct SwarmRun {
   std::string name() const;  // of the strategy, the hostile client, or both; "none"
 };
 
+// Four replicas become seven, and four again.
+void add_memberships(Plan& plan);
 // This correct replica will miss so much that it has to fetch the state (protocol §7.7).
 void add_outage(Plan& plan, messages::ReplicaId absent);
 // The production log; where somebody is to miss something, it keeps nothing for him.

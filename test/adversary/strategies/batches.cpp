@@ -77,7 +77,8 @@ class CostlyBatches final : public Rewriting {
     const auto& known = witness().items();
     add(batch, {known.begin(), known.end()});
     // One in eight breaks a static rule and must be refused by all alike.
-    if (random_.below(8) == 0 && batch.items.size() < limits::kMaxBundlesPerBatch)
+    if (random_.below(8) == 0 && !batch.items.empty() &&
+        batch.items.size() < limits::kMaxBundlesPerBatch)
       batch.items.push_back(batch.items.front());
   }
 };
@@ -144,7 +145,7 @@ class ExpiredBundle final : public Rewriting {
 
  private:
   void rewrite(Batch& batch) override {
-    ClientAccount& client = plot().client;
+    ClientAccount& client = *plot().client;
     const bool open = client.session.has_value();
     add(batch, {forge::bundle(id_, client.session.value_or(Id16{1}), open ? client.next_bundle : 1,
                               batch.time_us - 1)});

@@ -279,7 +279,7 @@ class HoardedCertificate final : public Proposing {
     return true;
   }
   void show(ViewChange& vc) {
-    if (vc.base_seq() >= hoard_->body.seq) return;
+    if (vc.base_seq(id_.epoch_start) >= hoard_->body.seq) return;
     vc.base = *hoard_;
     std::erase_if(vc.prepared, [&](const messages::PreparedCert& entry) {
       return entry.proposal.seq <= hoard_->body.seq;

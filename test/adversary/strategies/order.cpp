@@ -1,4 +1,4 @@
-// Whom a Byzantine primary tells what, and when: 3 to 8, 12, 13, 18.
+// Whom a Byzantine primary tells what, and when: 3 to 8, 12, 13, 18, 49.
 #include <set>
 
 #include "adversary/strategies/proposing.hpp"
@@ -147,7 +147,6 @@ class Holding : public Strategy {
   // Nobody suspects it for that: who just misses a batch waits for two.
   std::uint64_t longest_us() const { return id_.timing.request_min * 19 / 40; }
 
- private:
   void send(ReplicaId to, Messages& messages) override {
     std::erase_if(messages, [&](PeerMessage& m) {
       const auto* p = std::get_if<PrePrepare>(&m);
@@ -165,6 +164,7 @@ class Holding : public Strategy {
     });
   }
 
+ private:
   std::map<std::pair<Seq, View>, std::uint64_t> release_;
   std::set<std::tuple<Seq, View, ReplicaId>> held_;
 };
@@ -200,6 +200,32 @@ class ThrottlingPrimary final : public Holding {
   std::uint64_t last_us_ = 0;
   std::uint64_t interval_us_ = 0;
   std::uint64_t hold_us_ = 0;
+};
+
+// 49: once its epoch is to end, this primary fills up as slowly as nobody suspects a batch for, or
+// not at all. Its share of the last batch stays with it.
+class LateEpochEnd final : public Holding {
+ public:
+  using Holding::Holding;
+
+ private:
+  std::uint64_t hold_us(View) override {
+    if (end_ == 0) return 0;
+    constexpr std::uint64_t kNotAtAllUs = 3'600'000'000;
+    return id_.seed % 2 == 0 ? id_.timing.request_min * 9 / 10 : kNotAtAllUs;
+  }
+  void send(ReplicaId to, Messages& messages) override {
+    for (const PeerMessage& m : messages)
+      if (const auto* share = std::get_if<messages::RootShare>(&m))
+        end_ = share->body.epoch_end_seq;
+    lie(std::erase_if(messages, [&](const PeerMessage& m) {
+      const auto* share = std::get_if<messages::RootShare>(&m);
+      return share != nullptr && end_ != 0 && share->body.seq == end_;
+    }));
+    Holding::send(to, messages);
+  }
+
+  Seq end_ = 0;  // of the epoch, once the own core knows it
 };
 
 // 18
@@ -245,6 +271,12 @@ std::vector<Named> order_strategies() {
        make_strategy<ThrottlingPrimary>},
       {18, "withheld-body", "gives the batch to 2f backups only, the digest to all",
        make_strategy<WithheldBody>},
+      {.number = 49,
+       .name = "late-epoch-end",
+       .what = "fills up to the end of the epoch as slowly as it may, or not at all",
+       .make = make_strategy<LateEpochEnd>,
+       .simulator_only = true,
+       .epochs = true},
   };
 }
 

@@ -26,11 +26,11 @@ class EmptyP final : public Unsettling {
 };
 
 // As if nothing had been certified since the oldest certificate that is known.
-ViewChange with_stale_base(ViewChange vc, const messages::RootCert* oldest) {
+ViewChange with_stale_base(ViewChange vc, const messages::RootCert* oldest, Seq epoch_start) {
   vc.base.reset();
   if (oldest != nullptr && oldest->body.seq % 2 == 0) vc.base = *oldest;
   std::erase_if(vc.prepared, [&](const PreparedCert& entry) {
-    return entry.proposal.seq > vc.base_seq() + limits::kWindow;
+    return entry.proposal.seq > vc.base_seq(epoch_start) + limits::kWindow;
   });
   return vc;
 }
@@ -43,7 +43,7 @@ class StaleBase final : public Unsettling {
  private:
   using BentViews::bend;
   std::optional<ViewChange> bend(ReplicaId, const ViewChange& honest) override {
-    return with_stale_base(honest, witness().oldest_cert());
+    return with_stale_base(honest, witness().oldest_cert(), id_.epoch_start);
   }
 };
 
@@ -58,7 +58,8 @@ class BrokenEntry final : public Unsettling {
     ViewChange vc = honest;
     if (vc.prepared.empty()) {
       PreparedCert made_up;
-      made_up.proposal = {vc.new_view - 1, vc.base_seq() + 1, forge::random_hash(random_)};
+      made_up.proposal = {vc.new_view - 1, vc.base_seq(id_.epoch_start) + 1,
+                          forge::random_hash(random_)};
       for (ReplicaId r = 0; r < config().n() && made_up.signatures.size() < 2 * config().f(); ++r) {
         if (r == config().primary(vc.new_view - 1)) continue;
         made_up.backups |= 1U << r;
@@ -88,9 +89,11 @@ class DifferentViewChanges final : public Unsettling {
     ViewChange vc = honest;
     switch ((to + honest.new_view) % 4) {
       // All that can be proven, also what no correct replica holds the proof of.
-      case 0: vc.prepared = witness().prepared(config(), vc.base_seq(), vc.new_view); break;
+      case 0:
+        vc.prepared = witness().prepared(config(), vc.base_seq(id_.epoch_start), vc.new_view);
+        break;
       case 1: vc.prepared.clear(); break;
-      case 2: vc = with_stale_base(std::move(vc), witness().oldest_cert()); break;
+      case 2: vc = with_stale_base(std::move(vc), witness().oldest_cert(), id_.epoch_start); break;
       default: vc.reason = Reason::joined; vc.prepared.clear();
     }
     return vc;

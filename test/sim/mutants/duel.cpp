@@ -21,6 +21,7 @@ constexpr unsigned kEndlessS = 60;  // a run takes a tenth of a second
   sim::SwarmOptions options;
   options.strategy = duel.strategy;
   options.calm = true;
+  options.reconfigure = duel.reconfigure;
   const sim::SwarmRun run = sim::run_swarm(duel.seed, options);
   if (!run.report.violations.empty()) {
     const std::string& what = run.report.violations.front();
@@ -53,9 +54,11 @@ std::string fight(const Duel& duel) {
 }
 
 std::string kill(const Duel& duel) {
+  const adversary::Named* strategy = adversary::find_strategy(duel.strategy);
+  const bool changes = duel.reconfigure || (strategy != nullptr && strategy->epochs);
   std::string what = fight(duel);
-  if (what.empty() || !fight({"none", duel.mutant, duel.seed}).empty() ||
-      !fight({duel.strategy, Mutant::none, duel.seed}).empty())
+  if (what.empty() || !fight({"none", duel.mutant, duel.seed, changes}).empty() ||
+      !fight({duel.strategy, Mutant::none, duel.seed, changes}).empty())
     return "";
   return what;
 }

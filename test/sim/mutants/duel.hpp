@@ -13,6 +13,7 @@ struct Duel {
   std::string strategy;
   Mutant mutant = Mutant::none;
   std::uint64_t seed = 1;
+  bool reconfigure = false;  // members change, as they do for strategies of epochs
 };
 
 // What an oracle says, or how the process ended; empty: nothing is noticed.

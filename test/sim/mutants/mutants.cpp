@@ -207,6 +207,14 @@ constexpr Entry kAll[] = {
      "§9.2: nobody votes beyond the end of an epoch", ""},
     {Mutant::epoch_ends_alone, "epoch-ends-alone",
      "§9.2: an epoch ends with a quorum of the next members as well", ""},
+    // The primary itself proposes nothing there: a Byzantine one has to.
+    {Mutant::votes_beyond_epoch, "votes-beyond-epoch",
+     "§9.2: backups do not vote beyond the end of an epoch either", "beyond-epoch"},
+    {Mutant::epoch_step_unverified, "epoch-step-unverified",
+     "§9.3: a step to the next epoch is signed by both memberships", "removed-member"},
+    {Mutant::fill_up_untimed, "fill-up-untimed",
+     "§9.2: a primary that does not fill up to the end of its epoch is suspected",
+     "late-epoch-end"},
 };
 static_assert(std::size(kAll) == kMutants);
 

@@ -179,7 +179,8 @@ TEST_CASE_FIXTURE(Epochs, "4 -> 7 -> 4: nobody is asked by a number that is not 
   CHECK(faults.empty());
 }
 
-TEST_CASE_FIXTURE(Epochs, "a round of questions that spans the end of an epoch starts again") {
+TEST_CASE_FIXTURE(
+    Epochs, "T6.9 a round of questions that spans the end of an epoch, or meets it, starts again") {
   REQUIRE(works("before"));
   std::optional<Result<ReadResult>> result;
   SUBCASE("nobody has answered it yet") {
@@ -237,7 +238,8 @@ TEST_CASE_FIXTURE(Epochs,
   CHECK(faults.empty());
 }
 
-TEST_CASE_FIXTURE(Epochs, "after five epochs an old state file leads to the members of today") {
+TEST_CASE_FIXTURE(Epochs,
+                  "T6.2 after five epochs an old state file leads to the members of today") {
   REQUIRE(works("before"));
   cluster.move_to({0, 1, 2, 4});
   REQUIRE(works("in the first"));
@@ -265,7 +267,8 @@ TEST_CASE_FIXTURE(Epochs, "more epochs than one message holds") {
   CHECK(faults.empty());
 }
 
-TEST_CASE_FIXTURE(Epochs, "a chain that f + 1 retired keys forged is refused, and why is said") {
+TEST_CASE_FIXTURE(Epochs,
+                  "T6.2 a chain that f + 1 retired keys forged is refused, and why is said") {
   REQUIRE(works("before"));
   cluster.move_to({4, 1, 2, 3});
   const auto forge = [&](messages::Epochs& e) {

@@ -11,14 +11,15 @@ namespace {
 
 constexpr Seq kEnd = 4;
 
-// One replica of four whose epoch ends with batch 4; in the next one member 3 has another key.
+// One replica of four whose epoch ends with batch 4, or another one; in the next one member 3 has
+// another key.
 struct Ending : Restarted {
-  explicit Ending(ReplicaId self) : Restarted(self), self_id(self) {
+  explicit Ending(ReplicaId self, Seq end = kEnd) : Restarted(self), self_id(self) {
     next.replicas = config.replicas;
     next.epoch = 1;
     next.replicas[3].vote_key = joining.public_key();
     start_and_hear();
-    machine->end_epoch(kEnd, next);
+    machine->end_epoch(end, next);
   }
 
   // Everything of the epoch, its certificate, and its state in the page store.
@@ -113,6 +114,27 @@ TEST_CASE("T9.13 a primary that does not fill up is suspected, and never when al
   r.tick(Timing{}.status_busy);
   for (const messages::PeerStatus& s : r.said<messages::PeerStatus>())
     CHECK(s.suspects == messages::Reason::none);
+}
+
+TEST_CASE("T9.5 a primary that fills up just in time, batch for batch, is suspected as well") {
+  constexpr Seq kFar = 100;
+  Ending r(1, kFar);
+  const auto suspected_after = [&](std::uint64_t hold_us) -> Seq {
+    for (Seq seq = 1; seq <= kFar; ++seq) {
+      r.commit_batch(0, seq);
+      r.certify_newest();
+      r.forget();
+      r.tick(hold_us);
+      r.tick(Timing{}.status_busy);
+      for (const messages::PeerStatus& s : r.said<messages::PeerStatus>())
+        if (s.suspects == messages::Reason::proposal_timeout) return seq;
+    }
+    return 0;
+  };
+  SUBCASE("half the patience") { CHECK(suspected_after(Timing{}.request_min / 2) == 3); }
+  SUBCASE("what an honest one may take on a slow network") {
+    CHECK(suspected_after(Timing{}.request_min / 8) == 0);
+  }
 }
 
 // Keys of members that have left are nobody's any more, and may be in any hands.
