@@ -66,7 +66,8 @@ void Core::forward_again() {
 // One batch at once when nothing is in flight; otherwise when a slot frees or a full batch waits.
 // No delay timer: the batch size follows from load and commit latency (protocol §2.3).
 void Core::try_propose() {
-  while (!halted_ && may_vote() && is_primary() && (pending_.waiting() > 0 || owes_progress())) {
+  while (!halted_ && may_vote() && votes_fit() && is_primary() &&
+         (pending_.waiting() > 0 || owes_progress())) {
     if (next_seq_ <= certified_seq() || next_seq_ <= executed_seq())
       next_seq_ = std::max(certified_seq(), executed_seq()) + 1;
     if (next_seq_ > certified_seq() + limits::kCertStall || beyond_epoch(next_seq_)) return;

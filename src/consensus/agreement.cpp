@@ -122,6 +122,7 @@ void Core::try_vote(Seq seq) {
   Slot& s = slot(seq);
   if (!may_vote() || !active_ || s.voted || !s.proposal || !s.batch || s.proposal->view != view_)
     return;
+  if (!votes_fit()) return;
   if (seq <= certified_seq() || (beyond_epoch(seq) && !mutant(Mutant::votes_beyond_epoch)) ||
       (seq > certified_seq() + limits::kWindow && !mutant(Mutant::window_unchecked)))
     return;
@@ -198,7 +199,7 @@ void Core::try_prepared(Seq seq) {
     s.prepared_lsn = kRecoveredLsn;
   else
     s.prepared_lsn = append(RecordKind::prepared, seq, encode(entry));
-  prepared_[seq] = std::move(entry);
+  keep_prepared(std::move(entry));
   s.commit_durable = s.commit_durable || mutant(Mutant::commit_before_durable);
   if (mutant(Mutant::executed_when_prepared)) s.committed = s.proposal->digest;
   broadcast(Commit{*s.proposal}, mutant(Mutant::commit_before_durable) ? 0 : s.prepared_lsn);

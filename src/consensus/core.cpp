@@ -14,6 +14,7 @@ Core::Core(Options options, const crypto::Signer& signer, const crypto::Verifier
       timing_(options.timing),
       max_in_flight_(options.max_in_flight),
       transfers_(options.transfers),
+      max_prepared_bytes_(options.max_prepared_bytes),
       epoch_start_(options.epoch_start),
       signer_(signer),
       verifier_(verifier),
@@ -43,7 +44,10 @@ void Core::step(Event event, Now now, Actions& out) {
     on_durable(durable->lsn);
   } else if (auto* flushed = std::get_if<event::Flushed>(&event)) {
     flushed_ = std::max(flushed_, flushed->seq);
+    const bool held_back = !votes_fit();
     prune();
+    if (held_back && votes_fit())
+      for (auto& [seq, s] : slots_) advance(seq);
   } else if (const auto* wanted = std::get_if<event::Wanted>(&event)) {
     want(wanted->seq);
   } else if (const auto* space = std::get_if<event::Space>(&event)) {
@@ -147,6 +151,14 @@ const Core::Slot* Core::find(Seq seq) const {
   return it == slots_.end() ? nullptr : &it->second;
 }
 
+void Core::keep_prepared(messages::PreparedCert entry) {
+  const Seq seq = entry.proposal.seq;
+  if (const auto before = prepared_.find(seq); before != prepared_.end())
+    prepared_bytes_ -= encoded_size(before->second);
+  prepared_bytes_ += encoded_size(entry);
+  prepared_.insert_or_assign(seq, std::move(entry));
+}
+
 void Core::log_body(const messages::ParsedBatch& batch) {
   if (logged_bodies_.insert(batch.digest).second)
     append(RecordKind::body, batch.batch.seq, encode(batch.batch), batch.digest);
@@ -160,7 +172,9 @@ void Core::prune() {
   shares_.erase(shares_.begin(), shares_.upper_bound(done));
   verified_shares_.erase(verified_shares_.begin(), verified_shares_.upper_bound(done));
   own_bodies_.erase(own_bodies_.begin(), own_bodies_.upper_bound(done));
-  prepared_.erase(prepared_.begin(), prepared_.upper_bound(std::min(done, flushed_)));
+  for (auto it = prepared_.begin(); it != prepared_.end() && it->first <= std::min(done, flushed_);
+       it = prepared_.erase(it))
+    prepared_bytes_ -= encoded_size(it->second);
   prune_history(done);
   const Seq oldest = history_.empty() ? done : std::min(done, history_.begin()->first);
   recent_certs_.erase(recent_certs_.begin(), recent_certs_.lower_bound(oldest));
@@ -195,8 +209,9 @@ std::vector<Record> Core::control_state() const {
   if (own_view_change_ && own_view_change_->new_view > entered_)
     state.push_back({RecordKind::left, 0, encode(*own_view_change_)});
   if (cert_) state.push_back({RecordKind::certificate, cert_->body.seq, encode(*cert_)});
-  for (const auto& [seq, s] : slots_)
-    if (s.voted && s.proposal)
+  // Nobody votes at or below a certificate.
+  for (auto it = slots_.upper_bound(certified_seq()); it != slots_.end(); ++it)
+    if (const auto& [seq, s] = *it; s.voted && s.proposal)
       state.push_back(
           {RecordKind::vote, seq, encode(VoteRecord{*s.proposal, s.primary_signature})});
   for (const auto& [seq, entry] : prepared_)

@@ -52,7 +52,11 @@ struct Options {
   Timing timing;
   std::uint32_t max_in_flight = 2;  // batches proposed and not executed (protocol §2.3)
   bool transfers = false;           // the driver fetches states (action::Transfer)
-  Seq epoch_start = 0;              // last sequence number of the epoch before; 0 in the first
+  // Of P-entries above the durable flush, encoded: every new segment of the log begins with them.
+  // With more this replica gives no new votes until a flush, or a state that it fetches, lets go of
+  // some.
+  std::size_t max_prepared_bytes = ~std::size_t{0};
+  Seq epoch_start = 0;  // last sequence number of the epoch before; 0 in the first
 };
 
 struct Now {
@@ -495,6 +499,8 @@ class Core {
   Slot* find(Seq seq);
   const Slot* find(Seq seq) const;
   void log_body(const messages::ParsedBatch& batch);
+  void keep_prepared(messages::PreparedCert entry);
+  bool votes_fit() const { return prepared_bytes_ <= max_prepared_bytes_; }
   void prune();
   void prune_history(Seq done);
   Seq in_flight() const;
@@ -510,6 +516,7 @@ class Core {
   const Timing timing_;
   const std::uint32_t max_in_flight_;
   const bool transfers_;
+  const std::size_t max_prepared_bytes_;
   const Seq epoch_start_;
   const crypto::Signer& signer_;
   const crypto::Verifier& verifier_;
@@ -553,7 +560,8 @@ class Core {
   // ---- agreement
   std::map<Seq, Slot> slots_;
   std::map<Seq, messages::PreparedCert> prepared_;  // P: highest view per seq, above the flush
-  Seq next_seq_ = 1;                                // the primary's next proposal
+  std::size_t prepared_bytes_ = 0;
+  Seq next_seq_ = 1;  // the primary's next proposal
   Pending pending_;
   LatencyEstimate commit_latency_;   // from the proposal to its execution
   LatencyEstimate request_latency_;  // of items, from being first in line to their execution

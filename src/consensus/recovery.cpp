@@ -107,7 +107,7 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
         const auto it = prepared_.find(seq);
         if (seq > flushed_ && !mutant(Mutant::p_not_restored) &&
             (it == prepared_.end() || it->second.proposal.view <= entry.proposal.view))
-          prepared_.insert_or_assign(seq, std::move(entry));
+          keep_prepared(std::move(entry));
         break;
       }
       case RecordKind::certificate: {

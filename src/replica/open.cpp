@@ -220,6 +220,7 @@ void Replica::recover() {
   options.config = membership_.config();
   options.epoch_start = membership_.start();
   options.transfers = true;
+  options.max_prepared_bytes = log_->state_limit() / 2;
   core_ = std::make_unique<consensus::Core>(std::move(options), *setup_.signer, *verifier_,
                                             *machine_, *archive_);
   answers_ = std::make_unique<Answers>(*machine_);

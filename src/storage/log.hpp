@@ -49,6 +49,9 @@ class Log {
   using StateProvider = std::function<std::vector<Record>()>;
   void set_state_provider(StateProvider provider) { state_ = std::move(provider); }
 
+  // Encoded bytes that the state may have: a quarter segment.
+  std::uint64_t state_limit() const { return options_.segment_bytes / 4; }
+
   // Buffers; no I/O. The record's lsn.
   Lsn append(Record record);
 
@@ -92,7 +95,7 @@ class Log {
 
   using BodyKey = std::pair<std::uint8_t, std::uint64_t>;
 
-  std::uint64_t record_limit() const { return options_.segment_bytes / 4; }
+  std::uint64_t record_limit() const { return state_limit(); }
   Status write_pending();
   Status write_groups(std::size_t& first);
   Status write_records(std::span<const Record> records);

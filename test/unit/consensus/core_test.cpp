@@ -31,9 +31,8 @@ PrePrepare proposal_of(const Lone& r, Seq seq, std::vector<messages::Item> items
   return m;
 }
 
-// Replica 1 executes it by agreement. What it signs then.
-messages::CertBody commit(Lone& r, const PrePrepare& m) {
-  r.from(0, m);
+// Replica 1, which has the proposal, executes it by agreement. What it signs then.
+messages::CertBody commit_known(Lone& r, const PrePrepare& m) {
   r.sync();
   r.from(2, r.prepare(2, m.proposal));
   r.sync();
@@ -42,6 +41,11 @@ messages::CertBody commit(Lone& r, const PrePrepare& m) {
   REQUIRE(r.machine->executed_seq() == m.proposal.seq);
   REQUIRE(shares.size() == 1);
   return shares.front().body;
+}
+
+messages::CertBody commit(Lone& r, const PrePrepare& m) {
+  r.from(0, m);
+  return commit_known(r, m);
 }
 
 struct OneClient {
@@ -121,6 +125,40 @@ TEST_CASE("a proposal is voted for once") {
   const PrePrepare m = r.proposal(0, 1, kWall);
   CHECK(all<messages::Prepare>(r.from(0, m)).size() == 1);
   CHECK(all<messages::Prepare>(r.from(0, m)).empty());
+}
+
+TEST_CASE(
+    "P-entries above the flush are bounded: with more there are no new votes until it moves") {
+  constexpr std::size_t kBytes = 2000;
+  Lone r(1, kBytes);
+  std::optional<PrePrepare> waits;
+  messages::CertBody newest;
+  for (Seq seq = 1; seq <= 100 && !waits; ++seq) {
+    const PrePrepare m = r.proposal(0, seq, kWall + seq);
+    if (all<messages::Prepare>(r.from(0, m)).empty()) {
+      waits = m;
+      break;
+    }
+    newest = commit_known(r, m);
+  }
+  REQUIRE(waits);
+  const auto state_bytes = [&] {
+    std::size_t bytes = 0;
+    for (const Record& record : r.core->control_state()) bytes += record.payload.size();
+    return bytes;
+  };
+  CHECK(state_bytes() > kBytes);
+  CHECK(state_bytes() < 2 * kBytes);
+  // It still follows.
+  r.from(2, messages::Commit{waits->proposal});
+  r.from(0, r.certificate(newest));
+  CHECK(r.core->certified_seq() == waits->proposal.seq - 1);
+  // Votes at or below a certificate are not kept.
+  for (const Record& record : r.core->control_state()) CHECK(record.kind != RecordKind::vote);
+  const auto sent = all<messages::Prepare>(r.feed(event::Flushed{waits->proposal.seq - 1}));
+  REQUIRE(sent.size() == 1);
+  CHECK(sent.front().proposal == waits->proposal);
+  CHECK(state_bytes() < kBytes);
 }
 
 TEST_CASE("the own COMMIT counts only when its prepared certificate is durable") {

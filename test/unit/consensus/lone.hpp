@@ -31,7 +31,8 @@ std::vector<T> all(const std::vector<PeerMessage>& messages) {
 
 // Replica `self` of four, and the keys of all of them.
 struct Lone {
-  explicit Lone(ReplicaId id) : self(id) {
+  explicit Lone(ReplicaId id, std::size_t prepared_bytes = Options().max_prepared_bytes)
+      : self(id), max_prepared_bytes(prepared_bytes) {
     for (std::uint8_t r = 0; r < 4; ++r) {
       config.replicas.push_back({r, key(r), key(static_cast<std::uint8_t>(100 + r)), "x", 1});
       signers.push_back(std::make_unique<sim::IdealSigner>(key(r)));
@@ -113,6 +114,7 @@ struct Lone {
   }
 
   const ReplicaId self;
+  const std::size_t max_prepared_bytes;
   Hash cluster_id{9};
   config::Config config;
   std::vector<std::unique_ptr<sim::IdealSigner>> signers;
@@ -138,6 +140,7 @@ struct Lone {
     options.self = self;
     options.cluster_id = cluster_id;
     options.config = config;
+    options.max_prepared_bytes = max_prepared_bytes;
     core = std::make_unique<Core>(options, *signers[self], verifier, *machine, *archive);
     Actions out;
     Recovered from_log;
