@@ -14,6 +14,7 @@ enum class LogLevel : std::uint8_t { trace, debug, info, warn, error };
 // Sizes for clusters that share one machine (`bftadm dev`, tests).
 constexpr std::uint64_t kDevLogSegmentBytes = 8ULL << 20;
 constexpr std::uint64_t kDevLmdbMapBytes = 4ULL << 30;
+constexpr std::uint64_t kDevStateFetchRate = 8ULL << 20;
 
 struct ReplicaSettings {
   std::uint32_t id = 0;  // its name in logs, and its position in the genesis if it is there

@@ -155,7 +155,8 @@ class Replica:
             except RuntimeError:
                 pass  # the cluster answers again in a moment
             if self.process.poll() is not None:
-                raise RuntimeError(f"replica {self.position} has ended: exit code {self.process.returncode}; see {self.log}")
+                raise RuntimeError(f"replica {self.position} has ended: exit code {self.process.returncode}; the end of its "
+                                   "log: " + " | ".join(self.lines().splitlines()[-3:]))
             time.sleep(0.2)
         raise RuntimeError(f"replica {self.position} has not come back within {PATIENCE} s: {self.row()}")
 

@@ -66,6 +66,7 @@ Status write_replica_settings(const std::string& dir, std::uint32_t id) {
   s.log_segment_bytes = config::kDevLogSegmentBytes;
   s.log_retain_bytes = kLogRetainBytes;
   s.lmdb_map_bytes = config::kDevLmdbMapBytes;
+  s.state_fetch_rate = config::kDevStateFetchRate;
   return config::write_replica(dir + "/replica.toml", s);
 }
 
