@@ -102,8 +102,8 @@ void ReplicaStore::run() {
     const auto pause = active_.empty() ? std::chrono::milliseconds(250)
                                        : std::min(options_.busy_pause, options_.hedge);
     links_.wait(pause);
+    follow_members();  // first: answers of members that have left do not count
     links_.receive([this](std::size_t from, ByteView message) { handle(from, message); });
-    follow_members();
     adopt_new();
     const auto now = Clock::now();
     for (const RequestPtr& request : active_)

@@ -9,8 +9,8 @@ namespace {
 // Sent to all after at most 250 ms (architecture §5: so that backups see a backlog), of which
 // jitter takes up to a fifth.
 constexpr Micros kFirstRetry = 200'000;
-// Times that a bundle whose result is not in the state was sent.
-constexpr std::uint32_t kLostAfter = 8;
+// A result that is not in the state is asked for so long.
+constexpr Micros kLostAfter = 4'000'000;
 constexpr Micros kLeastRetry = 20'000;    // below it a busy machine looks like a dead replica
 constexpr Micros kMostRetry = 4'000'000;  // doubling stops here
 constexpr Micros kKeepAlive = 20'000'000;
@@ -400,8 +400,8 @@ void Session::succeed(Flight& flight, schema::BundleResult result, messages::Seq
 // may be asked that was not there then, and has to say no, while the answer of another is on its
 // way: so it is lost only when all say so, or after some seconds.
 void Session::unkept(Flight& flight, messages::Seq seq, const Now& now) {
-  if (flight.gone != core_.replicas.all() && flight.sends < kLostAfter) {
-    flight.resend_at = std::min(flight.resend_at, now.mono + kLeastRetry);
+  if (flight.gone != core_.replicas.all() && now.mono < flight.first_sent + kLostAfter) {
+    flight.resend_at = std::min(flight.resend_at, now.mono + kMostRetry / 16);
     return;
   }
   fail_flight(flight,

@@ -225,7 +225,8 @@ void Core::try_committed(Seq seq) {
   Slot& s = slot(seq);
   if (s.committed || !s.proposal || s.proposal->view != view_) return;
   // A replica that gives no COMMIT can still count those of others.
-  if (!s.commit_durable && may_vote()) return;
+  const bool will_vote = may_vote() && (s.voted || votes_fit());
+  if (!s.commit_durable && will_vote) return;
   std::uint32_t count = s.commit_durable ? 1 : 0;  // own
   if (mutant(Mutant::own_commit_counted_twice)) count *= 2;
   for (const auto& [replica, proposal] : s.commits)

@@ -210,6 +210,9 @@ class Core {
   // Everything that a fresh log segment must begin with (protocol §3.3, state group).
   std::vector<Record> control_state() const;
 
+  // P-entries take half of what they may: it is time for a flush.
+  bool flush_wanted() const { return prepared_bytes_ > max_prepared_bytes_ / 2; }
+
   // ---- what a driver shows and tests check
   View view() const { return view_; }
   bool active() const { return active_; }

@@ -50,6 +50,7 @@ void Core::follow_transfer() {
   const messages::CertifiedState state = *std::exchange(transferred_, std::nullopt);
   const Seq seq = state.cert.body.seq;
   transferring_ = false;
+  progress_us_ = now_.mono_us;
   too_old_ = 0;
   append(RecordKind::executed, seq, encode(state.header));
   flushed_ = std::max(flushed_, seq);

@@ -244,6 +244,10 @@ void DirtyFile::reap_uploads() {
     if (!dirty.upload || !dirty.upload->done()) continue;
     const Result<Hash> digest = dirty.upload->wait();
     if (!digest) continue;  // flush() tries again and reports
+    if (dirty.upload->holders() != services_.uploader.holders()) {  // the only copy, perhaps
+      dirty.upload = services_.uploader.start(dirty.upload->content());
+      continue;
+    }
     dirty.stored = DataExtent{dirty.upload->length(), *digest};
     dirty.holders = dirty.upload->holders();
     dirty.upload.reset();

@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kUploadThreads = 4;
 // Well inside the grace of an unlinked file (limits::kOrphanGraceUs, 120 s).
 constexpr auto kSweepInterval = std::chrono::seconds(30);
+constexpr auto kNameAgain = std::chrono::seconds(1);
 
 std::int64_t wall_clock_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -126,27 +127,31 @@ void Mount::members_changed(config::Config now) {
 
 void Mount::look_after_files() {
   std::unique_lock lock(sweep_mutex_);
+  bool unnamed = false;
   while (!stopping_) {
-    sweep_wanted_.wait_for(lock, kSweepInterval,
+    sweep_wanted_.wait_for(lock, unnamed ? kNameAgain : kSweepInterval,
                            [this] { return sweep_now_ || members_changed_ || stopping_; });
     if (stopping_) return;
     const bool changed = std::exchange(members_changed_, false);
     const bool sweep = std::exchange(sweep_now_, false) || !changed;
     lock.unlock();
-    if (changed) name_blocks();
+    if (changed || unnamed) unnamed = !name_blocks();
     if (sweep) keep_unlinked();
     lock.lock();
   }
 }
 
-// Replicas that join fetch what files name.
-void Mount::name_blocks() {
+// Replicas that join fetch what files name. False: not all could be named.
+bool Mount::name_blocks() {
+  bool all = true;
   for (const OpenFilePtr& file : files->all()) {
-    if (file->gone) continue;
-    if (const Outcome<void> flushed = file->data.flush_unnamed(); !flushed)
-      log_line("inode " + std::to_string(file->ino) +
-               ": what was written is not committed yet: " + flushed.error().reason);
+    const Outcome<void> flushed = file->data.flush_unnamed();
+    if (flushed) continue;
+    all = false;
+    log_line("inode " + std::to_string(file->ino) +
+             ": what was written is not committed yet: " + flushed.error().reason);
   }
+  return all;
 }
 
 // Another client, or a rename over it, may have unlinked a file that is open here.

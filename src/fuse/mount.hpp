@@ -56,7 +56,7 @@ class Mount {
   Status start();
   void look_after_files();
   void keep_unlinked();
-  void name_blocks();
+  bool name_blocks();
   void members_changed(config::Config now);
 
   std::mutex sweep_mutex_;

@@ -291,6 +291,10 @@ void Refill::end(std::uint64_t now_us, std::uint64_t wall_s) {
 
 // What a quorum denies once may still be fetched by one of them, or be with one who did not answer.
 void Refill::judge() {
+  if (failure_) {
+    denied_ = false;
+    complete_ = complete_ && missing_ == 0;
+  }
   if (!from_beginning_ || failure_) return;
   const bool denied = missing_ != 0 && doubtful_ == 0;
   complete_ = missing_ == 0 || (denied && denied_);

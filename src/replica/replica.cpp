@@ -258,8 +258,8 @@ Status Replica::maybe_flush() {
 bool Replica::flush_due(const RootCert& cert) const {
   const std::int64_t since = net::steady_us() - flush_started_us_;
   if (since >= std::int64_t{setup_.settings.flush_interval_ms} * 1000) return true;
-  return flush_fault_.empty() &&
-         (core_->epoch_over() || cert.body.seq - flush_from_ >= setup_.settings.flush_batches);
+  return flush_fault_.empty() && (core_->epoch_over() || core_->flush_wanted() ||
+                                  cert.body.seq - flush_from_ >= setup_.settings.flush_batches);
 }
 
 // What other threads have finished.
