@@ -160,7 +160,6 @@ class Replica:
             time.sleep(0.2)
         raise RuntimeError(f"replica {self.position} has not come back within {PATIENCE} s: {self.row()}")
 
-
     def replace(self):
         """In the place of who has its position."""
         self.cluster.run("replica", "replace", str(self.position), os.path.join(self.directory, "card.toml"),

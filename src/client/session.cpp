@@ -11,6 +11,7 @@ namespace {
 constexpr Micros kFirstRetry = 200'000;
 // A result that is not in the state is asked for so long.
 constexpr Micros kLostAfter = 4'000'000;
+constexpr Micros kResultRetry = 250'000;
 constexpr Micros kLeastRetry = 20'000;    // below it a busy machine looks like a dead replica
 constexpr Micros kMostRetry = 4'000'000;  // doubling stops here
 constexpr Micros kKeepAlive = 20'000'000;
@@ -401,7 +402,7 @@ void Session::succeed(Flight& flight, schema::BundleResult result, messages::Seq
 // way: so it is lost only when all say so, or after some seconds.
 void Session::unkept(Flight& flight, messages::Seq seq, const Now& now) {
   if (flight.gone != core_.replicas.all() && now.mono < flight.first_sent + kLostAfter) {
-    flight.resend_at = std::min(flight.resend_at, now.mono + kMostRetry / 16);
+    flight.resend_at = std::min(flight.resend_at, now.mono + kResultRetry);
     return;
   }
   fail_flight(flight,

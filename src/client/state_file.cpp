@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "crypto/files.hpp"
@@ -19,20 +18,13 @@ namespace {
 // The chain of epochs, and a certificate: of 31 replicas 2 KiB.
 constexpr std::size_t kMaxState = verify::kMaxChainFile + 16 * 1024;
 
-struct Descriptor {
+// Released when it goes.
+struct Lock {
   const int fd;
-  ~Descriptor() {
+  ~Lock() {
     if (fd >= 0) close(fd);
   }
 };
-
-Status failed(const std::string& path, const char* what) {
-  const int error = errno;
-  const Errc code = error == ENOSPC                     ? Errc::disk_full
-                    : error == EACCES || error == EPERM ? Errc::permission
-                                                        : Errc::io;
-  return fail(code, "state file '" + path + "': " + what + ": " + std::strerror(error));
-}
 
 }  // namespace
 
@@ -43,20 +35,21 @@ Result<Bytes> load_state(const std::string& path) {
 }
 
 Status store_state(const std::string& path, ByteView state) {
-  const std::string lock_path = path + ".lock";
-  const Descriptor lock{open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
-  if (lock.fd < 0 || flock(lock.fd, LOCK_EX) != 0) return failed(lock_path, "cannot be locked");
+  const std::string what = "state file '" + path + "'";
+  const Lock lock{open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+  if (lock.fd < 0 || flock(lock.fd, LOCK_EX) != 0) {
+    const int error = errno;
+    return fail(error == ENOSPC                     ? Errc::disk_full
+                : error == EACCES || error == EPERM ? Errc::permission
+                                                    : Errc::io,
+                what + ": its lock file cannot be locked: " + std::strerror(error));
+  }
   // What cannot be read is replaced.
   if (const auto there = load_state(path); there && verify::Certificates::newer(*there, state))
     return {};
-  const std::string next = path + ".next";
-  const Descriptor file{open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
-  const bool written =
-      file.fd >= 0 &&
-      write(file.fd, state.data(), state.size()) == static_cast<ssize_t>(state.size()) &&
-      fdatasync(file.fd) == 0;
-  if (!written) return failed(next, "cannot be written");
-  if (std::rename(next.c_str(), path.c_str()) != 0) return failed(path, "cannot be replaced");
+  if (const Status stored = crypto::replace_file(path, state, crypto::FileMode::private_file);
+      !stored)
+    return fail(what, stored.error());
   return {};
 }
 
