@@ -78,6 +78,7 @@ Result<Joining> joining(const tree::Reader& state, const messages::CertBody& bod
                  schema::decode_record<schema::PendingChange>(value, "pending change"));
   const auto position = config::position_of(change.next, vote_key);
   says.expected = position.has_value();
+  says.deadline_us = change.deadline_us;
   if (position && change.epoch_end_seq == 0 && (change.ready >> *position & 1) == 0)
     says.ready = messages::Ready{change.next.hash(), vote_key, body.seq};
   return says;

@@ -1,6 +1,5 @@
 #include "replica/learner.hpp"
 
-#include "execution/epochs.hpp"
 #include "replica/log.hpp"
 
 namespace bftmeta::replica {
@@ -76,7 +75,7 @@ Status Learner::turn() {
   }
   if (now_us() >= next_round_us_) {
     next_round_us_ = now_us() + kRoundUs;
-    BFTMETA_TRY(announce());
+    announce();
     if (!receiver_) BFTMETA_TRY(begin_transfer());
   }
   mesh_->flush();
@@ -156,32 +155,41 @@ Status Learner::arrived() {
                                  std::to_string(done->received_bytes()) + " bytes)");
   state_ = done->state();
   version_ = done->version();
+  BFTMETA_ASSIGN(joining_,
+                 execution::joining(*version_, state_->cert.body, setup_.signer->public_key()));
+  // A pass over an older state, of a peer that was behind or of a proposal that was taken back, has
+  // not seen what was named before this one.
+  if (joining_.ready) {
+    const Proposal proposal{joining_.ready->config_hash, joining_.deadline_us};
+    if (proposal_ != proposal) block_keeper_->transferred();
+    proposal_ = proposal;
+  }
   block_keeper_->publish(*version_, {});
-  return announce();
+  announce();
+  return {};
 }
 
 // What the state that it has asks of it: again with every round, since anything may be lost.
-Status Learner::announce() {
+void Learner::announce() {
   std::string waits = "waits for a change of the configuration that names its card";
   if (state_) {
-    const messages::CertBody& body = state_->cert.body;
-    BFTMETA_ASSIGN(const execution::Joining says,
-                   execution::joining(*version_, body, setup_.signer->public_key()));
     const bool complete = block_keeper_->complete();
-    if (says.ready && complete)
-      send_all(messages::Forward{messages::sign_ready(*setup_.signer, cluster_id_, *says.ready)});
-    if (says.end_share) send_all(messages::sign_share(*setup_.signer, body, *says.end_share));
-    if (says.ready && !complete)
+    if (joining_.ready && complete)
+      send_all(
+          messages::Forward{messages::sign_ready(*setup_.signer, cluster_id_, *joining_.ready)});
+    if (joining_.end_share)
+      send_all(messages::sign_share(*setup_.signer, state_->cert.body, *joining_.end_share));
+    if (joining_.ready && !complete)
       waits = waits_for_blocks();
-    else if (says.expected)
-      waits = says.epoch_end == 0 ? "is ready; waits for the other members of the next epoch"
-                                  : "is ready; the epoch ends at " + std::to_string(says.epoch_end);
+    else if (joining_.expected)
+      waits = joining_.epoch_end == 0
+                  ? "is ready; waits for the other members of the next epoch"
+                  : "is ready; the epoch ends at " + std::to_string(joining_.epoch_end);
   }
   if (waits != said_)
     log_line(LogLevel::info,
              "no member of epoch " + std::to_string(membership_.epoch()) + ": " + waits);
   said_ = std::move(waits);
-  return {};
 }
 
 std::string Learner::waits_for_blocks() const {

@@ -7,6 +7,7 @@
 
 #include <atomic>
 
+#include "execution/epochs.hpp"
 #include "net/peer_mesh.hpp"
 #include "replica/block_keeper.hpp"
 #include "replica/membership.hpp"
@@ -32,6 +33,9 @@ class Learner {
  private:
   Learner(const Setup& setup, Membership& membership) : setup_(setup), membership_(membership) {}
 
+  // One of two that propose the same has the later deadline.
+  using Proposal = std::pair<Hash, std::uint64_t>;
+
   Status open_blocks(const storage::DataDirectory& directory);
   Status begin_transfer();
   Status turn();
@@ -39,7 +43,7 @@ class Learner {
   Status perform(transfer::Actions& actions);
   Status write(transfer::action::Write write, transfer::Actions& more);
   Status arrived();
-  Status announce();
+  void announce();
   std::string waits_for_blocks() const;
   void send_all(const messages::PeerMessage& message);
   std::uint64_t now_us() const;
@@ -53,6 +57,8 @@ class Learner {
   std::unique_ptr<transfer::Receiver> receiver_;
   std::optional<messages::CertifiedState> state_;  // that the store holds
   std::optional<tree::Version> version_;           // its tree
+  execution::Joining joining_;                     // what it asks of this replica
+  std::optional<Proposal> proposal_;               // that blocks were looked for since
   std::uint64_t next_round_us_ = 0;                // the next transfer, and what is said again
   std::optional<Error> failure_;
   bool next_epoch_ = false;

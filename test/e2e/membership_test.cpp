@@ -33,6 +33,14 @@ struct Members {
     REQUIRE_MESSAGE(cluster.child(id).wait_for_output("learns", 20s), cluster.errors(id));
     return id;
   }
+  bool says(std::uint32_t replica, const std::string& line) {
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (cluster.errors(replica).find(line) == std::string::npos) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(10ms);
+    }
+    return true;
+  }
   std::uint64_t epoch() { return client->membership()->config.epoch; }
   // These are the members; with no load a read finds out.
   void change(const std::vector<std::uint32_t>& next) {
@@ -111,6 +119,22 @@ TEST_CASE_FIXTURE(Members, "a new member has the file data, so all may be replac
   CHECK(files.all_readable());
   CHECK(files.read_all() == files.blocks());
   for (const std::uint32_t member : members) CHECK(files.wait_held_by(member, 30s));
+}
+
+// It was ready for a change that was taken back: what was named since then counts, too.
+TEST_CASE_FIXTURE(Members, "what was named before a proposal is there when it is in force") {
+  test::BlockFiles files(cluster, *client);
+  const std::uint32_t joins = learner();
+  files.write("f", 20);
+  const std::uint32_t down = cluster.add_replica();
+  const std::uint32_t down_too = cluster.add_replica();
+  REQUIRE(cluster.propose(*client, {0, 1, 2, 3, joins, down, down_too}) == schema::Code::ok);
+  REQUIRE(says(joins, "is ready; waits for the other members"));
+  CHECK(files.held_by(joins) == files.blocks());
+  REQUIRE(cluster.propose(*client, members) == schema::Code::ok);
+  files.write("g", 20);
+  change({joins, 1, 2, 3});
+  CHECK(files.held_by(joins) == files.blocks());
 }
 
 TEST_CASE_FIXTURE(Members, "four become seven, and four again, under load") {

@@ -83,6 +83,7 @@ schema::Code ProcessCluster::propose(client::Client& client,
     op.body.next.replicas.push_back(cards_.at(r));
     op.body.next.replicas.back().id = static_cast<std::uint32_t>(op.body.next.replicas.size()) - 1;
   }
+  if (op.body.next.replicas == now.replicas) op.body.next.epoch = now.epoch;
   const auto root = must(client.root());
   op.body.valid_until_us = root.body.time_us + 600'000'000;
   op.signatures.push_back(

@@ -35,7 +35,8 @@ class ProcessCluster {
   // Another replica with keys of its own, which is no member: its number here, and its card.
   std::uint32_t add_replica();
   const config::Replica& card(std::uint32_t replica) const { return cards_.at(replica); }
-  // The admins propose these replicas, by their numbers here, as members 0, 1, ...
+  // The admins propose these replicas, by their numbers here, as members 0, 1, ...; those of now:
+  // they take back what they have proposed.
   schema::Code propose(client::Client& client, const std::vector<std::uint32_t>& replicas) const;
   // Does not wait for it to serve: for replicas that must start together, or that must not start.
   Child& launch(std::uint32_t replica, const std::string& program = "",
