@@ -129,7 +129,7 @@ class Client {
   void watch_members(std::function<void(const config::Config&)> changed);
 
   // What a replica says of itself, unproven. `scrub_bytes_per_s` not 0: and it is asked to read and
-  // check its state store at this rate. Errc::unreachable after `timeout`.
+  // check its state store and its blocks, each at this rate. Errc::unreachable after `timeout`.
   Result<messages::StatusReply> status(messages::ReplicaId replica,
                                        std::chrono::milliseconds timeout,
                                        std::uint64_t scrub_bytes_per_s = 0);

@@ -1,4 +1,5 @@
-// bftadm scrub: what the replicas say of the state that they store, and a check of all of it now.
+// bftadm scrub: what the replicas say of the state and the blocks that they store, and a check of
+// all of it now.
 #include "admin/cluster.hpp"
 #include "admin/command.hpp"
 
@@ -11,13 +12,21 @@ struct Options {
   std::uint32_t timeout_ms = 2000;
 };
 
+// Of the pass over the blocks that is under way, or of the last one.
+std::string pass_of(const messages::BlocksProgress& blocks) {
+  if (!blocks.running && blocks.finished_s == 0) return "none yet";
+  return std::string(blocks.running ? "reading" : "has read") +
+         (blocks.thorough ? " all" : " names");
+}
+
 // What each replica answers; a rate that is not 0 starts a scrub.
 Result<ExitCode> ask(const Options& o, std::uint64_t rate, const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
   Report report;
   Table table{
       "replicas",
-      {"id", "bytes_per_s", "permille", "cycles", "damage_found", "damage_repaired", "condition"},
+      {"id", "bytes_per_s", "permille", "cycles", "damage_found", "damage_repaired", "blocks_pass",
+       "blocks_permille", "blocks_checked", "blocks_restored", "blocks_missing", "condition"},
       {}};
   std::uint64_t answered = 0;
   const std::chrono::milliseconds timeout(o.timeout_ms);
@@ -26,8 +35,9 @@ Result<ExitCode> ask(const Options& o, std::uint64_t rate, const Globals& global
     const messages::StatusReply s = reply ? *reply : messages::StatusReply{};
     answered += reply ? 1 : 0;
     table.rows.push_back({std::uint64_t{r}, s.scrub_bytes_per_s, std::uint64_t{s.scrub_permille},
-                          s.scrub_cycles, s.damage_found, s.damage_repaired,
-                          reply ? s.condition : "unreachable"});
+                          s.scrub_cycles, s.damage_found, s.damage_repaired, pass_of(s.blocks),
+                          std::uint64_t{s.blocks.permille}, s.blocks.checked, s.blocks.fetched,
+                          s.blocks.missing, reply ? s.condition : "unreachable"});
   }
   report.fields.push_back({rate != 0 ? "started" : "answered", answered});
   report.tables.push_back(std::move(table));

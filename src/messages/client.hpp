@@ -165,7 +165,7 @@ struct Refusal {
 // hint.
 struct StatusQuery {
   std::uint64_t request_id = 0;
-  // Not 0: it reads and checks all of its state store now, at this rate.
+  // Not 0: it reads and checks all of its state store and all blocks now, each at this rate.
   std::uint64_t scrub_bytes_per_s = 0;
   template <class V, class Self>
   static void fields(V& v, Self& s) {

@@ -124,6 +124,10 @@ void Refill::begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64
   running_ = true;
   thorough_ = thorough;
   cursor_ = cursor;
+  if (thorough) {
+    const std::uint64_t rate = std::exchange(check_rate_, 0);
+    reads_ = transfer::Pace(rate != 0 ? rate : options_.bytes_per_second, kReadBurst);
+  }
   unseen_.clear();
   draining_ = false;
   slice_ = {};
@@ -146,6 +150,11 @@ void Refill::transferred(std::uint64_t now_us) {
   complete_ = denied_ = false;
   followed_.clear();
   begin(false, first_cursor(), 0, now_us);
+}
+
+void Refill::check_all(std::uint64_t bytes_per_second, std::uint64_t now_us) {
+  check_rate_ = bytes_per_second;
+  if (!running_ || thorough_) begin(true, first_cursor(), 0, now_us);
 }
 
 void Refill::missed(const Hash& digest, std::uint64_t now_us) {
@@ -314,7 +323,8 @@ void Refill::plan(bool whole, std::uint64_t now_us, std::uint64_t wall_s) {
     due_us_ = now_us + pause;
   }
   again_ = false;
-  due_thorough_ = regular <= due_us_;
+  if (check_rate_ != 0) due_us_ = now_us;
+  due_thorough_ = check_rate_ != 0 || regular <= due_us_;
   deadline_us_ = std::min(due_us_, fetcher_.deadline());
 }
 

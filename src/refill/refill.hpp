@@ -90,6 +90,9 @@ class Refill {
   // and a pass takes their place.
   void changed(const std::vector<Key>& extents, std::uint64_t now_us);
   void changed_unknown(std::uint64_t now_us) { look_soon(now_us + kGraceUs); }
+  // A thorough pass from the beginning, reading at this rate: now, in place of a thorough one under
+  // way, or when one by names has ended, which others wait for.
+  void check_all(std::uint64_t bytes_per_second, std::uint64_t now_us);
   void connected(ReplicaId peer, bool is, std::uint64_t now_us) {
     fetcher_.connected(peer, is, now_us);
   }
@@ -155,7 +158,8 @@ class Refill {
   // ---- the next one
   std::uint64_t due_us_ = kNever;
   bool due_thorough_ = false;
-  std::uint32_t retries_ = 0;  // passes in a row that lacked blocks
+  std::uint64_t check_rate_ = 0;  // not 0: check_all was called, and that pass has not begun
+  std::uint32_t retries_ = 0;     // passes in a row that lacked blocks
   struct Followed {
     Key extent;
     std::uint64_t due_us = 0;

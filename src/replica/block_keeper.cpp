@@ -101,6 +101,14 @@ void BlockKeeper::missed(const Hash& digest) {
   links_.waker()->wake();
 }
 
+void BlockKeeper::check_all(std::uint64_t bytes_per_second) {
+  {
+    const std::lock_guard lock(mutex_);
+    check_rate_ = bytes_per_second;
+  }
+  links_.waker()->wake();
+}
+
 messages::BlocksProgress BlockKeeper::progress() const {
   const std::lock_guard lock(mutex_);
   return progress_;
@@ -154,11 +162,13 @@ void BlockKeeper::take_news(std::uint64_t now_us) {
   std::vector<Hash> missed;
   Machine::ChangedExtents changed;
   bool transferred = false;
+  std::uint64_t check_rate = 0;
   {
     const std::lock_guard lock(mutex_);
     missed.swap(missed_);
     changed = std::exchange(changed_, {});
     transferred = std::exchange(transferred_, false);
+    check_rate = std::exchange(check_rate_, 0);
   }
   if (transferred) refill_->transferred(now_us);
   if (changed.lost)
@@ -166,6 +176,7 @@ void BlockKeeper::take_news(std::uint64_t now_us) {
   else
     refill_->changed(changed.keys, now_us);
   for (const Hash& digest : missed) refill_->missed(digest, now_us);
+  if (check_rate != 0) refill_->check_all(check_rate, now_us);
 }
 
 void BlockKeeper::receive(messages::ReplicaId from, ByteView message, std::uint64_t now_us) {

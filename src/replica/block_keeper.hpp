@@ -50,6 +50,8 @@ class BlockKeeper final : public refill::Surroundings {
   void publish(tree::Version version, Machine::ChangedExtents changed);
   // A state transfer has ended: nothing before it counts, the next version will be of its state.
   void transferred();
+  // All blocks are read and hashed now, at this rate; what is not here or rotten is fetched.
+  void check_all(std::uint64_t bytes_per_second);
   // A client asked for this block.
   void missed(const Hash& digest);
   messages::BlocksProgress progress() const;
@@ -82,7 +84,8 @@ class BlockKeeper final : public refill::Surroundings {
   std::shared_ptr<const tree::Version> version_;
   bool transferred_ = false;
   Machine::ChangedExtents changed_;
-  std::vector<Hash> missed_;  // at most Refill::kMaxUrgent
+  std::vector<Hash> missed_;      // at most Refill::kMaxUrgent
+  std::uint64_t check_rate_ = 0;  // not 0: check_all was called
   messages::BlocksProgress progress_;
   std::atomic<bool> complete_{false};
   std::atomic<bool> stopping_{false};

@@ -70,7 +70,7 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   s.condition = condition().substr(0, 512);
   s.blocks = block_keeper_->progress();
   s.transfer = transfer_progress();
-  if (m.scrub_bytes_per_s != 0) scrubber_->begin(m.scrub_bytes_per_s);
+  if (m.scrub_bytes_per_s != 0) scrub(m.scrub_bytes_per_s);
   const Scrubber::Progress scrub = scrubber_->progress();
   s.scrub_bytes_per_s = scrub.bytes_per_s;
   s.scrub_permille = scrub.permille;

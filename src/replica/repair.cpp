@@ -8,6 +8,13 @@ namespace bftmeta::replica {
 
 using tree::Subtree;
 
+// All that is stored, but the log, of which a start reads everything.
+void Replica::scrub(std::uint64_t bytes_per_s) {
+  const std::uint64_t rate = std::clamp(bytes_per_s, Scrubber::kSlowest, Scrubber::kFastest);
+  scrubber_->begin(rate);
+  block_keeper_->check_all(rate);
+}
+
 // What is due: the beginning, once nothing else writes to the store; the end of patience.
 Status Replica::try_repair() {
   if (const auto broken = store_->broken()) return give_up_store(*broken);

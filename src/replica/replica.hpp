@@ -96,6 +96,7 @@ class Replica {
   Status transfer_failed(const Error& error);
   void republish();
   bool restoring() const { return receiver_ && !restored_.empty(); }
+  void scrub(std::uint64_t bytes_per_s);
   Status try_repair();
   Result<std::vector<tree::Subtree>> still_damaged(const tree::Version& own);
   Status begin_repair(std::vector<tree::Subtree> damaged, tree::Version own, Bytes meta);

@@ -34,7 +34,7 @@ class Scrubber {
            std::shared_ptr<net::Waker> waker);
   ~Scrubber();
 
-  // One cycle from the beginning at this rate, then as before.
+  // One cycle from the beginning at this rate, kSlowest to kFastest, then as before.
   void begin(std::uint64_t bytes_per_s);
   Progress progress();
   // Found since the last call.

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <thread>
 
@@ -80,6 +81,21 @@ class BlockFiles {
   // Behind a running replica's back, too.
   void lose_blocks(std::uint32_t replica) const {
     for (const auto& [digest, content] : contents_) std::filesystem::remove(path(replica, digest));
+  }
+
+  void rot(std::uint32_t replica, const Hash& digest) const {
+    std::fstream file(path(replica, digest), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(std::streamoff{limits::kBlockSize} / 2);
+    const auto byte = static_cast<char>(file.peek() ^ 1);
+    file.seekp(std::streamoff{limits::kBlockSize} / 2);
+    file.put(byte);
+    REQUIRE(file.flush().good());
+  }
+  // What is stored there is the block.
+  bool intact(std::uint32_t replica, const Hash& digest) const {
+    std::ifstream file(path(replica, digest), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    return crypto::sha256(view(bytes)) == digest;
   }
 
   // As a client that knows only this replica. True: it has answered that it has no such block.

@@ -27,6 +27,29 @@ TEST_CASE("blocks: each replica in turn loses all of them, and no file is lost")
   CHECK(files.read_all() == files.blocks());
 }
 
+TEST_CASE("blocks: a scrub finds what has rotted, and it is fetched again") {
+  test::ProcessCluster cluster(BFTMETAD);
+  cluster.start_all();
+  const auto client = cluster.open();
+  test::BlockFiles files(cluster, *client);
+  files.write("f", 8);
+  REQUIRE(files.wait_held_by(2, 10s));
+  const Hash block = files.some_block();
+  files.rot(2, block);
+  REQUIRE_FALSE(files.intact(2, block));
+  REQUIRE(client->status(2, 1s, 64 << 20));
+  const auto until = std::chrono::steady_clock::now() + 30s;
+  while (!files.intact(2, block) && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(50ms);
+  CHECK(files.intact(2, block));
+  REQUIRE(test::pass_ends(*client, 2, 10s));
+  const auto status = client->status(2, 1s);
+  REQUIRE(status);
+  CHECK(status->blocks.thorough);
+  CHECK(status->blocks.checked == files.blocks());
+  CHECK(status->blocks.fetched == 1);
+}
+
 TEST_CASE("blocks: written while a replica is down, read when it alone still has them") {
   test::ProcessCluster cluster(BFTMETAD);
   cluster.start_all();

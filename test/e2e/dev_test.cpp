@@ -74,7 +74,13 @@ void clients_come_and_go(const Dev& dev) {
 void stores_are_scrubbed(const Dev& dev) {
   CHECK(dev.ok({"scrub", "start", "--rate", "67108864"})["started"] == 4);
   json status;
-  for (int i = 0; i < 100 && (status.is_null() || status["replicas"][3]["cycles"] == 0); ++i) {
+  const auto ended = [&status] {
+    if (status.is_null()) return false;
+    for (const json& r : status["replicas"])
+      if (r["cycles"] == 0 || r["blocks_pass"] != "has read all") return false;
+    return true;
+  };
+  for (int i = 0; i < 100 && !ended(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     status = dev.ok({"scrub", "status"});
   }
@@ -82,6 +88,8 @@ void stores_are_scrubbed(const Dev& dev) {
   for (const json& r : status["replicas"]) {
     CHECK(r["cycles"] > 0);
     CHECK(r["damage_found"] == 0);
+    CHECK(r["blocks_pass"] == "has read all");
+    CHECK(r["blocks_missing"] == 0);
     CHECK(r["condition"] == "ok");
   }
   const json after = dev.ok({"status"});

@@ -156,6 +156,35 @@ TEST_CASE("followed: what nobody has yet is looked for by a pass; so is what wer
   CHECK(world.run([&] { return world.complete(); }, world.now_us + 10 * kSecond));
 }
 
+TEST_CASE("pass: one that is asked for reads all at its own rate, after one that others wait for") {
+  World world(files_of(1, 100, 1'000'000));
+  world.own = world.files.contents();
+  world.rotten.insert(world.own.begin()->first);
+  world.options.bytes_per_second = 10'000'000;
+  world.start();
+  world.refill->check_all(20'000'000, world.now_us);
+  CHECK_FALSE(world.refill->progress(world.now_us).thorough);
+  world.run_pass();
+  REQUIRE(world.run([&] { return world.refill->running(); }, world.now_us + kSecond));
+  CHECK(world.refill->progress(world.now_us).thorough);
+  const std::uint64_t asked_for = world.run_pass();  // 100 MB
+  CHECK(asked_for > 4 * kSecond);
+  CHECK(asked_for < 8 * kSecond);
+  CHECK(world.rotten.empty());
+
+  // Now, and again from the beginning; a faster one does not change the daily one's rate.
+  world.refill->check_all(1'000'000, world.now_us);
+  REQUIRE(world.run([&] { return world.refill->progress(world.now_us).checked > 10; },
+                    world.now_us + 60 * kSecond));
+  world.refill->check_all(50'000'000, world.now_us);
+  CHECK(world.refill->progress(world.now_us).checked == 0);
+  const std::uint64_t fast = world.run_pass();
+  CHECK(fast > 1 * kSecond);
+  CHECK(fast < 4 * kSecond);
+  REQUIRE(world.run([&] { return world.refill->running(); }, world.now_us + 2 * kDay));
+  CHECK(world.run_pass() > 8 * kSecond);
+}
+
 TEST_CASE("pass: the daily one reads what is here, at its rate, and replaces what has rotted") {
   World world(files_of(1, 100, 1'000'000));
   world.own = world.files.contents();
