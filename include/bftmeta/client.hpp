@@ -47,6 +47,9 @@ struct Options {
   std::string state_file;
   // Called on the client's thread for every fault. Default: one line on standard error.
   std::function<void(const Fault&)> on_fault;
+  // Called on the client's thread when the state file could not be written; the next time after it
+  // was. Default: one line on standard error.
+  std::function<void(const Error&)> on_unsaved;
   // Shared with other users of ZeroMQ in this process; made by the client if absent.
   std::shared_ptr<net::Context> context;
 };

@@ -11,6 +11,8 @@ namespace {
 
 constexpr Micros kLongestWait = 250'000;
 constexpr Micros kSaveInterval = 5'000'000;
+constexpr Micros kBusyInterval = 100'000;
+constexpr std::chrono::milliseconds kClosingPatience(1000);
 
 Micros clock_us(clockid_t clock) {
   timespec t{};
@@ -36,11 +38,19 @@ Result<std::unique_ptr<IoThread>> IoThread::start(Options options,
       std::fprintf(stderr, "replica %u, sequence number %llu: %s; not read from for ten minutes\n",
                    f.replica, static_cast<unsigned long long>(f.seq), f.why.c_str());
     };
+  if (!options.on_unsaved)
+    options.on_unsaved = [](const Error& why) {
+      std::fprintf(stderr, "%s; what this client has seen is not remembered\n",
+                   why.message.c_str());
+    };
   std::unique_ptr<IoThread> io(new IoThread(std::move(options), std::move(transport)));
   if (!io->options_.state_file.empty()) {
     BFTMETA_ASSIGN(const Bytes state, load_state(io->options_.state_file));
     if (const Status restored = io->engine_.restore(state, now()); !restored)
-      return fail("'" + io->options_.state_file + "'", restored.error());
+      return fail(restored.error().code,
+                  "state file '" + io->options_.state_file + "': " + restored.error().message +
+                      "; without the file a client begins at the genesis, and may be shown what is "
+                      "older than what it had seen");
     io->saved_seq_ = io->engine_.certificates().newest_seq();
     io->saved_epoch_ = io->engine_.config().epoch;
   }
@@ -117,6 +127,7 @@ void IoThread::note_connections() {
     epoch_ = config.epoch;
     members_ = config.n();
     connected_ = 0;
+    save_after_ = 0;
     for (const auto& changed : member_watchers_) changed(config);
   }
   const ReplicaSet connected = transport_->connected();
@@ -130,11 +141,16 @@ void IoThread::save_state(const Now& now, bool at_once) {
   const messages::Seq newest = engine_.certificates().newest_seq();
   const std::uint64_t epoch = engine_.config().epoch;
   if (options_.state_file.empty() || (newest == saved_seq_ && epoch == saved_epoch_)) return;
-  if (!at_once && now.mono < save_after_ && epoch == saved_epoch_) return;
-  save_status_ = store_state(options_.state_file, engine_.certificates().save());
+  if (!at_once && now.mono < save_after_) return;
+  Status stored = store_state(options_.state_file, engine_.certificates().save(),
+                              at_once ? kClosingPatience : std::chrono::milliseconds(0));
+  const bool later = !stored && stored.error().code == Errc::busy && !at_once;
+  save_after_ = now.mono + (later ? kBusyInterval : kSaveInterval);
+  if (later) return;
+  if (!stored && save_status_) options_.on_unsaved(stored.error());
+  save_status_ = std::move(stored);
   saved_seq_ = newest;
   saved_epoch_ = epoch;
-  save_after_ = now.mono + kSaveInterval;
 }
 
 Micros IoThread::wait_time(const Now& now) const {

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include "crypto/files.hpp"
 #include "verify/epoch_chain.hpp"
@@ -26,6 +27,27 @@ struct Lock {
   }
 };
 
+// Whoever has it may have been stopped: nobody waits without end. 0, or errno.
+int take(const Lock& lock, std::chrono::milliseconds patience) {
+  constexpr std::chrono::milliseconds kTick(10);
+  if (lock.fd < 0) return errno;
+  for (auto left = patience;; left -= kTick) {
+    if (flock(lock.fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    if ((errno != EWOULDBLOCK && errno != EINTR) || left < kTick) return errno;
+    std::this_thread::sleep_for(kTick);
+  }
+}
+
+Errc code_of(int error) {
+  switch (error) {
+    case EWOULDBLOCK: return Errc::busy;
+    case ENOSPC: return Errc::disk_full;
+    case EACCES:
+    case EPERM: return Errc::permission;
+    default: return Errc::io;
+  }
+}
+
 }  // namespace
 
 Result<Bytes> load_state(const std::string& path) {
@@ -34,16 +56,13 @@ Result<Bytes> load_state(const std::string& path) {
   return bytes;
 }
 
-Status store_state(const std::string& path, ByteView state) {
+Status store_state(const std::string& path, ByteView state, std::chrono::milliseconds patience) {
   const std::string what = "state file '" + path + "'";
   const Lock lock{open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
-  if (lock.fd < 0 || flock(lock.fd, LOCK_EX) != 0) {
-    const int error = errno;
-    return fail(error == ENOSPC                     ? Errc::disk_full
-                : error == EACCES || error == EPERM ? Errc::permission
-                                                    : Errc::io,
-                what + ": its lock file cannot be locked: " + std::strerror(error));
-  }
+  if (const int error = take(lock, patience); error != 0)
+    return fail(code_of(error), what + ": " + path + ".lock: " +
+                                    (error == EWOULDBLOCK ? "another process has locked it"
+                                                          : std::strerror(error)));
   // What cannot be read is replaced.
   if (const auto there = load_state(path); there && verify::Certificates::newer(*there, state))
     return {};

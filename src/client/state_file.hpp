@@ -4,6 +4,7 @@
 // Thread-safety: functions without state.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "base/bytes.hpp"
@@ -13,7 +14,8 @@ namespace bftmeta::client {
 
 // Empty if there is no such file. Errors: io, permission, limit.
 Result<Bytes> load_state(const std::string& path);
-// Ok also when what is there is newer. Errors: io, permission, disk_full.
-Status store_state(const std::string& path, ByteView state);
+// Ok also when what is there is newer. Errors: busy (another process had the lock for all of
+// `patience`), io, permission, disk_full.
+Status store_state(const std::string& path, ByteView state, std::chrono::milliseconds patience);
 
 }  // namespace bftmeta::client

@@ -42,6 +42,10 @@ Status Mount::start() {
     log_line("replica " + std::to_string(fault.replica) + " was caught at seq " +
              std::to_string(fault.seq) + ": " + fault.why + "; it is not asked for ten minutes");
   };
+  client_options.on_unsaved = [](const Error& why) {
+    log_line(why.message +
+             "; a later mount may be shown what is older than what this one has seen");
+  };
   const crypto::LinkKey link_key = client_options.link_key;
   const std::vector<config::EndpointOverride> endpoints = client_options.endpoints;
   // Blocks are the same in every epoch, and so are the frames that carry them.

@@ -1,5 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
@@ -16,6 +20,8 @@ using namespace bftmeta::client::testing;
 using schema::Code;
 
 namespace {
+
+constexpr std::chrono::milliseconds kPatience(10'000);
 
 std::uint64_t clock_us(clockid_t clock) {
   timespec t{};
@@ -168,6 +174,50 @@ TEST_CASE("the newest certificate is kept in the state file and believed after a
   CHECK_FALSE(connect_over(live.options, std::make_unique<LiveTransport>(live.cluster)));
 }
 
+TEST_CASE(
+    "a state file that cannot be written, or is of no use, is told of; nothing waits for it") {
+  const test::TempDir dir;
+  std::string file = dir.path() + "/state";
+  std::vector<Errc> unsaved;
+  Live live;
+  const auto connect = [&] {
+    live.client.reset();
+    live.options.state_file = file;
+    live.options.on_unsaved = [&](const Error& why) { unsaved.push_back(why.code); };
+    live.connect();
+  };
+  SUBCASE("no directory") {
+    file = dir.path() + "/nowhere/state";
+    connect();
+    CHECK(live.client->execute({root_user(), make_file("a")}));
+    CHECK(live.client->close().error().code == Errc::io);
+    CHECK(unsaved == std::vector<Errc>{Errc::io});
+  }
+  SUBCASE("locked by a process that does not go on") {
+    const int lock = open((file + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    REQUIRE(lock >= 0);
+    REQUIRE(flock(lock, LOCK_EX) == 0);
+    connect();
+    CHECK(live.client->execute({root_user(), make_file("b")}));
+    CHECK(live.client->close().error().code == Errc::busy);
+    CHECK(unsaved == std::vector<Errc>{Errc::busy});
+    CHECK(load_state(file)->empty());
+    connect();
+    CHECK(live.client->execute({root_user(), make_file("c")}));
+    close(lock);
+    CHECK(live.client->close());
+    CHECK_FALSE(load_state(file)->empty());
+  }
+  SUBCASE("rotten") {
+    live.options.state_file = file;
+    test::write_text(file, "rot");
+    const auto refused = connect_over(live.options, std::make_unique<LiveTransport>(live.cluster));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message.find(file) != std::string::npos);
+    CHECK(refused.error().message.find("without the file") != std::string::npos);
+  }
+}
+
 TEST_CASE("clients that share a state file leave the newest state in it") {
   const test::TempDir dir;
   const std::string file = dir.path() + "/state";
@@ -182,16 +232,16 @@ TEST_CASE("clients that share a state file leave the newest state in it") {
   CHECK(verify::Certificates::newer(newer, older));
   CHECK_FALSE(verify::Certificates::newer(older, newer));
   CHECK_FALSE(verify::Certificates::newer(newer, newer));
-  REQUIRE(store_state(file, older));
+  REQUIRE(store_state(file, older, kPatience));
   CHECK(*load_state(file) == newer);
   test::write_text(file, "rot");
-  REQUIRE(store_state(file, older));
+  REQUIRE(store_state(file, older, kPatience));
   CHECK(*load_state(file) == older);
   std::vector<std::thread> writers;
   for (int i = 0; i < 8; ++i)
     writers.emplace_back([&, i] {
       for (int n = 0; n < 20; ++n)
-        CHECK(store_state(file, i == 3 && n == 10 ? newer : older).has_value());
+        CHECK(store_state(file, i == 3 && n == 10 ? newer : older, kPatience).has_value());
     });
   for (std::thread& writer : writers) writer.join();
   CHECK(*load_state(file) == newer);
