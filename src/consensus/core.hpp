@@ -158,7 +158,8 @@ struct Accused {  // evidence against a member is new here: to be kept
   messages::Evidence evidence;
 };
 // History does not lead on from here: a certified state at or above `floor` has to be fetched
-// (src/transfer). Nothing is executed until event::Transferred; there is no way back.
+// (src/transfer). Nothing is executed until event::Transferred; there is no way back, and no second
+// one before.
 struct Transfer {
   Seq floor = 0;
   // The state machine could not execute: its page store cannot be read.
@@ -602,6 +603,7 @@ class Core {
 
   // ---- state transfer (transfer.cpp)
   bool transferring_ = false;
+  bool fetching_ = false;  // the driver was told: one action::Transfer, one event::Transferred
   std::optional<messages::CertifiedState> transferred_;  // the state machine is there
   Seq too_old_at_ = 0;                                   // executed_seq when ...
   std::uint32_t too_old_ = 0;  // ... these (bitmap) had no history from there any more

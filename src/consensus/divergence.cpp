@@ -54,10 +54,13 @@ void Core::take_up_divergence() {
   diverged_lsn_ = kRecoveredLsn;
 }
 
+// A transfer that is under way already, for a damaged store, does for this too: it ends at a
+// certified state, at or above all that was executed and signed here, and takes nothing that its
+// root does not commit to.
 void Core::repair_divergence() {
   if (!out_of_service() || diverged_lsn_ == 0 || durable_lsn_ < diverged_lsn_) return;
   diverged_lsn_ = 0;
-  if (!diverged_->again) begin_transfer();
+  if (!diverged_->again && !fetching_) begin_transfer();
 }
 
 // The state of `seq` is here, and is the certified one. Whether it was missing for this.

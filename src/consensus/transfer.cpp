@@ -28,7 +28,7 @@ bool Core::try_transfer() {
 
 // Not to a state below what was executed, unless that was wrong.
 void Core::begin_transfer(std::optional<Error> unreadable) {
-  transferring_ = true;
+  transferring_ = fetching_ = true;
   rescue_first_ = 0;
   rescue_answers_.clear();
   rescue_bodies_.clear();
@@ -46,10 +46,10 @@ void Core::on_transferred(messages::CertifiedState state) {
 // (protocol §3.1). The page store is the truth about what is executed; the EXECUTED record follows
 // it into the log, before the certificate, as always.
 void Core::follow_transfer() {
-  if (!transferred_) return;
+  if (!transferred_ || diverged_again()) return;
   const messages::CertifiedState state = *std::exchange(transferred_, std::nullopt);
   const Seq seq = state.cert.body.seq;
-  transferring_ = false;
+  transferring_ = fetching_ = false;
   progress_us_ = now_.mono_us;
   too_old_ = 0;
   append(RecordKind::executed, seq, encode(state.header));

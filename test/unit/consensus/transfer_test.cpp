@@ -204,3 +204,66 @@ TEST_CASE("a start with a mixture in the store goes on with the transfer, and ex
   r.commit_batch(0, kLast + 1);
   CHECK(r.halts.empty());
 }
+
+namespace {
+
+// Batch `seq` is executed with another result than elsewhere; then a part of the store is lost, and
+// then the certificate comes.
+void diverge_while_fetching(Restarted& r, const Elsewhere& others) {
+  const Seq seq = others.state.cert.body.seq;
+  r.machine->damage(1);
+  r.commit_batch(0, seq);
+  REQUIRE(r.core->certified_seq() < seq);
+  r.step(event::Damaged{});
+  REQUIRE(r.transfers.back() == seq);
+  r.from(0, others.state.cert);
+  r.sync_all();
+  REQUIRE(r.core->out_of_service());
+}
+
+// As the driver does: whatever was asked for is fetched.
+void fetch_all(Restarted& r, const Elsewhere& others) {
+  for (; !r.transfers.empty(); r.transfers.pop_back()) {
+    *r.machine = others.machine;
+    r.step(event::Transferred{others.state});
+    r.sync_all();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("T4.2 a divergence that is found while a state is fetched is repaired by that one") {
+  Restarted r(1);
+  const Elsewhere others(r, 1);
+  r.start_and_hear();
+  diverge_while_fetching(r, others);
+  CHECK(r.transfers == std::vector<Seq>{1});
+  fetch_all(r, others);
+  CHECK_FALSE(r.core->out_of_service());
+  CHECK_FALSE(r.core->transferring());
+  r.forget();
+  r.commit_batch(0, 2);
+  REQUIRE(r.said<messages::RootShare>().size() == 1);
+  CHECK(r.said<messages::RootShare>()[0].body.seq == 2);
+  CHECK(r.halts.empty());
+}
+
+TEST_CASE("T4.2 the second divergence in a row: what was being fetched brings it back no more") {
+  Restarted r(1);
+  r.start_and_hear();
+  const Elsewhere once(r, 1);
+  diverge_while_fetching(r, once);
+  fetch_all(r, once);
+  const Elsewhere twice(r, 2);
+  diverge_while_fetching(r, twice);
+  REQUIRE(r.core->diverged_again());
+  r.forget();
+  fetch_all(r, twice);
+  CHECK(r.core->out_of_service());
+  CHECK(r.core->transferring());
+  CHECK_FALSE(r.core->may_vote());
+  r.from(0, r.proposal(0, 3));
+  r.sync_all();
+  CHECK(r.votes_said() == 0);
+  CHECK(r.core->executed_seq() == 2);
+}
