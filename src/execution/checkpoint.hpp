@@ -35,7 +35,7 @@ Result<Checkpoint> decode_checkpoint(ByteView bytes);
 
 // What a state transfer hands over, as a checkpoint. Precondition: `state` is verified.
 Checkpoint checkpoint_of(const messages::CertifiedState& state);
-// The same the other way round. Precondition: `cert` is of the checkpoint's seq, which is not 0.
+// The same the other way round. Precondition: `cert` is of the checkpoint's body, not of genesis.
 messages::CertifiedState certified_state(const Checkpoint& checkpoint,
                                          const messages::RootCert& cert);
 

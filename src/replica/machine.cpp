@@ -83,8 +83,15 @@ const Machine::Entry* Machine::entry(Seq seq) const {
   return it == entries_.end() ? nullptr : &it->second;
 }
 
+bool Machine::contradicts(const messages::RootCert& cert) const {
+  if (cert.body.seq == executed_seq()) return cert.body != engine_.body();
+  const Entry* found = entry(cert.body.seq);
+  return found != nullptr && cert.body != found->executed.body;
+}
+
 std::optional<messages::CertifiedState> Machine::certified_state(
     const messages::RootCert& cert) const {
+  if (contradicts(cert)) return std::nullopt;
   if (cert.body.seq == executed_seq())
     return execution::certified_state(engine_.checkpoint(), cert);
   const Entry* found = entry(cert.body.seq);

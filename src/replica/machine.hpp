@@ -51,7 +51,10 @@ class Machine final : public consensus::StateMachine {
   execution::Engine& engine() { return engine_; }
   const execution::Engine& engine() const { return engine_; }
   const Entry* entry(Seq seq) const;
-  // What a state transfer hands over, of a batch that is still known or the newest one.
+  // What was executed here at its number, as far as that is still known, is another state.
+  bool contradicts(const messages::RootCert& cert) const;
+  // What a state transfer hands over, of a batch that is still known or the newest one. nullopt: it
+  // is neither, or another state was certified.
   std::optional<messages::CertifiedState> certified_state(const messages::RootCert& cert) const;
   // Goes on from another state; what was executed before is forgotten.
   void replace(execution::Engine engine);

@@ -213,7 +213,10 @@ Status Replica::note_space(const Result<storage::Lsn>& committed) {
 
 // ---- certificates, reads and flushes
 
+// In one step a certificate may come first and its batch be executed then, with another result:
+// Diverged follows, and nothing of that state is shown.
 void Replica::certified(const RootCert& cert) {
+  if (machine_->contradicts(cert)) return;
   answers_->certified(
       cert, [this](const net::Route& to, messages::Reply reply) { answer(to, std::move(reply)); });
   if (auto version = machine_->take_version(cert.body.seq)) {

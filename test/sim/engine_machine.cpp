@@ -51,10 +51,9 @@ std::unique_ptr<Machine> EngineMachine::on_store(const config::Genesis& genesis,
 
 std::optional<messages::CertifiedState> EngineMachine::certified_state(
     const messages::RootCert& cert) const {
-  if (cert.body.seq == executed_seq())
-    return execution::certified_state(engine_.checkpoint(), cert);
+  if (cert.body == engine_.body()) return execution::certified_state(engine_.checkpoint(), cert);
   const auto it = entries_.find(cert.body.seq);
-  if (it == entries_.end()) return std::nullopt;
+  if (it == entries_.end() || it->second.executed.body != cert.body) return std::nullopt;
   const execution::Executed& executed = it->second.executed;
   return messages::CertifiedState{cert, executed.header, executed.history_before};
 }

@@ -306,6 +306,31 @@ TEST_CASE_FIXTURE(Executing, "what a batch removed is named, and nothing is kept
   CHECK(machine.entry(seq - 1)->executed.touched.empty());
 }
 
+TEST_CASE_FIXTURE(Executing,
+                  "T4.2 what was executed is no state of a certificate that it contradicts") {
+  const auto certified = [this](messages::CertBody body) {
+    return world.cluster.certify(body, world.cluster.quorum_bitmap());
+  };
+  // The newest batch, and one before it.
+  for (const messages::Seq seq : {d.own.seq, d.own.seq - 1}) {
+    CAPTURE(seq);
+    messages::CertBody body = machine.entry(seq)->executed.body;
+    const auto state = machine.certified_state(certified(body));
+    REQUIRE(state.has_value());
+    CHECK(messages::verify_certified_state(world.cluster.verifier, world.cluster.context.cluster_id,
+                                           world.cluster.config(), *state)
+              .has_value());
+    CHECK_FALSE(machine.contradicts(certified(body)));
+    body.state_root[0] ^= 1;
+    CHECK_FALSE(machine.certified_state(certified(body)).has_value());
+    CHECK(machine.contradicts(certified(body)));
+  }
+  messages::CertBody later = d.own;  // not executed here yet: nothing speaks against it
+  later.seq += 1;
+  CHECK_FALSE(machine.certified_state(certified(later)).has_value());
+  CHECK_FALSE(machine.contradicts(certified(later)));
+}
+
 TEST_CASE_FIXTURE(Executing, "a few bundles are kept, and a disk that refuses stops nothing") {
   TempDir temp;
   storage::FileSystem& disk = storage::posix_file_system();
