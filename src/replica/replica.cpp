@@ -281,14 +281,16 @@ Status Replica::background() {
     flush_fault_ = "flush: " + done->error().message;
     log_line(LogLevel::error, flush_fault_);
     flush_from_ = flushed_seq_;  // again after the interval, also when nothing is executed
-    if (receiver_) transfer_retry_us_ = net::steady_us() + kSpaceRetryUs;
-    return {};
+  } else {
+    flush_fault_.clear();
   }
-  flush_fault_.clear();
   if (!receiver_)  // 0: of a repair that was given up
-    return (*done)->seq != 0 ? flushed(std::move(**done)) : Status();
-  transfer::Actions actions;
-  receiver_->written((*done)->set, (*done)->snapshot, now().mono_us, actions);
+    return *done && (*done)->seq != 0 ? flushed(std::move(**done)) : Status();
+  transfer::Actions actions;  // none begins while another writes: it is its own
+  if (*done)
+    receiver_->written((*done)->set, (*done)->snapshot, now().mono_us, actions);
+  else
+    receiver_->not_written(now().mono_us, actions);
   return perform(actions);
 }
 

@@ -164,7 +164,6 @@ class Replica {
   std::unique_ptr<transfer::Receiver> receiver_;
   std::int64_t transfer_began_us_ = 0;
   std::uint64_t transfer_first_leaves_ = 0;  // of the own tree when it began
-  std::int64_t transfer_retry_us_ = 0;       // after a write that failed; 0: none did
   std::vector<tree::Subtree> damaged_;       // of the store, for the next transfer to fetch anew
   std::vector<tree::Subtree> replaced_;      // ... and those that the one under way does
   // ---- repair; the receiver's, too

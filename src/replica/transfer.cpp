@@ -20,7 +20,7 @@ bool Replica::take_nodes(messages::ReplicaId from, messages::PeerMessage& messag
   return true;
 }
 
-// What is due: the beginning, once the flush under way has ended; a timer; a write.
+// What is due: the beginning, once the flush under way has ended; a timer.
 Status Replica::try_transfer() {
   if (transfer_floor_ && !flusher_->busy()) {
     BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
@@ -44,12 +44,7 @@ Status Replica::try_transfer() {
   }
   if (!receiver_) return {};
   transfer::Actions actions;
-  if (transfer_retry_us_ != 0 && net::steady_us() >= transfer_retry_us_) {
-    transfer_retry_us_ = 0;
-    receiver_->not_written(now().mono_us, actions);
-  } else if (now().mono_us >= receiver_->deadline()) {
-    receiver_->tick(now().mono_us, actions);
-  }
+  if (now().mono_us >= receiver_->deadline()) receiver_->tick(now().mono_us, actions);
   return perform(actions);
 }
 

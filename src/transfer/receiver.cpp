@@ -151,6 +151,7 @@ void Receiver::not_written(std::uint64_t now_us, Actions& out) {
   BFTMETA_ASSERT(writing_);
   now_us_ = now_us;
   writing_ = last_write_ = false;
+  write_again_us_ = now_us + options_.timing.write_again;
   go_on(out);
 }
 
@@ -391,7 +392,8 @@ void Receiver::check_end() {
 }
 
 void Receiver::write(Actions& out) {
-  if (failure_ || writing_ || (!at_end_ && work_.unwritten() < options_.write_bytes)) return;
+  if (failure_ || writing_ || now_us_ < write_again_us_) return;
+  if (!at_end_ && work_.unwritten() < options_.write_bytes) return;
   writing_ = true;
   last_write_ = at_end_;
   std::optional<CertifiedState> complete;
@@ -404,6 +406,7 @@ void Receiver::write(Actions& out) {
 void Receiver::set_deadline() {
   deadline_us_ = kNever;
   if (done_ || failure_ || last_write_) return;
+  if (write_again_us_ > now_us_) deadline_us_ = write_again_us_;
   for (const auto& [id, q] : questions_) {
     deadline_us_ = std::min(deadline_us_, q.deadline_us);
     const std::uint64_t alone_until = q.errand ? q.errand->last_us + options_.timing.alone : 0;

@@ -24,6 +24,7 @@ struct Timing {
   std::uint64_t offers = 200'000;            // others' offers are waited for, once there is one
   std::uint64_t ask_again = 250'000;         // between questions for offers
   std::uint64_t target = 4'000'000;          // a target is compared with what else is offered
+  std::uint64_t write_again = 1'000'000;     // after a write that failed
 };
 
 struct Options {
@@ -82,7 +83,7 @@ class Receiver {
   // The write under way is in the store, and `snapshot` is its generation.
   void written(const tree::WriteSet& set, std::shared_ptr<const tree::Snapshot> snapshot,
                std::uint64_t now_us, Actions& out);
-  // It is not, and is contained in a later one: call this when it may be tried again.
+  // It is not. What it held goes into the next one, Timing::write_again later.
   void not_written(std::uint64_t now_us, Actions& out);
 
   // The store holds the tree of state(), or the one that was restored, durably or not.
@@ -170,7 +171,8 @@ class Receiver {
   std::uint64_t last_offers_us_ = 0;  // when they were
   std::uint64_t choose_us_ = 0;       // when one is taken; 0: none was asked for
   bool writing_ = false;
-  bool at_end_ = false;  // the own tree is the target's
+  std::uint64_t write_again_us_ = 0;  // not before
+  bool at_end_ = false;               // the own tree is the target's
   bool last_write_ = false;
   bool done_ = false;
   std::uint32_t failed_ends_ = 0;

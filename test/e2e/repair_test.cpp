@@ -1,6 +1,7 @@
 // T7.7 with real processes: bytes of a replica's state store flip on its disk. It repairs them from
 // the others, or sets the store aside and rebuilds it; clients see nothing of that.
 #include <doctest/doctest.h>
+#include <lmdb.h>
 
 #include <csignal>
 #include <cstring>
@@ -8,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "config/load.hpp"
 #include "support/create_load.hpp"
 #include "support/process_cluster.hpp"
 
@@ -89,6 +91,31 @@ class StoreFile {
   std::string bytes_;
 };
 
+// Leaves no page free in the store below `state` within the smallest map that is allowed.
+void fill_map(const std::string& state, const std::string& scratch, std::uint64_t map_bytes) {
+  const auto ok = [](int rc) { REQUIRE(rc == MDB_SUCCESS); };
+  MDB_env* env = nullptr;
+  MDB_txn* txn = nullptr;
+  MDB_dbi filler = 0;
+  ok(mdb_env_create(&env));
+  ok(mdb_env_set_maxdbs(env, 4));
+  ok(mdb_env_set_mapsize(env, 4 * map_bytes));
+  ok(mdb_env_open(env, state.c_str(), 0, 0600));
+  ok(mdb_txn_begin(env, nullptr, 0, &txn));
+  ok(mdb_dbi_open(txn, "filler", MDB_CREATE, &filler));
+  std::string mib(1 << 20, 'f');
+  for (std::uint64_t i = 0; i <= map_bytes >> 20; ++i) {
+    MDB_val key{sizeof i, &i};
+    MDB_val value{mib.size(), mib.data()};
+    ok(mdb_put(txn, filler, &key, &value, 0));
+  }
+  ok(mdb_txn_commit(txn));
+  std::filesystem::create_directory(scratch);
+  ok(mdb_env_copy2(env, scratch.c_str(), MDB_CP_COMPACT));
+  mdb_env_close(env);
+  std::filesystem::rename(scratch + "/data.mdb", state + "/data.mdb");
+}
+
 // A cluster of which one replica's store is damaged again and again.
 class Cluster {
  public:
@@ -108,6 +135,15 @@ class Cluster {
     CAPTURE(served ? "" : describe());
     CHECK(served);
     CHECK(comes_back());
+  }
+
+  // Nothing that was executed waits for a flush there: else the next start executes it again, and
+  // may meet what is rotten first.
+  bool settles() {
+    return eventually([&] {
+      const auto s = client->status(kDamaged, 5s);
+      return s && s->durable_seq == s->executed_seq && s->executed_seq == s->certified_seq;
+    });
   }
 
   bool comes_back() {
@@ -221,11 +257,7 @@ TEST_CASE("T7.7 a scrub finds what nobody reads, and it is repaired; the next on
     return s;
   };
   CHECK(scrub(1).damage_found == 0);
-  // Else the next start executes again what was not flushed, and may meet what is rotten first.
-  CHECK(c.eventually([&] {
-    const auto s = c.client->status(kDamaged, 5s);
-    return s && s->durable_seq == s->executed_seq && s->executed_seq == s->certified_seq;
-  }));
+  CHECK(c.settles());
   REQUIRE(c.cluster.stop(kDamaged) == 0);
   std::vector<std::string> names = c.load.acknowledged();
   names.resize(30);
@@ -252,6 +284,47 @@ TEST_CASE("T7.7 a scrub finds what nobody reads, and it is repaired; the next on
   c.cluster.start(kDamaged);
   CHECK(scrub(1).damage_found == 0);
   CHECK(c.says("repaired: "));
+  CHECK_FALSE(c.says("state.damaged"));
+  c.finish();
+}
+
+TEST_CASE("T7.7 a repair that can not be written: a newer state is fetched, once there is room") {
+  Cluster c;
+  c.load.stop();
+  CHECK(c.settles());
+  REQUIRE(c.cluster.stop(kDamaged) == 0);
+  const config::ReplicaSettings roomy = c.cluster.settings(kDamaged);
+  config::ReplicaSettings full = roomy;
+  full.lmdb_map_bytes = 64 << 20;
+  fill_map(roomy.data_dir + "/state", c.cluster.dir() / "compacted", full.lmdb_map_bytes);
+  std::vector<std::string> names = c.load.acknowledged();
+  names.resize(10);
+  CHECK(StoreFile(c.cluster).rot_names(names) > 0);
+  const auto restart = [&](const config::ReplicaSettings& settings) {
+    std::filesystem::remove(c.cluster.replica_toml(kDamaged));
+    REQUIRE(config::write_replica(c.cluster.replica_toml(kDamaged), settings).has_value());
+    c.cluster.start(kDamaged);
+  };
+  const auto will_say = [&](const std::string& text) {
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (!c.says(text) && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(20ms);
+    return c.says(text);
+  };
+  restart(full);
+  constexpr std::uint64_t kRate = 64 << 20;
+  REQUIRE(c.client->status(kDamaged, 5s, kRate).has_value());  // begins a scrub
+  REQUIRE(will_say("repairing them from peers"));
+  REQUIRE(will_say("raise its map size"));
+  // Longer than a repair may take: when it goes on, that is given up, and its write was due again.
+  c.cluster.child(kDamaged).signal(SIGSTOP);
+  std::this_thread::sleep_for(11s);
+  c.cluster.child(kDamaged).signal(SIGCONT);
+  CHECK(will_say("fetching the state at or behind"));
+  CHECK_FALSE(c.cluster.child(kDamaged).wait_exit(2s).has_value());
+  CHECK(c.cluster.stop(kDamaged) == 0);
+  restart(roomy);
+  CHECK(c.follows());
   CHECK_FALSE(c.says("state.damaged"));
   c.finish();
 }

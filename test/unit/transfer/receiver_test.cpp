@@ -191,7 +191,7 @@ TEST_CASE("a crash at each write, before it or behind it, and every 100 ms (T7.5
   t.check_store();
 }
 
-TEST_CASE("a write that fails is tried again, the last one too") {
+TEST_CASE("a write that fails is tried again a second later, the last one too") {
   World world(4, 4, 60'000);
   world.grow(30'000, 0);
   Transfer undisturbed(world, nothing(), honest());
@@ -202,6 +202,7 @@ TEST_CASE("a write that fails is tried again, the last one too") {
     setup.failing_writes = {i};
     Transfer t(world, nothing(), setup);
     REQUIRE(t.run(60 * kSecond));
+    CHECK(t.took_us() >= transfer::Timing().write_again);
     t.check_store();
   }
 }
