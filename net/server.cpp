@@ -12,7 +12,7 @@ namespace bftmeta::net {
 namespace {
 
 // Not the failures of handshakes: reporting one overwrites the error code by which libzmq closes
-// the connection, and it stays open unread until the heartbeat ends it.
+// the connection, and it stays open unread until its peer ends it.
 constexpr int kEvents = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
 constexpr std::int64_t kForgiveBansAfter = 600 * kSecond;
 constexpr std::uint32_t kMaxBanShift = 6;  // 64 s

@@ -102,7 +102,7 @@ std::size_t discard_rest(const Socket& socket, Message& last);
 // "tcp://host:port", with brackets around an IPv6 literal.
 std::string tcp_endpoint(const std::string& host, std::uint16_t port);
 
-// Frame cap, high-water marks, handshake time, heartbeats: what both ends of a link share.
+// Frame cap, high-water marks, handshake time, keepalive: what both ends of a link share.
 void set_link_options(Socket& socket, std::size_t max_frame, int receive_hwm);
 // IPv6 only when the host may need it: a machine without it would refuse every socket.
 void set_address_family(Socket& socket, const std::string& host);

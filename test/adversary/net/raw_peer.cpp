@@ -63,9 +63,15 @@ Bytes zmtp_greeting(std::string_view mechanism, bool as_server) {
   return greeting;
 }
 
+void set_heartbeat(net::Socket& socket, int every_ms) {
+  socket.set(ZMQ_HEARTBEAT_IVL, every_ms);
+  socket.set(ZMQ_HEARTBEAT_TIMEOUT, 60'000);
+}
+
 RawDealer::RawDealer(const crypto::LinkKey& key, const PublicKey& server_key, std::uint16_t port,
-                     std::string_view routing_id)
+                     std::string_view routing_id, int heartbeat_ms)
     : socket_(context_.get(), ZMQ_DEALER) {
+  if (heartbeat_ms > 0) set_heartbeat(socket_, heartbeat_ms);
   net::set_curve_keys(socket_, key);
   socket_.set_key(ZMQ_CURVE_SERVERKEY, server_key);
   if (!routing_id.empty()) socket_.set_text(ZMQ_ROUTING_ID, routing_id);
@@ -123,15 +129,32 @@ void Proxy::run() {
     if (client < 0) continue;
     forward(client, rules);
     ::close(client);
+    if (release_.exchange(false)) {
+      hold_ = -1;
+      released_ = true;
+    }
     rules = {};
   }
+}
+
+// The reset goes out when the descriptor is closed.
+void Proxy::release(int to, const Bytes& kept) {
+  [[maybe_unused]] const ssize_t sent = ::send(to, kept.data(), kept.size(), MSG_NOSIGNAL);
+  ::poll(nullptr, 0, 50);  // a reset may overtake what was not read yet
+  const linger reset{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(to, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
 void Proxy::forward(int client, ProxyRules rules) {
   const int server = connect_to(target_);
   std::array<std::uint8_t, 65536> buffer{};
   std::size_t to_server = 0;
+  Bytes kept;
   while (server >= 0 && !stop_ && to_server < rules.cut_after) {
+    if (release_) {
+      release(hold_ == static_cast<int>(Towards::server) ? server : client, kept);
+      break;
+    }
     std::array<pollfd, 2> fds{{{client, POLLIN, 0}, {server, POLLIN, 0}}};
     if (::poll(fds.data(), fds.size(), 20) <= 0) continue;
     for (std::size_t i = 0; i < fds.size(); ++i) {
@@ -143,6 +166,11 @@ void Proxy::forward(int client, ProxyRules rules) {
       const ssize_t got = ::recv(fds[i].fd, buffer.data(), limit, 0);
       if (got <= 0) return static_cast<void>(::close(server));
       const auto size = static_cast<std::size_t>(got);
+      if (hold_ == static_cast<int>(towards_server ? Towards::server : Towards::client)) {
+        kept.insert(kept.end(), buffer.begin(), buffer.begin() + got);
+        held_ = kept.size();
+        continue;
+      }
       if (towards_server) {
         if (rules.flip_byte - to_server < size) buffer[rules.flip_byte - to_server] ^= 1;
         to_server += size;

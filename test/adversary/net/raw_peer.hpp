@@ -34,12 +34,15 @@ class TcpPeer {
 // The first 64 bytes of a ZMTP 3 connection.
 Bytes zmtp_greeting(std::string_view mechanism, bool as_server);
 
+// PINGs of libzmq's heartbeat, so often, which go on when nobody answers.
+void set_heartbeat(net::Socket& socket, int every_ms);
+
 // A DEALER without any of ClientLink's manners.
 class RawDealer {
  public:
-  // Empty id: libzmq's default.
+  // Empty id: libzmq's default. With a heartbeat it sends a PING so often, and needs no answer.
   RawDealer(const crypto::LinkKey& key, const PublicKey& server_key, std::uint16_t port,
-            std::string_view routing_id = "");
+            std::string_view routing_id = "", int heartbeat_ms = 0);
   // Without CURVE at all.
   explicit RawDealer(std::uint16_t port);
 
@@ -62,6 +65,9 @@ struct ProxyRules {
   std::size_t bytes_per_ms = std::numeric_limits<std::size_t>::max();
 };
 
+// Which way bytes go.
+enum class Towards { server, client };
+
 // Forwards every connection to `port`; the rules hold for the first one only.
 class Proxy {
  public:
@@ -71,10 +77,17 @@ class Proxy {
   Proxy& operator=(const Proxy&) = delete;
   std::uint16_t port() const { return port_; }
   std::size_t forwarded() const { return forwarded_.load(); }
+  // Keeps back what comes from now on; the other way is as before.
+  void hold(Towards way) { hold_ = static_cast<int>(way); }
+  std::size_t held() const { return held_.load(); }
+  // All that was kept back arrives at once, and then a reset of the connection.
+  void release_and_reset() { release_ = true; }
+  bool released() const { return released_.load(); }
 
  private:
   void run();
   void forward(int client, ProxyRules rules);
+  void release(int to, const Bytes& kept);
 
   std::uint16_t target_;
   ProxyRules rules_;
@@ -82,6 +95,10 @@ class Proxy {
   std::uint16_t port_ = 0;
   std::atomic<bool> stop_{false};
   std::atomic<std::size_t> forwarded_{0};
+  std::atomic<int> hold_{-1};
+  std::atomic<std::size_t> held_{0};
+  std::atomic<bool> release_{false};
+  std::atomic<bool> released_{false};
   std::thread thread_;
 };
 

@@ -1,4 +1,7 @@
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <linux/tcp.h>
+#include <sys/socket.h>
 
 #include "base/limits.hpp"
 #include "support/loopback.hpp"
@@ -139,6 +142,37 @@ TEST_CASE("while a link is down its queue stays bounded and keeps the newest") {
     return !loop.received.empty() && text(loop.received.back().message) == "the newest";
   }));
   CHECK(loop.received.size() < 110);
+}
+
+TEST_CASE("both ends of a connection let TCP find out that the other host is silent") {
+  Loopback loop;
+  const auto alice = crypto::generate_link_key();
+  loop.allow({alice});
+  REQUIRE(loop.passes(loop.connect(alice), alice));
+  const auto option = [](int fd, int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    return ::getsockopt(fd, level, name, &value, &size) == 0 ? value : -1;
+  };
+  const auto port_of = [](int fd, auto name_of) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    const int rc = name_of(fd, reinterpret_cast<sockaddr*>(&address), &size);
+    return rc == 0 && address.sin_family == AF_INET ? ntohs(address.sin_port) : 0;
+  };
+  int ends = 0;
+  for (int fd = 3; fd < 256; ++fd) {
+    if (port_of(fd, ::getpeername) == 0) continue;
+    if (port_of(fd, ::getsockname) != loop.server->port() &&
+        port_of(fd, ::getpeername) != loop.server->port())
+      continue;
+    ++ends;
+    CHECK(option(fd, SOL_SOCKET, SO_KEEPALIVE) == 1);
+    CHECK(option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 4);
+    CHECK(option(fd, IPPROTO_TCP, TCP_KEEPINTVL) == 2);
+    CHECK(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == 8000);
+  }
+  CHECK(ends == 2);
 }
 
 TEST_CASE("an endpoint that cannot be bound is an error that names it and says what to do") {
