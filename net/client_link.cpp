@@ -24,6 +24,7 @@ LinkOptions client_link_options() {
   LinkOptions options;
   options.outbox = {
       .max_frame = limits::kMaxFrame, .max_queued = 8 * kMiB, .max_in_flight = 2 * kMiB};
+  options.max_unread = 32 * kMiB;
   return options;
 }
 
@@ -31,6 +32,7 @@ LinkOptions block_link_options() {
   LinkOptions options;
   options.outbox = {
       .max_frame = limits::kMaxBlockFrame, .max_queued = 32 * kMiB, .max_in_flight = 8 * kMiB};
+  options.max_unread = 64 * kMiB;
   options.turn_bytes = 16 * kMiB;
   return options;
 }
@@ -58,10 +60,9 @@ Result<std::unique_ptr<ClientLink>> ClientLink::open(const Context& context,
 Status ClientLink::connect() {
   audit_.reset();
   socket_ = Socket(context_.get(), ZMQ_DEALER);
-  fd_ = -1;
   retry_at_us_ = 0;
   last_event_us_ = steady_us();
-  set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm);
+  set_link_options(socket_, options_.outbox.max_frame);
   set_address_family(socket_, options_.host);
   // No queue inside libzmq before there is a connection: ours knows how to forget.
   socket_.set(ZMQ_IMMEDIATE, 1);
@@ -71,9 +72,7 @@ Status ClientLink::connect() {
   set_curve_keys(socket_, key_);
   socket_.set_key(ZMQ_CURVE_SERVERKEY, options_.server_key);
   audit_ = std::make_unique<ConnectionAudit>(
-      context_, socket_,
-      AuditLimits{.max_connections = 2,
-                  .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame},
+      context_, socket_, AuditLimits{.max_connections = 2, .max_unread = options_.max_unread},
       ZMQ_EVENT_ALL);
   if (zmq_connect(socket_.get(), endpoint_.c_str()) != 0)
     return fail(Errc::invalid_argument, "cannot connect to " + endpoint_ + ": " +
@@ -106,7 +105,6 @@ void ClientLink::give_up(LinkState why, std::int64_t now_us) {
 void ClientLink::handle_event(const ConnectionEvent& event, std::int64_t now_us) {
   last_event_us_ = now_us;
   switch (event.type) {
-    case ZMQ_EVENT_CONNECTED: fd_ = event.value; break;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
       state_ = LinkState::connected;
       failures_in_a_row_ = 0;
@@ -118,7 +116,6 @@ void ClientLink::handle_event(const ConnectionEvent& event, std::int64_t now_us)
       break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: give_up(LinkState::connecting, now_us); break;
     case ZMQ_EVENT_DISCONNECTED:
-      fd_ = -1;
       lose_connection();
       if (retry_at_us_ == 0) retry_at_us_ = now_us + kSecond;
       break;
@@ -153,10 +150,15 @@ std::size_t ClientLink::receive_frames(const Sink& sink) {
   while (taken_bytes < options_.turn_bytes) {
     Message frame;
     if (!frame.take(socket_)) break;
-    audit_->delivered(fd_);
     taken_bytes += frame.view().size() + kMessageHeader;
+    const int fd = frame.connection_fd();
+    std::size_t on_wire = wire_bytes(frame.view().size());
     const bool multi_part = frame.more();
-    if (multi_part) discard_rest(socket_, frame);
+    if (multi_part) on_wire += discard_rest(socket_, frame);
+    if (!audit_->delivered(fd, on_wire)) {
+      handle_events(steady_us());
+      audit_->delivered(fd, on_wire);
+    }
     if (multi_part || !split_frame(frame.view(), messages_)) {
       ++counters_.dropped_malformed;
       continue;

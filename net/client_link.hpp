@@ -18,8 +18,8 @@ struct LinkOptions {
   std::string host;  // name or address literal
   std::uint16_t port = 0;
   PublicKey server_key{};
-  OutboxLimits outbox;  // max_frame holds for both directions
-  int receive_hwm = 16;
+  OutboxLimits outbox;                       // max_frame holds for both directions
+  std::uint64_t max_unread = 0;              // bytes that wait in libzmq; one more: cut off
   std::size_t turn_bytes = 8 * 1024 * 1024;  // receive() stops after this many
 };
 
@@ -86,7 +86,6 @@ class ClientLink final : public PollSource {
   Socket socket_;
   std::unique_ptr<ConnectionAudit> audit_;
   LinkState state_ = LinkState::connecting;
-  int fd_ = -1;  // of the connection
   std::int64_t last_event_us_ = 0;
   std::int64_t retry_at_us_ = 0;  // after a refusal; 0: none due
   std::uint32_t failures_in_a_row_ = 0;

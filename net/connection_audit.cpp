@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -73,10 +74,11 @@ bool ConnectionAudit::is_open(int fd) const {
          connections_[static_cast<std::size_t>(fd)].open;
 }
 
-bool ConnectionAudit::delivered(int fd) {
+bool ConnectionAudit::delivered(int fd, std::size_t bytes) {
   if (!is_open(fd)) return false;
   Connection& connection = connections_[static_cast<std::size_t>(fd)];
-  connection.delivered = connection.ever_delivered = true;
+  connection.ever_delivered = true;
+  connection.read += bytes;
   return true;
 }
 
@@ -140,14 +142,12 @@ void ConnectionAudit::check(std::int64_t now_us) {
 void ConnectionAudit::check_connection(int fd, Connection& connection) {
   if (ports_of(fd) != connection.ports) return closed(fd);
   const std::uint64_t received = bytes_received(fd);
-  if (connection.delivered) {
-    connection.delivered = false;
-    connection.baseline = received;
-  } else if (received - connection.baseline > limits_.max_undelivered) {
-    ++counters_.shut_endless_message;
-    shut_connection(fd);
-    closed(fd);
-  }
+  // More was read than has come: messages of a connection that had this descriptor before.
+  connection.read = std::min(connection.read, received);
+  if (received - connection.read <= limits_.max_unread) return;
+  ++counters_.shut_unread;
+  shut_connection(fd);
+  closed(fd);
 }
 
 // The oldest that never sent a message go first: a peer that connects in earnest speaks at once.

@@ -1,7 +1,7 @@
-// Watches the TCP connections of one ZeroMQ socket from outside, for what libzmq does not limit: a
-// multi-part message that never ends is buffered without bound (high-water marks count whole
-// messages), and descriptors are accepted without bound. A connection that has received more bytes
-// than `max_undelivered` since its last complete message, or that is one too many, is shut down.
+// Watches the TCP connections of one ZeroMQ socket from outside, for what libzmq does not limit, or
+// not safely: bytes that wait to be read, those of a multi-part message that never ends included,
+// and descriptors that are accepted. A connection that has received more than `max_unread` bytes
+// beyond those that were read, or that is one too many, is shut down.
 // Thread-safety: the thread of the socket.
 #pragma once
 
@@ -20,13 +20,13 @@ struct ConnectionEvent {
 
 struct AuditLimits {
   std::size_t max_connections = 0;
-  std::uint64_t max_undelivered = 0;  // bytes on the wire
+  std::uint64_t max_unread = 0;  // bytes on the wire
 };
 
 struct AuditCounters {
   std::uint64_t opened = 0;
   std::uint64_t closed_unheard = 0;  // without a single message: most are failed handshakes
-  std::uint64_t shut_endless_message = 0;
+  std::uint64_t shut_unread = 0;
   std::uint64_t shut_too_many = 0;
 };
 
@@ -44,9 +44,9 @@ class ConnectionAudit {
   ConnectionAudit(const ConnectionAudit&) = delete;
   ConnectionAudit& operator=(const ConnectionAudit&) = delete;
 
-  // A complete message came over this connection. False when it is not known, for example because
-  // the event of its opening has not been taken yet.
-  bool delivered(int fd);
+  // A complete message of so many bytes on the wire was read from this connection. False when it is
+  // not known, for example because the event of its opening has not been taken yet.
+  bool delivered(int fd, std::size_t bytes);
   // The next event, which is also taken into account; false when there is none.
   bool next_event(ConnectionEvent& event);
   // True every 250 ms: take all events, then check().
@@ -61,11 +61,10 @@ class ConnectionAudit {
  private:
   struct Connection {
     bool open = false;
-    bool delivered = false;  // since the last check
     bool ever_delivered = false;
-    std::uint32_t ports = 0;     // local and remote, to recognise a reused descriptor
-    std::uint64_t order = 0;     // of acceptance
-    std::uint64_t baseline = 0;  // bytes received at the check after the last delivery
+    std::uint32_t ports = 0;  // local and remote, to recognise a reused descriptor
+    std::uint64_t order = 0;  // of acceptance
+    std::uint64_t read = 0;   // bytes on the wire; the handshake's are not in it
   };
 
   bool is_open(int fd) const;

@@ -8,7 +8,7 @@ namespace {
 // its former life still seems to stand.
 constexpr std::size_t kSlotsPerReplica = 2;
 // Nobody answers on a replica's own connection: a peer that does is cut off early.
-constexpr int kUnreadHwm = 1;
+constexpr std::uint64_t kMaxUnread = kMiB;
 
 LinkOptions peer_link_options(const config::Replica& peer) {
   LinkOptions options;
@@ -17,7 +17,7 @@ LinkOptions peer_link_options(const config::Replica& peer) {
   options.server_key = peer.link_key;
   options.outbox = {
       .max_frame = limits::kMaxFrame, .max_queued = 16 * kMiB, .max_in_flight = 4 * kMiB};
-  options.receive_hwm = kUnreadHwm;
+  options.max_unread = kMaxUnread;
   return options;
 }
 

@@ -60,7 +60,7 @@ std::string bind_advice(int error) {
 
 ServerOptions peer_port_options() {
   ServerOptions options = common_options();
-  options.receive_hwm = 64;
+  options.max_unread = 64 * kMiB;
   options.outbox = {
       .max_frame = limits::kMaxFrame, .max_queued = 16 * kMiB, .max_in_flight = 4 * kMiB};
   options.rates = {.bytes_per_s = 256 * kMiB,
@@ -72,7 +72,7 @@ ServerOptions peer_port_options() {
 
 ServerOptions client_port_options() {
   ServerOptions options = common_options();
-  options.receive_hwm = 16;
+  options.max_unread = 32 * kMiB;
   options.outbox = {
       .max_frame = limits::kMaxFrame, .max_queued = 4 * kMiB, .max_in_flight = 2 * kMiB};
   options.rates = {.bytes_per_s = 64 * kMiB,
@@ -85,7 +85,7 @@ ServerOptions client_port_options() {
 
 ServerOptions block_port_options() {
   ServerOptions options = common_options();
-  options.receive_hwm = 8;
+  options.max_unread = 64 * kMiB;
   options.outbox = {
       .max_frame = limits::kMaxBlockFrame, .max_queued = 16 * kMiB, .max_in_flight = 4 * kMiB};
   options.rates = {.bytes_per_s = 1024 * kMiB,
@@ -103,10 +103,9 @@ Server::Server(const Context& context, const crypto::LinkKey& key, ServerOptions
       waker_(std::move(waker)),
       socket_(context.get(), ZMQ_ROUTER),
       audit_(context, socket_,
-             {.max_connections = options_.max_connections,
-              .max_undelivered = kUndeliveredFrames * options_.outbox.max_frame},
+             {.max_connections = options_.max_connections, .max_unread = options_.max_unread},
              kEvents) {
-  set_link_options(socket_, options_.outbox.max_frame, options_.receive_hwm);
+  set_link_options(socket_, options_.outbox.max_frame);
   socket_.set(ZMQ_ROUTER_MANDATORY, 1);
   // Safe here, and only here: routing ids come from Domain::admit, so what is handed over is a slot
   // of one key to a newer connection of the same key.
@@ -207,13 +206,14 @@ void Server::take_events() {
 
 std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink) {
   const int fd = body.connection_fd();
-  if (!audit_.delivered(fd)) {
-    take_events();
-    audit_.delivered(fd);
-  }
+  std::size_t on_wire = wire_bytes(body.view().size());
   const bool multi_part = body.more();
   const auto route = authenticate(id, body);
-  if (multi_part) discard_rest(socket_, body);
+  if (multi_part) on_wire += discard_rest(socket_, body);
+  if (!audit_.delivered(fd, on_wire)) {
+    take_events();
+    audit_.delivered(fd, on_wire);
+  }
   if (!route) return 0;
   Peer* peer = find_peer(route->key, now_us);
   if (peer == nullptr) {

@@ -30,7 +30,7 @@ struct ServerOptions {
   std::string host;                 // name or address literal of an own interface, or "*"
   std::uint16_t port = 0;           // 0: any free one
   std::size_t max_connections = 1;  // all keys, handshakes under way included
-  int receive_hwm = 1;              // frames per connection that wait in libzmq
+  std::uint64_t max_unread = 0;     // bytes per connection that wait in libzmq; one more: cut off
   OutboxLimits outbox;              // per connection; max_frame holds for both directions
   Rates rates;                      // per key, what it may send
   std::size_t turn_bytes = 1;       // receive() stops after this many

@@ -96,14 +96,17 @@ class Message {
   zmq_msg_t message_;
 };
 
-// Reads and discards the parts that follow in the current multi-part message; their number.
+// What a frame of a CURVE connection has on the wire.
+std::size_t wire_bytes(std::size_t frame);
+// Reads and discards the parts that follow in the current multi-part message; their bytes on the
+// wire.
 std::size_t discard_rest(const Socket& socket, Message& last);
 
 // "tcp://host:port", with brackets around an IPv6 literal.
 std::string tcp_endpoint(const std::string& host, std::uint16_t port);
 
 // Frame cap, high-water marks, handshake time, keepalive: what both ends of a link share.
-void set_link_options(Socket& socket, std::size_t max_frame, int receive_hwm);
+void set_link_options(Socket& socket, std::size_t max_frame);
 // IPv6 only when the host may need it: a machine without it would refuse every socket.
 void set_address_family(Socket& socket, const std::string& host);
 void set_curve_keys(Socket& socket, const crypto::LinkKey& key);

@@ -20,7 +20,8 @@ struct HostileServer {
   std::uint16_t port = 0;
   std::string peer;  // routing id of who spoke last
 
-  HostileServer() {
+  explicit HostileServer(int heartbeat_ms = 0) {
+    if (heartbeat_ms > 0) test::set_heartbeat(socket, heartbeat_ms);
     socket.set(ZMQ_CURVE_SERVER, 1);
     set_curve_keys(socket, key);
     REQUIRE(zmq_bind(socket.get(), "tcp://127.0.0.1:*") == 0);
@@ -51,10 +52,10 @@ struct Victim {
   std::unique_ptr<ClientLink> link;
   std::vector<Bytes> inbox;
 
-  explicit Victim(const HostileServer& server) {
+  explicit Victim(const HostileServer& server, std::uint16_t port = 0) {
     LinkOptions options = client_link_options();
     options.host = "127.0.0.1";
-    options.port = server.port;
+    options.port = port == 0 ? server.port : port;
     options.server_key = server.key.public_key;
     auto opened = ClientLink::open(context, crypto::generate_link_key(), options, poller.waker());
     REQUIRE(opened.has_value());
@@ -120,4 +121,22 @@ TEST_CASE("attack: a server that does not read costs a bounded queue and blocks 
     CHECK(victim.link->unsent_bytes() <= 10 * 1024 * 1024);
   }
   CHECK(refused == 100);
+}
+
+TEST_CASE("attack: a server sends a burst with PINGs in it and resets; the link connects again") {
+  HostileServer server(50);
+  test::Proxy line(server.port, {});
+  Victim victim(server, line.port());
+  victim.link->send(view("hello"));
+  REQUIRE(victim.run_until([&] { return server.heard(); }));
+  line.hold(test::Towards::client);
+  constexpr std::size_t kFrames = 50;
+  const Bytes frame = frame_of("burst");
+  for (std::size_t i = 0; i < kFrames; ++i) server.answer({frame});
+  REQUIRE(victim.run_until([&] { return line.held() >= kFrames * wire_bytes(frame.size()) + 84; }));
+  line.release_and_reset();
+  while (!line.released()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  REQUIRE(victim.run_until([&] { return victim.link->counters().connects == 2; }));
+  victim.link->send(view("hello again"));
+  CHECK(victim.run_until([&] { return server.heard(); }));
 }

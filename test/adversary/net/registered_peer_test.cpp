@@ -37,9 +37,9 @@ struct Scene {
   // and then a reset of the connection, while the loop is busy with something else.
   void burst_and_reset(bool pings, std::chrono::milliseconds busy) {
     constexpr std::size_t kFrames = 100;
-    constexpr std::size_t kPing = 42;  // on the wire; a frame has 35 more than its container
+    constexpr std::size_t kPing = 42;  // on the wire
     const std::string_view text = "burst";
-    const std::size_t frames = kFrames * (text.size() + kMessageHeader + 35);
+    const std::size_t frames = kFrames * wire_bytes(text.size() + kMessageHeader);
     test::Proxy line(loop.server->port(), {});
     RawDealer dealer(mallory, loop.server_key.public_key, line.port(), "", pings ? 50 : 0);
     dealer.send_message("first");
@@ -150,7 +150,8 @@ TEST_CASE("attack: frames that are not containers, and multi-part messages, are 
 
 TEST_CASE("attack: a multi-part message without end is cut off before it fills the memory") {
   auto options = client_port_options();
-  options.outbox.max_frame = 64 * 1024;  // cut off at 1 MiB
+  options.outbox.max_frame = 64 * 1024;
+  options.max_unread = 1024 * 1024;
   Scene scene(options);
   std::optional<test::Proxy> slow_line(std::in_place, scene.loop.server->port(),
                                        test::ProxyRules{.bytes_per_ms = 16 * 1024});
@@ -162,7 +163,7 @@ TEST_CASE("attack: a multi-part message without end is cut off before it fills t
     REQUIRE(dealer.send(Bytes(kPart, 1), true));
   dealer.send(Bytes(1, 1));
   REQUIRE(scene.loop.run_until(
-      [&] { return scene.loop.server->connection_counters().shut_endless_message > 0; }));
+      [&] { return scene.loop.server->connection_counters().shut_unread > 0; }));
   CHECK(slow_line->forwarded() < kTotal / 4);
   CHECK(scene.from_mallory() == 0);
   scene.check_good_peer();
@@ -258,5 +259,29 @@ TEST_CASE("attack: a burst and a reset while the server is busy; it goes on") {
   Scene scene(peer_port_options());
   // Longer than it took libzmq's heartbeat to stumble over the connection.
   scene.burst_and_reset(false, std::chrono::milliseconds(2300));
+  scene.check_good_peer();
+}
+
+TEST_CASE("attack: a burst with PINGs in it and a reset; the server goes on") {
+  Scene scene(peer_port_options());
+  scene.burst_and_reset(true, std::chrono::milliseconds(0));
+  scene.check_good_peer();
+}
+
+TEST_CASE("attack: small frames faster than they are read; the connection is cut off") {
+  auto options = client_port_options();
+  options.max_unread = 1024 * 1024;
+  options.turn_bytes = 64 * 1024;
+  Scene scene(options);
+  auto dealer = scene.dealer();
+  dealer.send_message("first");
+  REQUIRE(scene.loop.run_until([&] { return scene.from_mallory() == 1; }));
+  // The loop stands still meanwhile, and long enough to look at the connections in its next turn.
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  for (int sent = 0; sent < 100'000 && std::chrono::steady_clock::now() < end;)
+    sent += dealer.send_message("small") ? 1 : 0;
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  REQUIRE(scene.loop.run_until(
+      [&] { return scene.loop.server->connection_counters().shut_unread > 0; }));
   scene.check_good_peer();
 }

@@ -9,6 +9,7 @@
 using namespace bftmeta;
 using namespace bftmeta::net;
 using test::Loopback;
+using namespace std::chrono_literals;
 
 TEST_CASE("a registered client is heard under its key and gets the answer") {
   Loopback loop;
@@ -142,6 +143,39 @@ TEST_CASE("while a link is down its queue stays bounded and keeps the newest") {
     return !loop.received.empty() && text(loop.received.back().message) == "the newest";
   }));
   CHECK(loop.received.size() < 110);
+}
+
+TEST_CASE("what was read does not count against a connection, however long it stands") {
+  auto options = client_port_options();
+  options.max_unread = 4096;  // the handshake and one round
+  Loopback loop(options);
+  const auto alice = crypto::generate_link_key();
+  loop.allow({alice});
+  loop.on_message = [&](const test::Received& r) {
+    loop.server->send(r.from, r.message);
+    loop.server->flush();
+  };
+  auto link = client_link_options();
+  link.max_unread = options.max_unread;
+  auto& a = loop.connect(alice, loop.server_key.public_key, link);
+  REQUIRE(loop.run_until([&] { return a.link->state() == LinkState::connected; }));
+  std::size_t sent = 0;
+  for (int round = 0; round < 300; ++round) {
+    // A frame each, of short and long lengths.
+    for (int i = 0; i < 10; ++i) {
+      REQUIRE(a.link->send(Bytes(1 + sent++ * 7 % 280, 7)));
+      a.link->flush();
+    }
+    REQUIRE(loop.run_until([&] { return a.inbox.size() == sent; }));
+  }
+  CHECK(a.link->counters().frames == sent);
+  CHECK(loop.server->counters().frames == sent);
+  CHECK(a.link->counters().connects == 1);
+  // They look every 250 ms.
+  const auto start = std::chrono::steady_clock::now();
+  loop.run_until([&] { return std::chrono::steady_clock::now() - start > 600ms; });
+  CHECK(a.link->counters().disconnects == 0);
+  CHECK(loop.server->connection_counters().shut_unread == 0);
 }
 
 TEST_CASE("both ends of a connection let TCP find out that the other host is silent") {
