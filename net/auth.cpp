@@ -81,6 +81,12 @@ Domain::Decision Domain::admit(const PublicKey& key) {
   Entry& entry = it->second;
   const std::int64_t now = steady_us();
   if (now < entry.banned_until_us) return {std::nullopt, Refusal::banned};
+  if (const std::uint64_t at = all_read_.load(std::memory_order_relaxed); entry.admitted_at != at) {
+    entry.admitted_at = at;
+    entry.admitted = 0;
+  }
+  if (entry.admitted == slots_) return {std::nullopt, Refusal::banned};
+  ++entry.admitted;
   Activity& activity = *entry.activity;
   std::size_t slot = 0;
   for (std::size_t i = 1; i < slots_; ++i)

@@ -43,6 +43,9 @@ class Domain {
   void set_allowed(const AllowList& allowed);
   // Refuses handshakes of this key for a while; existing connections are the server's business.
   void ban(const PublicKey& key, std::int64_t until_us);
+  // The server has read all that had come. Between two of these a key gets no more than its slots
+  // of new connections: what was not read of those that it gave up is still in memory.
+  void note_all_read() { all_read_.fetch_add(1, std::memory_order_relaxed); }
 
   // Changes with every set_allowed.
   std::uint64_t revision() const { return revision_.load(std::memory_order_acquire); }
@@ -70,6 +73,8 @@ class Domain {
     PeerName name;
     std::shared_ptr<Activity> activity;
     std::int64_t banned_until_us = 0;
+    std::uint64_t admitted_at = 0;  // all_read_ of the last admission
+    std::size_t admitted = 0;       // since then
   };
 
   const std::string name_;
@@ -78,6 +83,7 @@ class Domain {
   mutable std::mutex mutex_;
   std::map<PublicKey, Entry> entries_;
   std::atomic<std::uint64_t> revision_{1};
+  std::atomic<std::uint64_t> all_read_{0};
 };
 
 struct AuthCounters {

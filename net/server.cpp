@@ -187,7 +187,10 @@ std::size_t Server::receive(const Sink& sink) {
   while (taken_bytes < options_.turn_bytes) {
     Message id;
     Message body;
-    if (!id.take(socket_)) break;
+    if (!id.take(socket_)) {
+      options_.domain->note_all_read();
+      break;
+    }
     if (!id.more() || !body.receive(socket_)) continue;
     taken_bytes += body.view().size() + kMessageHeader;
     handed_up += take_frame(id, body, now_us, sink);

@@ -285,3 +285,23 @@ TEST_CASE("attack: small frames faster than they are read; the connection is cut
       [&] { return scene.loop.server->connection_counters().shut_unread > 0; }));
   scene.check_good_peer();
 }
+
+TEST_CASE("attack: new connections while nothing is read; a key gets no more than its slots") {
+  Scene scene;
+  std::vector<std::unique_ptr<RawDealer>> crowd;
+  for (int i = 0; i < 12; ++i) {
+    crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
+                                                scene.loop.server->port()));
+    crowd.back()->send_message("hello");
+  }
+  // The loop stands still.
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto counters = [&] { return scene.loop.authenticator.counters(); };
+  while (counters().refused_banned < 8 && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  CHECK(counters().refused_banned >= 8);
+  CHECK(counters().admitted == 1 + 4);
+  // Those that were turned away come again.
+  CHECK(scene.loop.run_until([&] { return counters().admitted >= 1 + 12; }));
+  scene.check_good_peer();
+}
