@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/limits.hpp"
+#include "net/descriptors.hpp"
 
 namespace bftmeta::net {
 
@@ -19,7 +20,7 @@ constexpr std::uint32_t kMaxBanShift = 6;  // 64 s
 
 ServerOptions common_options() {
   ServerOptions options;
-  options.max_connections = 8192;
+  options.max_connections = connections_per_port();
   options.turn_bytes = 8 * kMiB;
   return options;
 }

@@ -6,6 +6,7 @@
 #include "config/command_line.hpp"
 #include "config/load.hpp"
 #include "crypto/keys.hpp"
+#include "net/descriptors.hpp"
 #include "replica/learner.hpp"
 #include "replica/log.hpp"
 #include "replica/replica.hpp"
@@ -108,6 +109,18 @@ Result<bool> live_as_learner(const Setup& setup, const storage::DataDirectory& d
   return ended;
 }
 
+// Before anything listens.
+void note_descriptors() {
+  constexpr std::uint64_t kEnough = 8192;
+  const std::uint64_t limit = net::raise_descriptor_limit();
+  if (limit < kEnough)
+    log_line(LogLevel::warn, "open files are limited to " + std::to_string(limit) +
+                                 ": each of the three ports takes " +
+                                 std::to_string(net::connections_per_port()) +
+                                 " connections at most; raise it (ulimit -Hn, LimitNOFILE) to " +
+                                 std::to_string(kEnough) + " or more");
+}
+
 // The data directory stays locked from the first epoch to the last.
 Status live(Setup& setup) {
   const crypto::Ed25519Verifier verifier;
@@ -150,6 +163,7 @@ int run_main(int argc, char** argv, const MakeInterceptor& make) {
     if (!interceptor) return complain(interceptor.error());
     setup->interceptor = std::move(*interceptor);
   }
+  note_descriptors();
   install_signals();
   const Status status = live(*setup);
   return status ? 0 : complain(status.error());
