@@ -110,9 +110,8 @@ void Learner::receive(messages::ReplicaId from, ByteView frame) {
 Status Learner::begin_transfer() {
   BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
   BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
-  transfer::Options options =
-      membership_.transfer_options(limits::kMaxReplicas);  // none of those who are asked
-  options.bytes_per_second = setup_.settings.state_fetch_rate;
+  transfer::Options options = membership_.transfer_options(
+      limits::kMaxReplicas, setup_.settings.state_fetch_rate);  // none of those who are asked
   options.floor = state_ ? state_->cert.body.seq + 1 : 1;
   receiver_ = std::make_unique<transfer::Receiver>(std::move(options), verifier_, std::move(own));
   transfer::Actions actions;

@@ -38,8 +38,10 @@ messages::Epochs Membership::steps_from(std::uint64_t epoch) const {
   return answer;
 }
 
-transfer::Options Membership::transfer_options(messages::ReplicaId self) const {
+transfer::Options Membership::transfer_options(messages::ReplicaId self,
+                                               std::uint64_t bytes_per_second) const {
   transfer::Options options;
+  options.bytes_per_second = bytes_per_second;
   options.self = self;
   options.cluster_id = anchor_.cluster_id;
   options.config = config();

@@ -28,8 +28,9 @@ class Membership {
 
   // What whoever is still in `epoch` lacks: one message's worth. Precondition: epoch < epoch().
   messages::Epochs steps_from(std::uint64_t epoch) const;
-  // Of a state transfer in this epoch, from whatever floor.
-  transfer::Options transfer_options(messages::ReplicaId self) const;
+  // Of a state transfer or a repair in this epoch, from whatever floor.
+  transfer::Options transfer_options(messages::ReplicaId self,
+                                     std::uint64_t bytes_per_second) const;
   // Goes on by steps that begin at this epoch, durably. Errc::unverified: they do not hold, or
   // there is none; Errc::identity: so it does, but without this replica; what the file system says.
   Status follow(storage::FileSystem& fs, const crypto::Verifier& verifier,

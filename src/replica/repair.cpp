@@ -60,7 +60,7 @@ Result<std::vector<Subtree>> Replica::still_damaged(const tree::Version& own) {
 
 Status Replica::begin_repair(std::vector<Subtree> damaged, tree::Version own, Bytes meta) {
   BFTMETA_ASSIGN(const execution::Checkpoint checkpoint, execution::decode_checkpoint(meta));
-  transfer::Options options = membership_.transfer_options(self_);
+  transfer::Options options = membership_.transfer_options(self_, setup_.settings.state_fetch_rate);
   options.damaged = restored_ = std::move(damaged);
   options.restore = checkpoint.body;
   restored_meta_ = std::move(meta);

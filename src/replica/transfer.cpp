@@ -25,8 +25,8 @@ Status Replica::try_transfer() {
   if (transfer_floor_ && !flusher_->busy()) {
     BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
     BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
-    transfer::Options options = membership_.transfer_options(self_);
-    options.bytes_per_second = setup_.settings.state_fetch_rate;
+    transfer::Options options =
+        membership_.transfer_options(self_, setup_.settings.state_fetch_rate);
     options.floor = *std::exchange(transfer_floor_, std::nullopt);
     // A repair that was under way is part of it.
     std::ranges::move(std::exchange(restored_, {}), std::back_inserter(damaged_));

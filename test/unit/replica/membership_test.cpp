@@ -61,7 +61,7 @@ TEST_CASE("steps are followed, durably, and once") {
     CHECK(m->start() == step.cert.body.seq);
     CHECK(m->start_body() == step.cert.body);
     CHECK(m->steps_from(0).steps == std::vector{step});
-    CHECK(m->transfer_options(9).epoch_start == step.cert.body);
+    CHECK(m->transfer_options(9, 0).epoch_start == step.cert.body);
     CHECK(disk.follow(*m, {step}).error().code == Errc::unverified);
     m = disk.load(key);
     REQUIRE(m);
