@@ -150,7 +150,7 @@ std::size_t ClientLink::receive_frames(const Sink& sink) {
   while (taken_bytes < options_.turn_bytes) {
     Message frame;
     if (!frame.take(socket_)) break;
-    taken_bytes += frame.view().size() + kMessageHeader;
+    taken_bytes += frame.view().size() + kFrameCost;
     const int fd = frame.connection_fd();
     std::size_t on_wire = wire_bytes(frame.view().size());
     const bool multi_part = frame.more();

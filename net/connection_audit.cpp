@@ -151,20 +151,23 @@ void ConnectionAudit::check_connection(int fd, Connection& connection) {
 }
 
 // The oldest that never sent a message go first: a peer that connects in earnest speaks at once.
+// One pass over all, whatever the surplus is: who makes it needs no key.
 void ConnectionAudit::shut_surplus() {
-  while (open_ > limits_.max_connections) {
-    std::size_t victim = connections_.size();
-    for (std::size_t fd = 0; fd < connections_.size(); ++fd) {
-      const Connection& c = connections_[fd];
-      if (!c.open) continue;
-      if (victim == connections_.size() ||
-          std::pair(c.ever_delivered, c.order) <
-              std::pair(connections_[victim].ever_delivered, connections_[victim].order))
-        victim = fd;
-    }
+  if (open_ <= limits_.max_connections) return;
+  std::vector<std::size_t> victims;
+  for (std::size_t fd = 0; fd < connections_.size(); ++fd)
+    if (connections_[fd].open) victims.push_back(fd);
+  const auto rank = [this](std::size_t fd) {
+    return std::pair(connections_[fd].ever_delivered, connections_[fd].order);
+  };
+  const std::size_t surplus = open_ - limits_.max_connections;
+  std::ranges::nth_element(victims, victims.begin() + static_cast<std::ptrdiff_t>(surplus), {},
+                           rank);
+  victims.resize(surplus);
+  for (const std::size_t fd : victims) {
     ++counters_.shut_too_many;
-    shut_connection(static_cast<int>(victim));
-    closed(static_cast<int>(victim));
+    shut_connection(static_cast<int>(fd));
+    closed(static_cast<int>(fd));
   }
 }
 

@@ -13,6 +13,8 @@ namespace bftmeta::net {
 // More than a turn of any loop produces for one peer; bounds what one frame makes a receiver do.
 constexpr std::size_t kMaxMessagesPerFrame = 4096;
 constexpr std::size_t kMessageHeader = 4;
+// What a frame counts for in a turn beside its bytes, so that tiny ones do not make it long.
+constexpr std::size_t kFrameCost = 512;
 
 void append_message(Bytes& frame, ByteView message);
 

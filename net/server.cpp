@@ -73,7 +73,7 @@ ServerOptions peer_port_options() {
 
 ServerOptions client_port_options() {
   ServerOptions options = common_options();
-  options.max_unread = 32 * kMiB;
+  options.max_unread = 10 * kMiB;
   options.outbox = {
       .max_frame = limits::kMaxFrame, .max_queued = 4 * kMiB, .max_in_flight = 2 * kMiB};
   options.rates = {.bytes_per_s = 64 * kMiB,
@@ -86,7 +86,7 @@ ServerOptions client_port_options() {
 
 ServerOptions block_port_options() {
   ServerOptions options = common_options();
-  options.max_unread = 64 * kMiB;
+  options.max_unread = 24 * kMiB;
   options.outbox = {
       .max_frame = limits::kMaxBlockFrame, .max_queued = 16 * kMiB, .max_in_flight = 4 * kMiB};
   options.rates = {.bytes_per_s = 1024 * kMiB,
@@ -193,7 +193,7 @@ std::size_t Server::receive(const Sink& sink) {
       break;
     }
     if (!id.more() || !body.receive(socket_)) continue;
-    taken_bytes += body.view().size() + kMessageHeader;
+    taken_bytes += body.view().size() + kFrameCost;
     handed_up += take_frame(id, body, now_us, sink);
   }
   if (audit_.due(now_us)) {

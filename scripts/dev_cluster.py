@@ -96,7 +96,7 @@ class Replica:
         self.cluster, self.position, self.directory = cluster, position, directory
         self.data = os.path.join(directory, "data")
         self.log = os.path.join(directory, "log.txt")
-        self.process = None
+        self.process, self.supervised, self.revived = None, False, 0
 
     @classmethod
     def end_all(cls):
@@ -122,11 +122,25 @@ class Replica:
 
     def start(self):
         self.said = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        self.launch()
+
+    def launch(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [os.path.join(self.cluster.bin_dir, "bftmetad"), "--config", os.path.join(self.directory, "replica.toml")],
                 stdout=log, stderr=log)
         Replica.started.append(self.process)
+
+    def check_alive(self):
+        """True: it had ended by a signal, and was started again, as whoever supervises it does."""
+        if self.process.poll() is None:
+            return False
+        if self.supervised and self.process.returncode < 0 and self.revived < 3:
+            self.revived += 1
+            self.launch()
+            return True
+        raise RuntimeError(f"replica {self.position} has ended: exit code {self.process.returncode}; the end of its "
+                           "log: " + " | ".join(self.lines().splitlines()[-3:]))
 
     def lines(self):
         with open(self.log, encoding="utf-8") as log:
@@ -154,9 +168,7 @@ class Replica:
                     return time.monotonic() - begin
             except RuntimeError:
                 pass  # the cluster answers again in a moment
-            if self.process.poll() is not None:
-                raise RuntimeError(f"replica {self.position} has ended: exit code {self.process.returncode}; the end of its "
-                                   "log: " + " | ".join(self.lines().splitlines()[-3:]))
+            self.check_alive()
             time.sleep(0.2)
         raise RuntimeError(f"replica {self.position} has not come back within {PATIENCE} s: {self.row()}")
 

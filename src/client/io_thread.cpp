@@ -140,7 +140,8 @@ void IoThread::note_connections() {
 void IoThread::save_state(const Now& now, bool at_once) {
   const messages::Seq newest = engine_.certificates().newest_seq();
   const std::uint64_t epoch = engine_.config().epoch;
-  if (options_.state_file.empty() || (newest == saved_seq_ && epoch == saved_epoch_)) return;
+  const bool saved = newest == saved_seq_ && epoch == saved_epoch_ && save_status_;
+  if (options_.state_file.empty() || saved) return;
   if (!at_once && now.mono < save_after_) return;
   Status stored = store_state(options_.state_file, engine_.certificates().save(),
                               at_once ? kClosingPatience : std::chrono::milliseconds(0));

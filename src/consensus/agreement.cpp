@@ -69,9 +69,13 @@ void Core::attach_batch(Seq seq, std::shared_ptr<const ParsedBatch> batch) {
 }
 
 // Whether a batch of so many bytes may be kept until it is executed. Only what has a lower number
-// counts, so what is needed next always fits.
+// counts, so what is needed next always fits. Ends where it is full: during a state transfer there
+// are many thousand slots behind that.
 bool Core::has_room(Seq seq, std::size_t bytes) const {
-  return waiting_bytes(seq) + bytes <= limits::kMaxWaitingBytes;
+  auto it = slots_.upper_bound(executed_seq());
+  for (; bytes <= limits::kMaxWaitingBytes && it != slots_.end() && it->first < seq; ++it)
+    if (it->second.batch) bytes += it->second.batch->bytes;
+  return bytes <= limits::kMaxWaitingBytes;
 }
 
 // A faulty primary may propose two windows of the largest batches. The highest give way; what was
@@ -88,10 +92,10 @@ bool Core::make_room(Seq seq, std::size_t bytes) {
   return true;
 }
 
-// Of batches that were not executed, below a number.
-std::size_t Core::waiting_bytes(Seq below) const {
+// Of batches that were not executed.
+std::size_t Core::waiting_bytes() const {
   std::size_t bytes = 0;
-  for (auto it = slots_.upper_bound(executed_seq()); it != slots_.end() && it->first < below; ++it)
+  for (auto it = slots_.upper_bound(executed_seq()); it != slots_.end(); ++it)
     if (it->second.batch) bytes += it->second.batch->bytes;
   return bytes;
 }

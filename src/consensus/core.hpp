@@ -299,7 +299,7 @@ class Core {
   void attach_batch(Seq seq, std::shared_ptr<const messages::ParsedBatch> batch);
   bool has_room(Seq seq, std::size_t bytes) const;
   bool make_room(Seq seq, std::size_t bytes);
-  std::size_t waiting_bytes(Seq below = std::numeric_limits<Seq>::max()) const;
+  std::size_t waiting_bytes() const;
   bool items_hold(const messages::ParsedBatch& batch);
   bool time_acceptable(const Slot& slot);
   void try_vote(Seq seq);

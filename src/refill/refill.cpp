@@ -20,6 +20,8 @@ constexpr std::uint64_t kReadBurst = 4 * 1024 * 1024;
 constexpr std::uint64_t kRememberUs = 10 * kSecond;
 constexpr std::uint64_t kNoVersionUs = 200'000;  // until it is asked for again
 constexpr std::uint64_t kUrgentPerSecond = 50;
+// Of the usual rate, for a pass that is asked for: one by names may have to wait for it.
+constexpr std::uint64_t kSlowestCheck = 8;
 
 // As a file.
 struct CheckedRecord {
@@ -153,8 +155,13 @@ void Refill::transferred(std::uint64_t now_us) {
 }
 
 void Refill::check_all(std::uint64_t bytes_per_second, std::uint64_t now_us) {
-  check_rate_ = bytes_per_second;
-  if (!running_ || thorough_) begin(true, first_cursor(), 0, now_us);
+  const std::uint64_t rate = std::max(bytes_per_second, options_.bytes_per_second / kSlowestCheck);
+  if (running_ && thorough_) {
+    reads_ = transfer::Pace(rate, kReadBurst);
+    return;
+  }
+  check_rate_ = rate;
+  if (!running_ && complete_) begin(true, first_cursor(), 0, now_us);
 }
 
 void Refill::missed(const Hash& digest, std::uint64_t now_us) {
@@ -323,8 +330,9 @@ void Refill::plan(bool whole, std::uint64_t now_us, std::uint64_t wall_s) {
     due_us_ = now_us + pause;
   }
   again_ = false;
-  if (check_rate_ != 0) due_us_ = now_us;
-  due_thorough_ = check_rate_ != 0 || regular <= due_us_;
+  const bool asked_for = check_rate_ != 0 && complete_;
+  if (asked_for) due_us_ = now_us;
+  due_thorough_ = asked_for || regular <= due_us_;
   deadline_us_ = std::min(due_us_, fetcher_.deadline());
 }
 

@@ -90,8 +90,9 @@ class Refill {
   // and a pass takes their place.
   void changed(const std::vector<Key>& extents, std::uint64_t now_us);
   void changed_unknown(std::uint64_t now_us) { look_soon(now_us + kGraceUs); }
-  // A thorough pass from the beginning, reading at this rate: now, in place of a thorough one under
-  // way, or when one by names has ended, which others wait for.
+  // A thorough pass, reading at this rate, or at an eighth of the usual one if that is more. One
+  // under way goes on at it; else it begins once a pass by names, which others wait for, has left
+  // nothing to be fetched.
   void check_all(std::uint64_t bytes_per_second, std::uint64_t now_us);
   void connected(ReplicaId peer, bool is, std::uint64_t now_us) {
     fetcher_.connected(peer, is, now_us);

@@ -37,13 +37,13 @@ TEST_CASE("blocks: a scrub finds what has rotted, and it is fetched again") {
   const Hash block = files.some_block();
   files.rot(2, block);
   REQUIRE_FALSE(files.intact(2, block));
-  REQUIRE(client->status(2, 1s, 64 << 20));
+  REQUIRE(client->status(2, 5s, 64 << 20));
   const auto until = std::chrono::steady_clock::now() + 30s;
   while (!files.intact(2, block) && std::chrono::steady_clock::now() < until)
     std::this_thread::sleep_for(50ms);
   CHECK(files.intact(2, block));
   REQUIRE(test::pass_ends(*client, 2, 10s));
-  const auto status = client->status(2, 1s);
+  const auto status = client->status(2, 5s);
   REQUIRE(status);
   CHECK(status->blocks.thorough);
   CHECK(status->blocks.checked == files.blocks());
