@@ -26,22 +26,8 @@ class Descriptor {
   int fd_;
 };
 
-Errc errc_of(int error) {
-  switch (error) {
-    case ENOENT:
-    case ENOTDIR: return Errc::not_found;
-    case EEXIST: return Errc::already_exists;
-    case EACCES:
-    case EPERM:
-    case EROFS: return Errc::permission;
-    case ENOSPC:
-    case EDQUOT: return Errc::disk_full;
-    default: return Errc::io;
-  }
-}
-
 tl::unexpected<Error> os_error(const std::string& what, int error) {
-  return fail(errc_of(error), what + ": " + std::generic_category().message(error));
+  return fail(errc_of_errno(error), what + ": " + std::generic_category().message(error));
 }
 
 Status write_all(int fd, ByteView content, const std::string& path) {

@@ -20,10 +20,9 @@ Status make_directory(const std::string& path) {
   struct stat st {};
   if (errno == EEXIST && ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return {};
   const int error = errno;
-  return fail(error == EEXIST ? Errc::already_exists : Errc::io,
-              "cannot make directory " + path + ": " +
-                  (error == EEXIST ? "a file of that name exists"
-                                   : std::generic_category().message(error)));
+  return fail(errc_of_errno(error), "cannot make directory " + path + ": " +
+                                        (error == EEXIST ? "a file of that name exists"
+                                                         : std::generic_category().message(error)));
 }
 
 Status check_absent(const std::string& dir, std::initializer_list<const char*> names) {

@@ -132,8 +132,12 @@ enum class Mutant : std::uint8_t {
   votes_beyond_epoch = 107,
   epoch_step_unverified = 108,
   fill_up_untimed = 109,
+  // ---- while a state is fetched
+  certified_proposals_timed = 110,
+  unknown_requests_timed = 111,
+  kept_without_bound = 112,
 };
-constexpr std::uint8_t kMutants = 109;
+constexpr std::uint8_t kMutants = 112;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

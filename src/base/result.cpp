@@ -1,5 +1,7 @@
 #include "base/result.hpp"
 
+#include <cerrno>
+
 namespace bftmeta {
 
 std::string_view errc_name(Errc code) {
@@ -22,6 +24,21 @@ std::string_view errc_name(Errc code) {
     case Errc::internal: return "internal";
   }
   return "unknown";
+}
+
+Errc errc_of_errno(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR: return Errc::not_found;
+    case EEXIST: return Errc::already_exists;
+    case EACCES:
+    case EPERM:
+    case EROFS: return Errc::permission;
+    case ENOSPC:
+    case EDQUOT: return Errc::disk_full;
+    case EWOULDBLOCK: return Errc::busy;
+    default: return Errc::io;
+  }
 }
 
 ExitCode exit_code_of(Errc code) {

@@ -61,6 +61,7 @@ inline tl::unexpected<Error> fail(std::string_view context, const Error& cause) 
 }
 
 std::string_view errc_name(Errc code);
+Errc errc_of_errno(int error);  // why the operating system refused
 ExitCode exit_code_of(Errc code);
 
 }  // namespace bftmeta

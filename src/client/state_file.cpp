@@ -38,16 +38,6 @@ int take(const Lock& lock, std::chrono::milliseconds patience) {
   }
 }
 
-Errc code_of(int error) {
-  switch (error) {
-    case EWOULDBLOCK: return Errc::busy;
-    case ENOSPC: return Errc::disk_full;
-    case EACCES:
-    case EPERM: return Errc::permission;
-    default: return Errc::io;
-  }
-}
-
 }  // namespace
 
 Result<Bytes> load_state(const std::string& path) {
@@ -60,9 +50,9 @@ Status store_state(const std::string& path, ByteView state, std::chrono::millise
   const std::string what = "state file '" + path + "'";
   const Lock lock{open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
   if (const int error = take(lock, patience); error != 0)
-    return fail(code_of(error), what + ": " + path + ".lock: " +
-                                    (error == EWOULDBLOCK ? "another process has locked it"
-                                                          : std::strerror(error)));
+    return fail(errc_of_errno(error), what + ": " + path + ".lock: " +
+                                          (error == EWOULDBLOCK ? "another process has locked it"
+                                                                : std::strerror(error)));
   // What cannot be read is replaced.
   if (const auto there = load_state(path); there && verify::Certificates::newer(*there, state))
     return {};

@@ -58,7 +58,9 @@ void Core::admit(Item item, std::uint64_t link, bool pass_on, std::optional<Repl
 // have come to a replica that was not the primary.
 void Core::forward_again() {
   constexpr std::uint64_t kAgeUs = 250'000;  // as clients send again (architecture §5)
-  if (!active_ || primary(view_) == self_ || mutant(Mutant::items_not_forwarded)) return;
+  if (!active_ || primary(view_) == self_ || !knows_what_waits() ||
+      mutant(Mutant::items_not_forwarded))
+    return;
   for (Item& item : pending_.take_forwards(machine_, kAgeUs, limits::kMaxBatchBytes, now_.mono_us))
     send(primary(view_), messages::Forward{std::move(item)}, entered_lsn_);
 }

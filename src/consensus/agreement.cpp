@@ -69,26 +69,34 @@ void Core::attach_batch(Seq seq, std::shared_ptr<const ParsedBatch> batch) {
 }
 
 // Whether a batch of so many bytes may be kept until it is executed. Only what has a lower number
-// counts, so what is needed next always fits. Ends where it is full: during a state transfer there
-// are many thousand slots behind that.
+// counts, so what is needed next always fits; far behind, that is what is not certified.
 bool Core::has_room(Seq seq, std::size_t bytes) const {
-  auto it = slots_.upper_bound(executed_seq());
+  auto it =
+      slots_.upper_bound(far_behind() ? std::max(executed_seq(), certified_seq()) : executed_seq());
   for (; bytes <= limits::kMaxWaitingBytes && it != slots_.end() && it->first < seq; ++it)
     if (it->second.batch) bytes += it->second.batch->bytes;
   return bytes <= limits::kMaxWaitingBytes;
 }
 
 // A faulty primary may propose two windows of the largest batches. The highest give way; what was
-// voted for is in the log, and all of it comes again with STATUS when it is next.
+// voted for is in the log, and all of it comes again with STATUS when it is next. Before them, far
+// behind, the oldest of what is certified.
 bool Core::make_room(Seq seq, std::size_t bytes) {
   if (seq <= executed_seq()) return true;  // it is in the history as well
   if (!has_room(seq, bytes)) return false;
   std::size_t waiting = waiting_bytes() + bytes;
-  for (auto it = slots_.rbegin(); it != slots_.rend() && waiting > limits::kMaxWaitingBytes; ++it) {
-    if (!it->second.batch || it->first == seq) continue;
-    waiting -= it->second.batch->bytes;
-    it->second.batch.reset();
-  }
+  const auto full = [&] { return waiting > limits::kMaxWaitingBytes; };
+  if (far_behind() && seq <= certified_seq()) return !full();
+  const auto give_way = [&](auto& entry) {
+    if (!entry.second.batch || entry.first == seq) return;
+    waiting -= entry.second.batch->bytes;
+    entry.second.batch.reset();
+  };
+  if (far_behind())
+    for (auto it = slots_.upper_bound(executed_seq());
+         full() && it != slots_.end() && it->first <= certified_seq(); ++it)
+      give_way(*it);
+  for (auto it = slots_.rbegin(); full() && it != slots_.rend(); ++it) give_way(*it);
   return true;
 }
 

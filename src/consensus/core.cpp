@@ -164,11 +164,23 @@ void Core::log_body(const messages::ParsedBatch& batch) {
     append(RecordKind::body, batch.batch.seq, encode(batch.batch), batch.digest);
 }
 
+// Up to here votes and shares are of no use: certified, and executed; while a state is fetched,
+// which may take hours of a cluster under load, certified a while ago.
+Seq Core::forgettable() const {
+  const Seq done = std::min(certified_seq(), executed_seq());
+  const Seq kept = std::min(certified_seq(), kKeptInTransfer);
+  return transferring_ && !mutant(Mutant::kept_without_bound)
+             ? std::max(done, certified_seq() - kept)
+             : done;
+}
+
 // What may be forgotten: votes at or below a certificate that was executed, P-entries below the
 // durable flush (protocol §4.6), old history, for which the archive answers.
 void Core::prune() {
-  const Seq done = std::min(certified_seq(), executed_seq());
-  slots_.erase(slots_.begin(), slots_.upper_bound(done));
+  const Seq done = forgettable();
+  for (auto it = slots_.begin(); it != slots_.end() && it->first <= done; it = slots_.erase(it))
+    if (it->second.proposal && !history_.contains(it->first))  // else with the history
+      logged_bodies_.erase(it->second.proposal->digest);
   shares_.erase(shares_.begin(), shares_.upper_bound(done));
   verified_shares_.erase(verified_shares_.begin(), verified_shares_.upper_bound(done));
   own_bodies_.erase(own_bodies_.begin(), own_bodies_.upper_bound(done));
@@ -178,6 +190,9 @@ void Core::prune() {
   prune_history(done);
   const Seq oldest = history_.empty() ? done : std::min(done, history_.begin()->first);
   recent_certs_.erase(recent_certs_.begin(), recent_certs_.lower_bound(oldest));
+  if (!history_.empty() && history_.rbegin()->first < done)  // a fetched state lies between them
+    recent_certs_.erase(recent_certs_.upper_bound(history_.rbegin()->first),
+                        recent_certs_.lower_bound(done));
 }
 
 // Newer batches than `done` stay, whatever they weigh: NEW-VIEW is compared with them.

@@ -198,6 +198,10 @@ using Actions = std::vector<Action>;
 
 class Core {
  public:
+  // While a state is fetched, so many of the certified batches are kept: the others' history has
+  // what else is missing when it is there.
+  static constexpr Seq kKeptInTransfer = 4 * limits::kWindow;
+
   Core(Options options, const crypto::Signer& signer, const crypto::Verifier& verifier,
        StateMachine& machine, const Archive& archive);
 
@@ -397,6 +401,9 @@ class Core {
   };
   void check_suspicion();
   bool cause_holds(const Cause& cause) const;
+  Seq done_somewhere() const;
+  // While a state is fetched, an item that seems to wait may have been executed long ago.
+  bool knows_what_waits() const { return !transferring_ || mutant(Mutant::unknown_requests_timed); }
   std::optional<Cause> find_cause() const;
   void observe_backlog();
   void suspect(Reason reason);
@@ -505,6 +512,11 @@ class Core {
   void log_body(const messages::ParsedBatch& batch);
   void keep_prepared(messages::PreparedCert entry);
   bool votes_fit() const { return prepared_bytes_ <= max_prepared_bytes_; }
+  // What is certified comes as history or with a fetched state, and nothing waits for it.
+  bool far_behind() const {
+    return transferring_ || certified_seq() > executed_seq() + limits::kWindow;
+  }
+  Seq forgettable() const;
   void prune();
   void prune_history(Seq done);
   Seq in_flight() const;
@@ -623,6 +635,7 @@ class Core {
   bool ended_ = false;
 
   // ---- certified batches without an executor (rescue.cpp)
+  Seq lost_upto_ = 0;     // the log goes on from a state that the page store had once, up to here
   Seq rescue_first_ = 0;  // what was asked for; 0: nothing
   Seq rescue_last_ = 0;   // certified then: what the answers speak about
   std::map<ReplicaId, std::vector<messages::PreparedCert>> rescue_answers_;

@@ -7,8 +7,10 @@ namespace bftmeta::consensus {
 std::vector<Core::Holding> Core::holdings() const {
   const std::size_t n = config_.n();
   // What is certified and was not executed here yet is kept until it is.
-  const std::size_t behind =
+  const std::size_t missed =
       certified_seq() > executed_seq() ? certified_seq() - executed_seq() : 0;
+  const std::size_t behind =
+      transferring_ ? std::min<std::size_t>(missed, kKeptInTransfer) : missed;
   const std::size_t unflushed = executed_seq() > flushed_ ? executed_seq() - flushed_ : 0;
   constexpr std::size_t kStored = 2 * limits::kWindow;  // accepts_votes()
   constexpr std::size_t kHistory = 128 + 1;             // prune()
@@ -22,7 +24,7 @@ std::vector<Core::Holding> Core::holdings() const {
       {"early proposals", early_.size(), n * EarlyProposals::kMaxPerSender},
       {"root shares", shares, n * (kStored + behind)},
       {"own bodies", own_bodies_.size(), kStored + behind},
-      {"prepared certificates", prepared_.size(), kStored + behind + unflushed},
+      {"prepared certificates", prepared_.size(), kStored + missed + unflushed},
       {"batches of history", history_.size(), kHistory},
       {"certificates", recent_certs_.size(), kHistory + kStored + behind},
       {"pending items", pending_.size(), Pending::kMaxItems + n * Pending::kMaxForwardItems},

@@ -169,6 +169,8 @@ bool Core::re_execute(Replay& r) {
 // View, votes and evidence as the log has them. Nothing is written or said yet.
 void Core::resume(Replay& r) {
   never_entered_ = !r.entered;
+  if (!r.executed.empty() && !r.executed.contains(executed_seq() + 1))
+    lost_upto_ = r.executed.rbegin()->first;
   entered_record_ = r.entered.value_or(EnteredRecord{});
   entered_lsn_ = cert_lsn_ = kRecoveredLsn;
   durable_cert_ = certified_seq();

@@ -19,7 +19,7 @@ void Core::ask_for_prepared() {
     rescue_answers_.clear();
     rescue_bodies_.clear();
   }
-  if (may_vote()) {  // else its own "none" is worth nothing
+  if (may_vote() && rescue_first_ > lost_upto_) {  // else its own "none" is worth nothing
     auto& own = rescue_answers_[self_];
     own.clear();
     for (auto it = prepared_.lower_bound(rescue_first_); it != prepared_.end(); ++it)
@@ -31,7 +31,8 @@ void Core::ask_for_prepared() {
 void Core::on(ReplicaId from, FetchPrepared m) {
   // Who has executed it has something better, and its P-entry may be gone: silence is no "none".
   if (m.first <= executed_seq()) return on(from, messages::FetchHistory{m.first - 1});
-  if (!may_vote()) return;  // P-entries may be lost here, and silence is no "none"
+  // The same where the state is lost since, or votes are.
+  if (m.first <= lost_upto_ || !may_vote()) return;
   PreparedData data;
   data.first = m.first;
   for (auto it = prepared_.lower_bound(m.first);

@@ -24,9 +24,9 @@ PeerStatus Core::own_status() const {
   for (const auto& [replica, vc] : view_change_of_)
     if (vc.new_view == view_) s.view_changes |= 1U << replica;
   s.accused = evidence_.accused();
-  const Seq from = std::min(executed_seq(), certified_seq());
-  for (auto it = slots_.upper_bound(from); it != slots_.end() && s.slots.size() < limits::kWindow;
-       ++it) {
+  // Nobody answers with what is certified.
+  for (auto it = slots_.upper_bound(certified_seq());
+       it != slots_.end() && s.slots.size() < limits::kWindow; ++it) {
     const Slot& slot = it->second;
     SlotStatus row;
     row.seq = it->first;
@@ -87,8 +87,8 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
     const auto row = theirs.find(it->first);
     answer_slot(to, row == theirs.end() ? nothing : *row->second, it->first, budget);
   }
-  for (const auto& [seq, shares] : shares_) {
-    if (seq <= s.certified) continue;
+  for (auto it = shares_.upper_bound(s.certified); it != shares_.end(); ++it) {
+    const auto& [seq, shares] = *it;
     const auto row = theirs.find(seq);
     const bool has = row != theirs.end() && (row->second->shares >> self_ & 1) != 0;
     if (const auto own = shares.find(self_); own != shares.end() && !has) repeat(to, own->second);
@@ -118,7 +118,8 @@ void Core::answer_slot(ReplicaId to, const SlotStatus& theirs, Seq seq, std::siz
         repeat(to, prepare, replica == self_ ? s.vote_lsn : 0);
   if (s.prepared_lsn != 0 && may_vote() && (theirs.commits >> self_ & 1) == 0)
     repeat(to, messages::Commit{*s.proposal}, s.prepared_lsn);
-  if (bodies && !s.batch && has_room(seq, limits::kMaxBatchBytes))
+  const bool comes_anyway = far_behind() && seq <= certified_seq();
+  if (bodies && !s.batch && !comes_anyway && has_room(seq, limits::kMaxBatchBytes))
     send(to, messages::FetchBatch{seq, s.proposal->digest});
 }
 

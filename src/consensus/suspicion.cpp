@@ -58,16 +58,24 @@ void Core::check_suspicion() {
   suspect(view_fault_ != Reason::none ? view_fault_ : cause_ ? cause_->reason : Reason::none);
 }
 
+// Committed for certain. A quorum has executed what is certified: that it is not here is nobody's
+// fault but the own one.
+Seq Core::done_somewhere() const {
+  return mutant(Mutant::certified_proposals_timed) ? executed_seq()
+                                                   : std::max(executed_seq(), certified_seq());
+}
+
 bool Core::cause_holds(const Cause& cause) const {
   if (!active_) return false;  // no timers while no view is active
   switch (cause.reason) {
     case Reason::request_timeout: {
+      if (!knows_what_waits()) return false;
       const PendingItem* item = pending_.find(cause.item);
       return item != nullptr && (machine_.admit(*item->parsed) == Admission::accept ||
                                  mutant(Mutant::twin_bundle_stays));
     }
-    case Reason::proposal_timeout: return cause.seq > executed_seq();
-    default: return floor_.slow() && !mutant(Mutant::throughput_unwatched);
+    case Reason::proposal_timeout: return cause.seq > done_somewhere();
+    default: return knows_what_waits() && floor_.slow() && !mutant(Mutant::throughput_unwatched);
   }
 }
 
@@ -75,11 +83,12 @@ std::optional<Core::Cause> Core::find_cause() const {
   const std::uint64_t patience = request_timeout();
   // A proposal counts until it is executed, whatever keeps it: no quorum, or a hole below it that
   // the primary never fills. At the primary too (T5.12, T5.19).
-  for (const auto& [seq, s] : slots_)
-    if (seq > executed_seq() && s.since_us != 0 && now_.mono_us - s.since_us > patience)
-      return Cause{Reason::proposal_timeout, seq, {}};
+  for (auto it = slots_.upper_bound(done_somewhere()); it != slots_.end(); ++it)
+    if (it->second.since_us != 0 && now_.mono_us - it->second.since_us > patience)
+      return Cause{Reason::proposal_timeout, it->first, {}};
   if (progress_late(patience)) return Cause{Reason::proposal_timeout, executed_seq() + 1, {}};
-  if (primary(view_) == self_ || mutant(Mutant::requests_not_timed)) return std::nullopt;
+  if (primary(view_) == self_ || !knows_what_waits() || mutant(Mutant::requests_not_timed))
+    return std::nullopt;
   std::optional<Cause> cause;
   std::uint64_t oldest = now_.mono_us - std::min(patience, now_.mono_us);
   pending_.for_each_timed([&](const Hash& digest, const PendingItem& item) {

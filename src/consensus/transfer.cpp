@@ -34,6 +34,7 @@ void Core::begin_transfer(std::optional<Error> unreadable) {
   rescue_bodies_.clear();
   const Seq floor = out_of_service() ? certified_seq() : std::max(certified_seq(), executed_seq());
   out_->push_back(action::Transfer{floor, std::move(unreadable)});
+  prune();
 }
 
 // Kept until this replica may write to its log.
@@ -52,6 +53,9 @@ void Core::follow_transfer() {
   transferring_ = fetching_ = false;
   progress_us_ = now_.mono_us;
   too_old_ = 0;
+  // How long they waited for the state says nothing of agreement.
+  for (auto it = slots_.begin(); it != slots_.end() && it->first <= certified_seq(); ++it)
+    it->second.since_us = 0;
   append(RecordKind::executed, seq, encode(state.header));
   flushed_ = std::max(flushed_, seq);
   const bool repaired = end_repair(seq);

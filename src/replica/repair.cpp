@@ -45,10 +45,8 @@ Status Replica::check_repaired(const Subtree& place) {
 // Old versions may have met what is repaired or replaced by now.
 Result<std::vector<Subtree>> Replica::still_damaged(const tree::Version& own) {
   std::vector<Subtree> damaged;
-  for (Subtree& place : repairs_.take()) {
-    tree::NodeCache of_store;
+  for (Subtree& place : tree::unreadable(own, repairs_.take())) {
     tree::NodeCache of_head;
-    if (tree::holds_any(own, place.region, of_store)) continue;
     const auto needed = tree::holds(machine_->engine().version(), place, of_head);
     if (needed && !*needed) continue;
     BFTMETA_TRY(check_repaired(place));
@@ -96,15 +94,20 @@ Status Replica::fetch_instead(const std::string& why) {
 // what can be read is taken.
 Status Replica::note_unreadable(const Error& error) {
   if (const auto broken = store_->broken()) return give_up_store(*broken);
-  BFTMETA_TRY(note_damaged(machine_->engine().version().take_rotten()));
-  if (damaged_.empty() && restored_.empty()) return tl::make_unexpected(error);
+  std::vector<Subtree> met = machine_->engine().version().take_rotten();
+  if (met.empty() && damaged_.empty() && restored_.empty()) return tl::make_unexpected(error);
+  BFTMETA_TRY(note_damaged(std::move(met)));
   log_line(LogLevel::error, error.message);
   return {};
 }
 
-// For the next transfer to fetch anew.
+// For the next transfer to fetch anew. A reader of an older version may have met what was repaired
+// a moment before.
 Status Replica::note_damaged(std::vector<Subtree> places) {
-  for (Subtree& place : places) {
+  if (places.empty()) return {};
+  BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
+  BFTMETA_ASSIGN(const auto own, tree::Version::open(std::move(snapshot), {.pinned_nodes = 0}));
+  for (Subtree& place : tree::unreadable(own, std::move(places))) {
     BFTMETA_TRY(check_repaired(place));
     damaged_.push_back(std::move(place));
   }

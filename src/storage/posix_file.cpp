@@ -13,23 +13,9 @@ namespace bftmeta::storage {
 
 namespace {
 
-Errc code_of(int error) {
-  switch (error) {
-    case ENOENT: return Errc::not_found;
-    case EEXIST: return Errc::already_exists;
-    case EACCES:
-    case EPERM:
-    case EROFS: return Errc::permission;
-    case ENOSPC:
-    case EDQUOT: return Errc::disk_full;
-    case EWOULDBLOCK: return Errc::busy;
-    default: return Errc::io;
-  }
-}
-
 tl::unexpected<Error> os_error(const char* action, const std::string& path, int error = errno) {
-  return fail(code_of(error), std::string("cannot ") + action + " " + path + ": " +
-                                  std::error_code(error, std::generic_category()).message());
+  return fail(errc_of_errno(error), std::string("cannot ") + action + " " + path + ": " +
+                                        std::error_code(error, std::generic_category()).message());
 }
 
 class Descriptor {

@@ -101,6 +101,14 @@ Result<bool> holds_any(const Version& own, const Region& region, NodeCache& cach
   return !found.ref.empty();
 }
 
+std::vector<Subtree> unreadable(const Version& own, std::vector<Subtree> places) {
+  NodeCache cache;
+  std::erase_if(places,
+                [&](const Subtree& s) { return holds_any(own, s.region, cache).has_value(); });
+  own.take_rotten();
+  return places;
+}
+
 // Walks the parts of a partial tree in pre-order with an explicit stack.
 class Comparison {
  public:

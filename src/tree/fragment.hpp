@@ -44,4 +44,8 @@ Result<bool> holds(const Version& own, const Subtree& subtree, NodeCache& cache)
 // Whether `own` has any leaf in the region. Errors: corrupt, io.
 Result<bool> holds_any(const Version& own, const Region& region, NodeCache& cache);
 
+// Those of `places` (Version::take_rotten) that `own` cannot read, either: what an older version
+// met may have been repaired or replaced since. What `own` meets is taken, by looking.
+std::vector<Subtree> unreadable(const Version& own, std::vector<Subtree> places);
+
 }  // namespace bftmeta::tree

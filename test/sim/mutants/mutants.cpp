@@ -215,6 +215,12 @@ constexpr Entry kAll[] = {
     {Mutant::fill_up_untimed, "fill-up-untimed",
      "§9.2: a primary that does not fill up to the end of its epoch is suspected",
      "late-epoch-end"},
+    {Mutant::certified_proposals_timed, "certified-proposals-timed",
+     "§5.4: a proposal that is certified was executed in time, if not here", "lonely-suspect"},
+    {Mutant::unknown_requests_timed, "unknown-requests-timed",
+     "§5.4: who fetches a state cannot know which requests wait", "lonely-suspect"},
+    {Mutant::kept_without_bound, "kept-without-bound",
+     "§8.4: what is kept is bounded, while a state is fetched, too", ""},
 };
 static_assert(std::size(kAll) == kMutants);
 

@@ -197,11 +197,16 @@ class Restarted {
   const crypto::Signer& primary_key(View view) const { return *signers[config.primary(view)]; }
   // Batches of one number differ by `salt`.
   PrePrepare proposal(View view, Seq seq, std::uint64_t salt = 0) const {
+    Batch batch;
+    batch.seq = seq;
+    batch.time_us = kWall + salt;
+    return proposal(view, std::move(batch));
+  }
+  PrePrepare proposal(View view, Batch batch) const {
     PrePrepare m;
-    m.batch.seq = seq;
-    m.batch.time_us = kWall + salt;
-    m.proposal = {view, seq, messages::batch_digest(context(), m.batch)};
+    m.proposal = {view, batch.seq, messages::batch_digest(context(), batch)};
     m.signature = messages::sign_pre_prepare(primary_key(view), context(), m.proposal);
+    m.batch = std::move(batch);
     return m;
   }
   Prepare prepare(ReplicaId who, const Proposal& p) const {
@@ -262,10 +267,13 @@ class Restarted {
   }
   // A backup's way to a prepared certificate: proposal and PREPAREs of others, all durable.
   Proposal prepare_batch(View view, Seq seq, std::uint64_t salt = 0) {
-    const PrePrepare m = proposal(view, seq, salt);
-    from(config.primary(view), m);
+    return prepare_batch(proposal(view, seq, salt));
+  }
+  Proposal prepare_batch(const PrePrepare& m) {
+    const ReplicaId primary = config.primary(m.proposal.view);
+    from(primary, m);
     for (ReplicaId r = 0; r < config.n(); ++r)
-      if (r != self_ && r != config.primary(view)) from(r, prepare(r, m.proposal));
+      if (r != self_ && r != primary) from(r, prepare(r, m.proposal));
     sync_all();
     return m.proposal;
   }

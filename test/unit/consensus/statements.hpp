@@ -42,4 +42,24 @@ inline messages::NewView signed_new_view(const crypto::Signer& primary,
   return nv;
 }
 
+// As many bytes as bundles of this form can make of a batch: 490 KiB, of sessions that nobody
+// opened.
+inline std::vector<messages::Item> large_items(const crypto::Signer& client, const Hash& cluster_id,
+                                               std::uint64_t bundle_no) {
+  schema::SetXattr set;
+  set.name = to_bytes("user.k");
+  set.value = Bytes(limits::kMaxXattrValue);
+  std::vector<messages::Item> items;
+  for (std::uint8_t i = 0; i < 8; ++i) {
+    messages::Bundle b;
+    b.session_id = Id16{i};
+    b.client = client.public_key();
+    b.bundle_no = bundle_no;
+    b.valid_until_us = ~0ULL >> 1;
+    b.operations.assign(15, {{}, set});
+    items.push_back(messages::sign_bundle(client, cluster_id, b));
+  }
+  return items;
+}
+
 }  // namespace bftmeta::consensus::testing

@@ -37,15 +37,8 @@ TEST_CASE("a bucket gains nothing by being asked often") {
 
 namespace {
 
-// The largest that bundles of this form make: 490 KiB, of sessions that nobody opened.
 Batch large_batch(const Hand& h, Seq seq) {
-  schema::SetXattr set;
-  set.name = to_bytes("user.k");
-  set.value = Bytes(limits::kMaxXattrValue);
-  std::vector<messages::Item> items;
-  for (std::uint8_t i = 0; i < 8; ++i)
-    items.push_back(h.bundle_of(Id16{i}, seq, std::vector<schema::Operation>(15, {{}, set})));
-  return h.batch(seq, std::move(items));
+  return h.batch(seq, large_items(*h.client, h.cluster_id, seq));
 }
 
 std::size_t holding(const Core& core, std::string_view what) {

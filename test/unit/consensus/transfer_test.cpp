@@ -19,6 +19,7 @@ struct Elsewhere {
       state.header = outcome->header;
       headers.push_back(outcome->header);
       state.cert = r.certificate(outcome->body);
+      certs.push_back(state.cert);
     }
   }
   messages::HistoryData history(Seq first) const {
@@ -32,6 +33,7 @@ struct Elsewhere {
   sim::ToyMachine machine;
   std::vector<Batch> batches;
   std::vector<messages::BatchHeader> headers;
+  std::vector<messages::RootCert> certs;
   messages::CertifiedState state;
 };
 
@@ -155,6 +157,140 @@ TEST_CASE("T3.18 votes and P-entries above the state that is fetched stay, and a
   CHECK(r.halts.empty());
 }
 
+namespace {
+
+// While replica 1 fetches: the others agree on batch `seq` and certify it.
+void go_on(Restarted& r, const Elsewhere& others, Seq seq) {
+  const Proposal p = r.prepare_batch(0, seq);
+  for (const ReplicaId peer : {0U, 2U, 3U}) {
+    r.from(peer, messages::Commit{p});
+    r.from(peer, messages::sign_share(*r.signers[peer], others.certs[seq - 1].body, peer));
+  }
+  r.from(0, others.certs[seq - 1]);
+  r.sync_all();
+}
+
+void prepare_large(Restarted& r, Seq seq) {
+  Batch batch;
+  batch.seq = seq;
+  batch.time_us = Restarted::kWall;
+  batch.items = large_items(*r.client, r.cluster_id, seq);
+  r.forget();
+  r.prepare_batch(r.proposal(0, std::move(batch)));
+}
+
+void check_bounded(const Restarted& r) {
+  for (const Core::Holding& h : r.core->holdings()) {
+    CAPTURE(h.what);
+    CHECK(h.count <= h.bound);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("what is kept while a state is fetched is bounded, and votes go on") {
+  constexpr Seq kMissed = kLast + 2 * Core::kKeptInTransfer;
+  Restarted r(1);
+  const Elsewhere others(r, kMissed + 2);
+  fall_behind(r, Elsewhere(r, kLast));
+  begin_transfer(r);
+  for (Seq seq = kLast + 1; seq <= kMissed; ++seq) go_on(r, others, seq);
+  check_bounded(r);
+  CHECK(r.core->holdings().front().count <= Core::kKeptInTransfer);
+  r.forget();
+  const Proposal next = r.prepare_batch(0, kMissed + 1);
+  CHECK(r.said<messages::Commit>().size() == 1);
+  // What lies behind it goes on from what was kept ...
+  SUBCASE("to a state whose successors are kept") {
+    const Elsewhere fetched(r, kMissed - Core::kKeptInTransfer + 1);
+    *r.machine = fetched.machine;
+    r.step(event::Transferred{fetched.state});
+    r.sync_all();
+    CHECK(r.core->executed_seq() == kMissed);
+  }
+  // ... or by history of the others.
+  SUBCASE("to an older one") {
+    const Elsewhere fetched(r, kLast + 10);
+    *r.machine = fetched.machine;
+    r.step(event::Transferred{fetched.state});
+    r.sync_all();
+    CHECK(r.core->executed_seq() == kLast + 10);
+    claim(r, kMissed);
+    wait(r);
+    REQUIRE_FALSE(r.said<messages::FetchHistory>().empty());
+    CHECK(r.said<messages::FetchHistory>().back().executed == kLast + 10);
+    messages::HistoryData some = others.history(kLast + 11);
+    some.headers.resize(limits::kMaxHeaderChain);
+    some.batches.resize(limits::kMaxHeaderChain);
+    some.cert = others.certs[some.headers.back().seq - 1];
+    r.from(0, some);
+    CHECK(r.core->executed_seq() == kLast + 10 + limits::kMaxHeaderChain);
+  }
+  for (const ReplicaId peer : {0U, 2U, 3U}) r.from(peer, messages::Commit{next});
+  check_bounded(r);
+  CHECK(r.halts.empty());
+}
+
+TEST_CASE("large batches while a state is fetched: the oldest certified give way, not the votes") {
+  constexpr Seq kMissed = kLast + 2 * limits::kCertStall;
+  Restarted r(1);
+  fall_behind(r, Elsewhere(r, kLast));
+  begin_transfer(r);
+  for (Seq seq = kLast + 1; seq <= kMissed; ++seq) {
+    prepare_large(r, seq);
+    CHECK(r.said<messages::Commit>().size() == 1);
+    r.from(0, r.certificate(seq));
+    check_bounded(r);
+  }
+}
+
+TEST_CASE("who fetches a state suspects no primary of what it can not execute itself") {
+  Restarted r(1);
+  const Elsewhere others(r, kLast + 2);
+  fall_behind(r, Elsewhere(r, kLast));
+  begin_transfer(r);
+  const auto suspects = [&] {
+    r.forget();
+    for (int i = 0; i < 40; ++i) r.tick(250'000);  // longer than any T_req of the first view
+    r.sync_all();
+    return r.said<messages::PeerStatus>().back().suspects;
+  };
+  go_on(r, others, kLast + 1);
+  CHECK(suspects() == messages::Reason::none);
+  r.submit_open();  // the others may have executed it already, or refused it
+  CHECK(r.said<messages::Forward>().size() == 1);
+  CHECK(suspects() == messages::Reason::none);
+  CHECK(r.said<messages::Forward>().empty());  // its client sends it again
+  // What is not even certified is the primary's, or nobody could ever leave it.
+  r.prepare_batch(0, kLast + 2);
+  CHECK(suspects() == messages::Reason::proposal_timeout);
+  r.from(0, others.certs[kLast + 1]);
+  CHECK(suspects() == messages::Reason::none);
+  // With the state there is what waits again.
+  *r.machine = others.machine;
+  r.step(event::Transferred{others.state});
+  CHECK(suspects() == messages::Reason::request_timeout);
+}
+
+TEST_CASE("far behind a fetched state, large batches are voted for, too") {
+  constexpr Seq kNewest = kLast + limits::kWindow + 2 * limits::kCertStall;
+  Restarted r(1);
+  fall_behind(r, Elsewhere(r, kLast));
+  begin_transfer(r);
+  const Elsewhere fetched(r, kLast + 1);
+  for (Seq seq = kLast + 1; seq <= kNewest; ++seq) {
+    prepare_large(r, seq);
+    r.from(0, r.certificate(seq));
+    if (seq != kNewest - 1) continue;
+    *r.machine = fetched.machine;
+    r.step(event::Transferred{fetched.state});
+    r.sync_all();
+  }
+  CHECK_FALSE(r.core->transferring());
+  CHECK(r.said<messages::Commit>().size() == 1);
+  check_bounded(r);
+}
+
 TEST_CASE(
     "T3.18 a power cut right behind the transfer: the state from the store, the rest from the "
     "log") {
@@ -203,6 +339,53 @@ TEST_CASE("a start with a mixture in the store goes on with the transfer, and ex
   CHECK(r.core->certified_seq() == kLast);
   r.commit_batch(0, kLast + 1);
   CHECK(r.halts.empty());
+}
+
+TEST_CASE("T4.6 who has lost its state does not say that it has prepared nothing") {
+  Restarted r(1);
+  r.start_and_hear();
+  for (Seq seq = 1; seq <= 4; ++seq) {
+    r.commit_batch(0, seq);
+    r.certify_newest();
+  }
+  r.prepare_batch(0, 5);
+  const auto asked = [&r](Seq first) {
+    r.forget();
+    r.from(2, messages::FetchPrepared{first});
+    r.sync_all();
+    return r.said<messages::PreparedData>();
+  };
+  REQUIRE(asked(5).size() == 1);
+  r.power_cut();
+  // As after a flush at 3: the log has let go of the P-entries, and of what was executed.
+  std::erase_if(r.disk.records, [](const Record& record) {
+    return record.seq != 0 && record.seq <= 3 && record.kind != RecordKind::certificate;
+  });
+  r.disk.synced = r.disk.records.size();
+  r.start_and_hear();  // without the page store
+  REQUIRE(r.core->executed_seq() == 0);
+  CHECK(asked(2).empty());
+  CHECK(asked(4).empty());
+  REQUIRE(asked(5).size() == 1);
+  CHECK(asked(5)[0].entries.size() == 1);
+}
+
+TEST_CASE("T4.6 a body that has rotted takes no P-entry with it") {
+  Restarted r(1);
+  r.start_and_hear();
+  r.commit_batch(0, 1);
+  r.certify_newest();
+  r.power_cut();
+  std::erase_if(r.disk.records,
+                [](const Record& record) { return record.kind == RecordKind::body; });
+  r.disk.synced = r.disk.records.size();
+  r.start_and_hear();
+  REQUIRE(r.core->executed_seq() == 0);
+  r.forget();
+  r.from(2, messages::FetchPrepared{1});
+  r.sync_all();
+  REQUIRE(r.said<messages::PreparedData>().size() == 1);
+  CHECK(r.said<messages::PreparedData>()[0].entries.size() == 1);
 }
 
 namespace {

@@ -98,6 +98,25 @@ TEST_CASE("T7.7 what is rotten in a store is fetched again, and the store is wha
   CHECK(rounds > 40);
 }
 
+TEST_CASE("what an older version meets after the repair is not damaged") {
+  World world(5, 4, 500);
+  world.grow(500, 0);
+  const auto store = stored(world.newest().version);
+  const auto keys = store->leaf_keys();
+  store->tamper_leaf(keys[keys.size() / 2], std::nullopt);
+  const auto older = tree::Version::open(*store->snapshot(), {.pinned_nodes = 0});
+  const auto damaged = rotten_in(*store);
+  REQUIRE(damaged.size() == 1);
+  REQUIRE(Transfer(world, store, restoring(world.size() - 1, damaged)).run(10 * kSecond));
+  CHECK_FALSE(older->read(keys[keys.size() / 2]));
+  const auto met = older->take_rotten();
+  CHECK(met == damaged);
+  CHECK(tree::unreadable(*older, met) == damaged);
+  CHECK(older->take_rotten().empty());
+  const auto now = tree::Version::open(*store->snapshot(), {.pinned_nodes = 0});
+  CHECK(tree::unreadable(*now, met).empty());
+}
+
 TEST_CASE("a repair fetches what is damaged, and no more") {
   World world(3, 4, 3000);
   world.grow(3000, 0);
