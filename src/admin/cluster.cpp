@@ -57,6 +57,12 @@ config::Config members_of(client::Client& client) {
   return membership ? std::move(membership->config) : client.genesis().config;
 }
 
+Status no_such(const config::Config& now, std::uint32_t id) {
+  return fail(Errc::invalid_argument, "replica " + std::to_string(id) + ": epoch " +
+                                          std::to_string(now.epoch) + " has replicas 0.." +
+                                          std::to_string(now.n() - 1));
+}
+
 schema::Caller current_caller() {
   schema::Caller caller{::geteuid(), ::getegid(), {}};
   std::vector<gid_t> groups(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));

@@ -20,6 +20,9 @@ Result<std::unique_ptr<client::Client>> connect(const Globals& globals);
 // Who runs the cluster, as far as the client has been led. Of a closed client: the genesis.
 config::Config members_of(client::Client& client);
 
+// The error of whoever names a replica that is none of them.
+Status no_such(const config::Config& now, std::uint32_t id);
+
 // Whoever runs the command: its effective uid, gid and supplementary groups (at most kMaxGroups).
 schema::Caller current_caller();
 

@@ -41,12 +41,6 @@ Result<ns::MembershipAnswer> ask_membership(client::Client& client, std::uint64_
 
 // ---- the next configuration
 
-Status no_such(const config::Config& now, std::uint32_t id) {
-  return fail(Errc::invalid_argument, "replica " + std::to_string(id) + ": epoch " +
-                                          std::to_string(now.epoch) + " has replicas 0.." +
-                                          std::to_string(now.n() - 1));
-}
-
 Result<config::Config> with_replaced(const Options& o, config::Config c) {
   if (o.id >= c.n()) return tl::make_unexpected(no_such(c, o.id).error());
   BFTMETA_ASSIGN(c.replicas[o.id], load_replica_card(o.cards.front(), o.id));

@@ -75,8 +75,8 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   s.scrub_bytes_per_s = scrub.bytes_per_s;
   s.scrub_permille = scrub.permille;
   s.scrub_cycles = scrub.cycles;
-  s.damage_found = scrub.found;
-  s.damage_repaired = repairs_.count();
+  s.damage_found = scrub.found + log_damage_found_;
+  s.damage_repaired = repairs_.count() + log_damage_repaired_;
   answer(from, std::move(s));
 }
 

@@ -194,7 +194,11 @@ Status Replica::open_network() {
   poller_.add(*client_port_);
   reads_ = std::make_unique<ReadService>(cluster_id_, poller_.waker());
   flusher_ = std::make_unique<Flusher>(*store_, *log_, poller_.waker());
-  scrubber_ = std::make_unique<Scrubber>(*store_, s.scrub_bytes_per_s, poller_.waker());
+  scrubber_ = std::make_unique<Scrubber>(
+      *store_,
+      storage::LogCheck(storage::posix_file_system(), directory_.log_path(),
+                        directory_.identity().log_secret),
+      s.scrub_bytes_per_s, poller_.waker());
   return {};
 }
 

@@ -8,7 +8,7 @@ namespace bftmeta::replica {
 
 using tree::Subtree;
 
-// All that is stored, but the log, of which a start reads everything.
+// All that is stored.
 void Replica::scrub(std::uint64_t bytes_per_s) {
   const std::uint64_t rate = std::clamp(bytes_per_s, Scrubber::kSlowest, Scrubber::kFastest);
   scrubber_->begin(rate);
@@ -32,6 +32,32 @@ Status Replica::try_repair() {
   BFTMETA_ASSIGN(std::vector<Subtree> damaged, still_damaged(own));
   if (damaged.empty()) return {};
   return begin_repair(std::move(damaged), std::move(own), snapshot->meta());
+}
+
+// What a damaged segment holds of votes goes into a new one, out of memory; what it holds of
+// history is not needed any more once the state store has it.
+Status Replica::try_repair_log() {
+  if (scrubber_->wants_log()) scrubber_->read_log(log_->written());
+  bool found = false;
+  auto damaged = log_->take_damage();
+  std::ranges::move(scrubber_->take_log_damage(), std::back_inserter(damaged));
+  for (const auto& [segment, why] : damaged) {
+    if (!log_->give_up(segment)) continue;
+    found = true;
+    ++log_damage_found_;
+    log_line(LogLevel::warn, "the log is damaged: " + why +
+                                 "; votes go on in a new segment, and this one is let go of when "
+                                 "the state store has what is in it");
+  }
+  if (found && space_ && core_->standing() != consensus::Standing::asking) BFTMETA_TRY(sync_log());
+  const auto gone = log_->let_go();
+  if (!gone) {
+    log_line(LogLevel::error, "a damaged segment of the log stays: " + gone.error().message);
+  } else if (*gone != 0) {
+    log_damage_repaired_ += *gone;
+    log_line(LogLevel::warn, "let go of " + std::to_string(*gone) + " damaged segments of the log");
+  }
+  return {};
 }
 
 // A place that was repaired a moment ago lies in a part of the file that does not keep what is

@@ -61,6 +61,7 @@ Status Replica::turn() {
       mesh_->send(to, messages::encode_frame(context(), message));
   BFTMETA_TRY(background());
   BFTMETA_TRY(try_repair());
+  BFTMETA_TRY(try_repair_log());
   BFTMETA_TRY(try_transfer());
   BFTMETA_TRY(drop_dead_links());
   mesh_->flush();  // what needs no disk leaves before the disk is waited for

@@ -98,6 +98,7 @@ class Replica {
   bool restoring() const { return receiver_ && !restored_.empty(); }
   void scrub(std::uint64_t bytes_per_s);
   Status try_repair();
+  Status try_repair_log();
   Result<std::vector<tree::Subtree>> still_damaged(const tree::Version& own);
   Status begin_repair(std::vector<tree::Subtree> damaged, tree::Version own, Bytes meta);
   Status repaired();
@@ -171,6 +172,8 @@ class Replica {
   std::vector<tree::Subtree> restored_;  // what is repaired now
   Bytes restored_meta_;                  // of the generation that is repaired
   std::int64_t repair_deadline_us_ = 0;
+  std::uint64_t log_damage_found_ = 0;  // segments
+  std::uint64_t log_damage_repaired_ = 0;
   bool reopens_ = false;
   bool published_ = false;  // a certified version, to the read service
   bool space_ = true;       // for the log, outside its reserve

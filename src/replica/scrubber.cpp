@@ -23,9 +23,13 @@ Status check_root(const tree::Snapshot& snapshot, const tree::Version& version) 
 }
 }  // namespace
 
-Scrubber::Scrubber(const storage::LmdbPageStore& store, std::uint64_t bytes_per_s,
-                   std::shared_ptr<net::Waker> waker)
-    : store_(store), usual_(bytes_per_s), waker_(std::move(waker)), thread_([this] { run(); }) {}
+Scrubber::Scrubber(const storage::LmdbPageStore& store, storage::LogCheck log,
+                   std::uint64_t bytes_per_s, std::shared_ptr<net::Waker> waker)
+    : store_(store),
+      log_(std::move(log)),
+      usual_(bytes_per_s),
+      waker_(std::move(waker)),
+      thread_([this] { run(); }) {}
 
 Scrubber::~Scrubber() {
   {
@@ -40,6 +44,7 @@ void Scrubber::begin(std::uint64_t bytes_per_s) {
   {
     const std::lock_guard lock(mutex_);
     once_ = bytes_per_s;
+    phase_ = Phase::store;
     at_ = Key();
   }
   changed_.notify_all();
@@ -51,7 +56,7 @@ Scrubber::Progress Scrubber::progress() {
   p.bytes_per_s = rate();
   const std::uint32_t first =
       at_.size() < 2 ? 0 : std::uint32_t{at_.data()[0]} << 8 | at_.data()[1];
-  p.permille = first * 1000 / 65'536;
+  p.permille = phase_ == Phase::store ? first * 1000 / 65'536 : 1000;
   p.cycles = cycles_;
   p.found = found_;
   return p;
@@ -68,9 +73,28 @@ std::optional<Error> Scrubber::take_fault() {
 }
 
 std::uint64_t Scrubber::rate() const {
-  const std::uint64_t weekly = store_.used_bytes() / kWeekSeconds;
+  const std::uint64_t weekly = (store_.used_bytes() + log_bytes_) / kWeekSeconds;
   const std::uint64_t wanted = once_ != 0 ? once_ : usual_ != 0 ? usual_ : weekly;
   return std::clamp(wanted, kSlowest, kFastest);
+}
+
+bool Scrubber::wants_log() {
+  const std::lock_guard lock(mutex_);
+  return phase_ == Phase::log_wanted;
+}
+
+void Scrubber::read_log(std::vector<storage::WrittenSegment> written) {
+  const std::lock_guard lock(mutex_);
+  if (phase_ != Phase::log_wanted) return;
+  log_bytes_ = 0;
+  for (const storage::WrittenSegment& segment : written) log_bytes_ += segment.used;
+  written_ = std::move(written);
+  phase_ = Phase::log;
+}
+
+std::vector<storage::LogCheck::Damage> Scrubber::take_log_damage() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(log_damage_, {});
 }
 
 // A slice, then a pause that makes the rate.
@@ -81,27 +105,51 @@ void Scrubber::run() {
   while (!changed_.wait_for(lock, pause, [this] { return stopping_; })) {
     const std::uint64_t per_s = rate();
     const std::uint64_t bytes = std::min<std::uint64_t>(per_s / kSlicesPerS, kSliceBytes);
-    const Key from = at_;
-    lock.unlock();
-    auto slice = scrub(from, bytes);
-    lock.lock();
-    // Else it is an error of LMDB itself: the store says so.
-    if (!slice && slice.error().code == Errc::corrupt && !fault_) fault_ = slice.error();
-    const std::uint64_t read = slice ? std::max(slice->bytes, bytes) : bytes;
-    pause = std::chrono::microseconds(read * 1'000'000 / per_s);
-    if (slice && at_ == from) finish(std::move(*slice));
+    std::uint64_t read = bytes;
+    if (phase_ == Phase::store)
+      read = check_store(lock, bytes);
+    else if (phase_ == Phase::log)
+      read = check_log(lock, bytes);
+    pause = std::chrono::microseconds(std::max(read, bytes) * 1'000'000 / per_s);
   }
+}
+
+std::uint64_t Scrubber::check_store(std::unique_lock<std::mutex>& lock, std::uint64_t bytes) {
+  const Key from = at_;
+  lock.unlock();
+  auto slice = scrub(from, bytes);
+  lock.lock();
+  // Else it is an error of LMDB itself: the store says so.
+  if (!slice && slice.error().code == Errc::corrupt && !fault_) fault_ = slice.error();
+  const std::uint64_t read = slice ? slice->bytes : 0;
+  if (slice && phase_ == Phase::store && at_ == from) finish(std::move(*slice));
+  return read;
 }
 
 void Scrubber::finish(Slice slice) {
   found_ += slice.rotten.size();
   for (tree::Subtree& place : slice.rotten)
     if (rotten_.size() < kMaxRotten) rotten_.push_back(std::move(place));
-  if (!slice.rotten.empty()) waker_->wake();
   at_ = slice.next.value_or(Key());
-  if (slice.next) return;
-  ++cycles_;
-  once_ = 0;
+  if (!slice.next) phase_ = Phase::log_wanted;
+  if (!slice.rotten.empty() || !slice.next) waker_->wake();
+}
+
+std::uint64_t Scrubber::check_log(std::unique_lock<std::mutex>& lock, std::uint64_t bytes) {
+  auto begin = std::exchange(written_, std::nullopt);
+  lock.unlock();
+  if (begin) log_.begin(std::move(*begin));
+  storage::LogCheck::Slice slice = log_.read(bytes);
+  lock.lock();
+  if (phase_ != Phase::log) return slice.bytes;  // begun anew
+  if (!slice.damaged.empty()) waker_->wake();
+  std::ranges::move(slice.damaged, std::back_inserter(log_damage_));
+  if (slice.done) {
+    phase_ = Phase::store;
+    ++cycles_;
+    once_ = 0;
+  }
+  return slice.bytes;
 }
 
 // On a version of which nothing is in memory, so that even its upper nodes are read.

@@ -36,7 +36,7 @@ std::vector<Record> to_state_group(const std::vector<consensus::Record>& state) 
 namespace {
 
 template <class T>
-std::optional<T> read(const Log& log, RecordKind kind, Seq seq, const std::optional<Hash>& digest) {
+std::optional<T> read(Log& log, RecordKind kind, Seq seq, const std::optional<Hash>& digest) {
   const auto bytes = log.read(static_cast<std::uint8_t>(kind), seq, digest);
   if (!bytes || !*bytes) return std::nullopt;
   auto value = decode<T>(**bytes, "log record");

@@ -16,14 +16,14 @@ std::vector<Record> to_state_group(const std::vector<consensus::Record>& state);
 
 class LogArchive final : public consensus::Archive {
  public:
-  explicit LogArchive(const Log& log) : log_(log) {}
+  explicit LogArchive(Log& log) : log_(log) {}
 
   std::optional<messages::BatchHeader> header(messages::Seq seq) const override;
   std::optional<messages::Batch> batch(messages::Seq seq, const Hash& digest) const override;
   std::optional<messages::RootCert> certificate(messages::Seq seq) const override;
 
  private:
-  const Log& log_;
+  Log& log_;
 };
 
 }  // namespace bftmeta::storage

@@ -81,6 +81,7 @@ Result<Lsn> Log::commit() {
 }
 
 Status Log::write_pending() {
+  if (given_up_.contains(segments_.back().id)) BFTMETA_TRY(open_segment());
   std::size_t first = 0;
   const Status written = write_groups(first);
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(first));
@@ -187,7 +188,8 @@ Result<std::string> Log::next_segment_file() {
   std::uint64_t retain = options_.retain_bytes;
   for (;;) {
     while (can_recycle(retain)) {
-      const bool reusable = segments_.front().size == options_.segment_bytes;
+      const bool reusable = segments_.front().size == options_.segment_bytes &&
+                            !given_up_.contains(segments_.front().id);
       const std::string path = drop_oldest();
       // One more than is needed: the log shrinks back to its size after a long pin.
       if (reusable && !can_recycle(retain)) return path;
@@ -203,17 +205,23 @@ Result<std::string> Log::next_segment_file() {
 }
 
 // Only what is superseded by the whole state group of a later segment may go. Segments go in order,
-// so that what is left is one chain. What was written counts: each start leaves a segment behind
-// that may be almost empty, and a few starts must not push the history out that peers may need.
+// so that what is left is one chain.
+bool Log::needed(const SegmentInfo& oldest) const {
+  return oldest.max_body_seq > flushed_seq_ ||
+         std::none_of(segments_.begin() + 1, segments_.end(), [this](const SegmentInfo& s) {
+           return s.has_state && !given_up_.contains(s.id);
+         });
+}
+
+// What was written counts: each start leaves a segment behind that may be almost empty, and a few
+// starts must not push the history out that peers may need.
 bool Log::can_recycle(std::uint64_t retain_bytes) const {
   const SegmentInfo& oldest = segments_.front();
-  if (oldest.max_body_seq > flushed_seq_) return false;
+  if (needed(oldest)) return false;
   std::uint64_t used = 0;  // by those that stay
   for (auto s = segments_.begin() + 1; s != segments_.end(); ++s) used += s->used;
   const std::uint64_t size = bytes_on_disk() - oldest.size;
-  if (used < retain_bytes && size / kMaxRetainFactor < retain_bytes) return false;
-  return std::any_of(segments_.begin() + 1, segments_.end(),
-                     [](const SegmentInfo& s) { return s.has_state; });
+  return used >= retain_bytes || size / kMaxRetainFactor >= retain_bytes;
 }
 
 std::string Log::drop_oldest() {
@@ -227,6 +235,7 @@ std::string Log::drop_oldest() {
     bodies_of_segment_.erase(owned);
   }
   segments_.erase(segments_.begin());
+  given_up_.erase(id);
   return segment_path(directory_, id);
 }
 
@@ -237,25 +246,32 @@ void Log::add_to_index(const BodyLocation& body) {
 }
 
 Result<std::optional<Bytes>> Log::read(std::uint8_t kind, std::uint64_t seq,
-                                       const std::optional<Hash>& digest) const {
+                                       const std::optional<Hash>& digest) {
   const auto of_kind = bodies_.find(kind);
   if (of_kind == bodies_.end()) return std::nullopt;
   const auto [first, last] = of_kind->second.equal_range(seq);
   for (auto it = last; it != first;) {
     const BodyLocation& at = (--it)->second;
     if (digest && at.digest != digest) continue;
-    const auto segment =
-        std::ranges::find(segments_, at.segment, [](const SegmentInfo& s) { return s.id; });
-    BFTMETA_ASSERT(segment != segments_.end());
-    BFTMETA_ASSIGN(const std::unique_ptr<File> file,
-                   fs_.open(segment_path(directory_, at.segment), OpenMode::read_write));
-    BFTMETA_ASSIGN(Group group, read_group(*file, secret_, at.segment, at.offset, segment->size));
-    if (at.index >= group.records.size())
-      return fail(Errc::corrupt, "log segment " + std::to_string(at.segment) +
-                                     " holds another group at offset " + std::to_string(at.offset));
-    return std::move(group.records[at.index].payload);
+    auto body = read_body(at);
+    if (body) return std::optional(std::move(*body));
+    if (std::ranges::find(damage_, at.segment, &LogCheck::Damage::segment) == damage_.end())
+      damage_.push_back({at.segment, body.error().message});
+    return tl::make_unexpected(std::move(body.error()));
   }
   return std::nullopt;
+}
+
+Result<Bytes> Log::read_body(const BodyLocation& at) const {
+  const auto segment = std::ranges::find(segments_, at.segment, &SegmentInfo::id);
+  BFTMETA_ASSERT(segment != segments_.end());
+  BFTMETA_ASSIGN(const std::unique_ptr<File> file,
+                 fs_.open(segment_path(directory_, at.segment), OpenMode::read_write));
+  BFTMETA_ASSIGN(Group group, read_group(*file, secret_, at.segment, at.offset, segment->size));
+  if (at.index >= group.records.size())
+    return fail(Errc::corrupt, "log segment " + std::to_string(at.segment) +
+                                   " holds another group at offset " + std::to_string(at.offset));
+  return std::move(group.records[at.index].payload);
 }
 
 std::optional<std::uint64_t> Log::oldest_body(std::uint8_t kind) const {
@@ -268,6 +284,29 @@ std::uint64_t Log::bytes_on_disk() const {
   std::uint64_t total = 0;
   for (const SegmentInfo& s : segments_) total += s.size;
   return total;
+}
+
+// Not what a commit under way may have in memory only.
+std::vector<WrittenSegment> Log::written() const {
+  std::vector<WrittenSegment> all;
+  for (const SegmentInfo& s : segments_) all.push_back({s.id, s.size, s.used});
+  return all;
+}
+
+bool Log::give_up(std::uint64_t segment) {
+  return std::ranges::any_of(segments_, [&](const SegmentInfo& s) { return s.id == segment; }) &&
+         given_up_.insert(segment).second;
+}
+
+Result<std::size_t> Log::let_go() {
+  std::size_t gone = 0;
+  while (!given_up_.empty() && segments_.front().id <= *given_up_.rbegin() &&
+         !needed(segments_.front())) {
+    gone += given_up_.contains(segments_.front().id) ? 1 : 0;
+    BFTMETA_TRY(fs_.unlink(drop_oldest()));
+    BFTMETA_TRY(fs_.sync_directory(directory_));
+  }
+  return gone;
 }
 
 }  // namespace bftmeta::storage

@@ -9,7 +9,9 @@
 
 #include <functional>
 #include <map>
+#include <set>
 
+#include "storage/log_check.hpp"
 #include "storage/log_scan.hpp"
 #include "storage/segment_pool.hpp"
 
@@ -73,9 +75,10 @@ class Log {
   }
 
   // The newest durable body of this kind and seq, with this digest if one is given; nullopt when
-  // the log does not have it (any more). Errors: corrupt, io: fetch it from a peer.
+  // the log does not have it (any more). Errors: corrupt, io: fetch it from a peer; take_damage()
+  // tells of it.
   Result<std::optional<Bytes>> read(std::uint8_t kind, std::uint64_t seq,
-                                    const std::optional<Hash>& digest = std::nullopt) const;
+                                    const std::optional<Hash>& digest = std::nullopt);
   // The lowest seq of which a body of this kind is here.
   std::optional<std::uint64_t> oldest_body(std::uint8_t kind) const;
 
@@ -84,6 +87,19 @@ class Log {
   Result<bool> prepare_space() { return pool_.fill_slice(); }
 
   std::uint64_t bytes_on_disk() const;
+
+  // ---- what a scrub (log_check.hpp) reads and finds
+  std::vector<WrittenSegment> written() const;
+  // What reads met since the last call, at most one place for each segment.
+  std::vector<LogCheck::Damage> take_damage() { return std::exchange(damage_, {}); }
+  // This segment is not what was written any more. If it is the newest, the next commit() opens
+  // another, with all live control state, whether anything is buffered or not: no vote is lost
+  // then, whatever becomes of the old one. False: it is not here any more, or was given up before.
+  bool give_up(std::uint64_t segment);
+  // Removes the segments that were given up, and those before them, as far as the state store has
+  // what is in them and a later segment has the control state; how many. What they held is history
+  // that others have. Errors: io, permission; what could not be removed is in the way of nothing.
+  Result<std::size_t> let_go();
 
  private:
   Log(FileSystem& fs, std::string directory, const LogOptions& options, const LogSecret& secret)
@@ -102,7 +118,9 @@ class Log {
   Status write_group(std::span<const Record> repeated, std::span<const Record> records,
                      std::uint32_t flags);
   Status open_segment();
+  Result<Bytes> read_body(const BodyLocation& at) const;
   Result<std::string> next_segment_file();
+  bool needed(const SegmentInfo& oldest) const;
   bool can_recycle(std::uint64_t retain_bytes) const;
   std::string drop_oldest();
   void add_to_index(const BodyLocation& body);
@@ -130,6 +148,8 @@ class Log {
 
   std::uint64_t flushed_seq_ = 0;
   std::vector<SegmentInfo> segments_;
+  std::set<std::uint64_t> given_up_;  // of segments_
+  std::vector<LogCheck::Damage> damage_;
   // By kind and seq; equals in the order of writing. New ones nearly always come last.
   std::map<std::uint8_t, std::multimap<std::uint64_t, BodyLocation>> bodies_;
   std::map<std::uint64_t, std::vector<BodyKey>> bodies_of_segment_;

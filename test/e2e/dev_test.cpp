@@ -95,6 +95,8 @@ void stores_are_scrubbed(const Dev& dev) {
   const json after = dev.ok({"status"});
   for (const json& r : after["replicas"]) CHECK(r["repaired"] == 0);
   dev.refused({"scrub", "start", "--rate", "1"}, ExitCode::usage, "--rate");
+  dev.refused({"scrub", "start", "--replica", "4"}, ExitCode::usage, "epoch 0 has replicas 0..3");
+  CHECK(dev.ok({"scrub", "start", "--replica", "2"})["started"] == 1);
 }
 
 void proofs_hold_without_the_cluster(const Dev& dev, const json& up) {

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -90,6 +91,30 @@ class StoreFile {
   const std::string path_;
   std::string bytes_;
 };
+
+// Flips a bit in each group but the last of each segment of the log, while the replica runs. The
+// number of segments; the first that a log ever had holds one group.
+std::size_t rot_log(const test::ProcessCluster& cluster) {
+  std::size_t rotten = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(cluster.settings(kDamaged).data_dir + "/log")) {
+    if (!entry.path().filename().string().starts_with("log-")) continue;
+    const std::string bytes = test::read_text(entry.path());
+    std::vector<std::size_t> groups;
+    for (std::size_t at = 0; at < bytes.size(); at += kPage)
+      if (bytes.compare(at, 7, "bftmlog") == 0) groups.push_back(at);
+    if (groups.size() < 2) continue;
+    groups.pop_back();
+    ++rotten;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    for (const std::size_t at : groups) {
+      file.seekp(static_cast<std::streamoff>(at + 90));
+      file.put(static_cast<char>(bytes[at + 90] ^ 1));
+    }
+    REQUIRE(file.flush().good());
+  }
+  return rotten;
+}
 
 // Leaves no page free in the store below `state` within the smallest map that is allowed.
 void fill_map(const std::string& state, const std::string& scratch, std::uint64_t map_bytes) {
@@ -286,6 +311,36 @@ TEST_CASE("T7.7 a scrub finds what nobody reads, and it is repaired; the next on
   CHECK(c.says("repaired: "));
   CHECK_FALSE(c.says("state.damaged"));
   c.finish();
+}
+
+TEST_CASE("T7.7 a scrub finds rot in the log in use, and after a kill -9 no vote is missed") {
+  Cluster c;
+  REQUIRE(c.cluster.stop(kDamaged) == 0);  // the next start leaves a segment behind
+  c.cluster.start(kDamaged);
+  CHECK(c.load.wait_acknowledged(300, 60s));
+  c.load.stop();
+  REQUIRE(c.follows());
+  CHECK(c.settles());
+  const std::size_t damaged = rot_log(c.cluster);
+  REQUIRE(damaged > 1);
+  std::optional<messages::StatusReply> s;
+  REQUIRE(c.client->status(kDamaged, 5s, 64 << 20).has_value());
+  for (int i = 0; i < 300 && (!s || s->damage_repaired < damaged); ++i) {
+    std::this_thread::sleep_for(100ms);
+    if (const auto reply = c.client->status(kDamaged, 5s)) s = *reply;
+  }
+  const std::string errors = c.cluster.errors(kDamaged);
+  CAPTURE(errors);
+  REQUIRE(s.has_value());
+  CHECK(s->damage_found == damaged);
+  CHECK(s->damage_repaired == damaged);
+  CHECK(s->condition == "ok");
+  c.cluster.kill(kDamaged);
+  c.cluster.launch(kDamaged);
+  c.finish();
+  CHECK(c.says("the log is damaged: log segment "));
+  CHECK(c.says("let go of "));
+  CHECK_FALSE(c.says("fenced"));
 }
 
 TEST_CASE("T7.7 a repair that can not be written: a newer state is fetched, once there is room") {
