@@ -19,6 +19,14 @@ RELEASE = os.path.join(ROOT, "build", "release", "bin")
 PATIENCE = 900  # seconds, for one replica
 
 
+def end_when_told():
+    """SIGTERM, once: what was started is ended, too."""
+    def end(*_):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(1)
+    signal.signal(signal.SIGTERM, end)
+
+
 class DevCluster:
     def __init__(self, bin_dir):
         self.bin_dir, self.said = bin_dir, []  # lines on standard error

@@ -157,7 +157,7 @@ void Refill::transferred(std::uint64_t now_us) {
 void Refill::check_all(std::uint64_t bytes_per_second, std::uint64_t now_us) {
   const std::uint64_t rate = std::max(bytes_per_second, options_.bytes_per_second / kSlowestCheck);
   if (running_ && thorough_) {
-    reads_ = transfer::Pace(rate, kReadBurst);
+    reads_.set_rate(rate, now_us);
     return;
   }
   check_rate_ = rate;

@@ -76,7 +76,7 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   s.scrub_permille = scrub.permille;
   s.scrub_cycles = scrub.cycles;
   s.damage_found = scrub.found + log_damage_found_;
-  s.damage_repaired = repairs_.count() + log_damage_repaired_;
+  s.damage_repaired = repairs_.count() + log_->damaged_gone();
   answer(from, std::move(s));
 }
 

@@ -35,9 +35,11 @@ Status Replica::try_repair() {
 }
 
 // What a damaged segment holds of votes goes into a new one, out of memory; what it holds of
-// history is not needed any more once the state store has it.
+// history is not needed any more once the state store has it. Nothing is written before peers have
+// said what they know of this replica's votes.
 Status Replica::try_repair_log() {
   if (scrubber_->wants_log()) scrubber_->read_log(log_->written());
+  if (core_->standing() == consensus::Standing::asking) return {};
   bool found = false;
   auto damaged = log_->take_damage();
   std::ranges::move(scrubber_->take_log_damage(), std::back_inserter(damaged));
@@ -49,14 +51,12 @@ Status Replica::try_repair_log() {
                                  "; votes go on in a new segment, and this one is let go of when "
                                  "the state store has what is in it");
   }
-  if (found && space_ && core_->standing() != consensus::Standing::asking) BFTMETA_TRY(sync_log());
-  const auto gone = log_->let_go();
-  if (!gone) {
+  const std::uint64_t before = log_->damaged_gone();
+  if (found && space_) BFTMETA_TRY(sync_log());
+  if (const auto gone = log_->let_go(); !gone)
     log_line(LogLevel::error, "a damaged segment of the log stays: " + gone.error().message);
-  } else if (*gone != 0) {
-    log_damage_repaired_ += *gone;
-    log_line(LogLevel::warn, "let go of " + std::to_string(*gone) + " damaged segments of the log");
-  }
+  if (log_->damaged_gone() != before)
+    log_line(LogLevel::warn, "let go of a damaged segment of the log");
   return {};
 }
 

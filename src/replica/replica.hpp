@@ -173,7 +173,6 @@ class Replica {
   Bytes restored_meta_;                  // of the generation that is repaired
   std::int64_t repair_deadline_us_ = 0;
   std::uint64_t log_damage_found_ = 0;  // segments
-  std::uint64_t log_damage_repaired_ = 0;
   bool reopens_ = false;
   bool published_ = false;  // a certified version, to the read service
   bool space_ = true;       // for the log, outside its reserve

@@ -44,8 +44,9 @@ void Scrubber::begin(std::uint64_t bytes_per_s) {
   {
     const std::lock_guard lock(mutex_);
     once_ = bytes_per_s;
-    phase_ = Phase::store;
+    phase_ = Phase::log_wanted;
     at_ = Key();
+    begun_ = true;
   }
   changed_.notify_all();
 }
@@ -56,7 +57,7 @@ Scrubber::Progress Scrubber::progress() {
   p.bytes_per_s = rate();
   const std::uint32_t first =
       at_.size() < 2 ? 0 : std::uint32_t{at_.data()[0]} << 8 | at_.data()[1];
-  p.permille = phase_ == Phase::store ? first * 1000 / 65'536 : 1000;
+  p.permille = first * 1000 / 65'536;
   p.cycles = cycles_;
   p.found = found_;
   return p;
@@ -102,7 +103,10 @@ void Scrubber::run() {
   constexpr std::uint64_t kSlicesPerS = 4;
   std::unique_lock lock(mutex_);
   auto pause = std::chrono::microseconds(1'000'000 / kSlicesPerS);
-  while (!changed_.wait_for(lock, pause, [this] { return stopping_; })) {
+  for (;;) {
+    changed_.wait_for(lock, pause, [this] { return stopping_ || begun_; });
+    if (stopping_) return;
+    begun_ = false;
     const std::uint64_t per_s = rate();
     const std::uint64_t bytes = std::min<std::uint64_t>(per_s / kSlicesPerS, kSliceBytes);
     std::uint64_t read = bytes;
@@ -131,7 +135,11 @@ void Scrubber::finish(Slice slice) {
   for (tree::Subtree& place : slice.rotten)
     if (rotten_.size() < kMaxRotten) rotten_.push_back(std::move(place));
   at_ = slice.next.value_or(Key());
-  if (!slice.next) phase_ = Phase::log_wanted;
+  if (!slice.next) {
+    phase_ = Phase::log_wanted;
+    ++cycles_;
+    once_ = 0;
+  }
   if (!slice.rotten.empty() || !slice.next) waker_->wake();
 }
 
@@ -144,11 +152,7 @@ std::uint64_t Scrubber::check_log(std::unique_lock<std::mutex>& lock, std::uint6
   if (phase_ != Phase::log) return slice.bytes;  // begun anew
   if (!slice.damaged.empty()) waker_->wake();
   std::ranges::move(slice.damaged, std::back_inserter(log_damage_));
-  if (slice.done) {
-    phase_ = Phase::store;
-    ++cycles_;
-    once_ = 0;
-  }
+  if (slice.done) phase_ = Phase::store;
   return slice.bytes;
 }
 

@@ -1,6 +1,6 @@
-// Reads all of the state store and of the log again and again, at a set rate, on a thread of its
-// own (protocol §7.8): leaves in key order, each with its path from the root, compared with the
-// hashes that their parents commit to, up to the root of a certificate; then the groups of the log.
+// Reads all of the log and of the state store again and again, at a set rate, on a thread of its
+// own (protocol §7.8): the groups of the log; leaves in key order, each with its path from the
+// root, compared with the hashes that their parents commit to, up to the root of a certificate.
 // Slices of some milliseconds, each on the newest generation, so that no reader of the store lives
 // long; a slice goes on where the last one ended. Thread-safety: all functions from the main
 // thread.
@@ -55,7 +55,7 @@ class Scrubber {
     std::vector<tree::Subtree> rotten;
   };
 
-  enum class Phase : std::uint8_t { store, log_wanted, log };
+  enum class Phase : std::uint8_t { log_wanted, log, store };
 
   void run();
   std::uint64_t rate() const;  // with the lock held
@@ -73,7 +73,8 @@ class Scrubber {
   std::condition_variable changed_;
   bool stopping_ = false;
   std::uint64_t once_ = 0;  // rate of this cycle, 0: the usual one
-  Phase phase_ = Phase::store;
+  Phase phase_ = Phase::log_wanted;
+  bool begun_ = false;  // anew, and at once
   Key at_;
   std::optional<std::vector<storage::WrittenSegment>> written_;  // for the thread to begin with
   std::uint64_t log_bytes_ = 0;                                  // as of the last pass

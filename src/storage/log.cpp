@@ -81,7 +81,10 @@ Result<Lsn> Log::commit() {
 }
 
 Status Log::write_pending() {
-  if (given_up_.contains(segments_.back().id)) BFTMETA_TRY(open_segment());
+  if (given_up_.contains(segments_.back().id)) {
+    BFTMETA_TRY(open_segment());
+    BFTMETA_TRY(write_records({}));  // the state once more: nothing follows it, perhaps for long
+  }
   std::size_t first = 0;
   const Status written = write_groups(first);
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(first));
@@ -235,7 +238,7 @@ std::string Log::drop_oldest() {
     bodies_of_segment_.erase(owned);
   }
   segments_.erase(segments_.begin());
-  given_up_.erase(id);
+  damaged_gone_ += given_up_.erase(id);
   return segment_path(directory_, id);
 }
 
@@ -253,7 +256,9 @@ Result<std::optional<Bytes>> Log::read(std::uint8_t kind, std::uint64_t seq,
   for (auto it = last; it != first;) {
     const BodyLocation& at = (--it)->second;
     if (digest && at.digest != digest) continue;
-    auto body = read_body(at);
+    BFTMETA_ASSIGN(const std::unique_ptr<File> file,
+                   fs_.open(segment_path(directory_, at.segment), OpenMode::read_write));
+    auto body = read_body(*file, at);
     if (body) return std::optional(std::move(*body));
     if (std::ranges::find(damage_, at.segment, &LogCheck::Damage::segment) == damage_.end())
       damage_.push_back({at.segment, body.error().message});
@@ -262,12 +267,10 @@ Result<std::optional<Bytes>> Log::read(std::uint8_t kind, std::uint64_t seq,
   return std::nullopt;
 }
 
-Result<Bytes> Log::read_body(const BodyLocation& at) const {
+Result<Bytes> Log::read_body(File& file, const BodyLocation& at) const {
   const auto segment = std::ranges::find(segments_, at.segment, &SegmentInfo::id);
   BFTMETA_ASSERT(segment != segments_.end());
-  BFTMETA_ASSIGN(const std::unique_ptr<File> file,
-                 fs_.open(segment_path(directory_, at.segment), OpenMode::read_write));
-  BFTMETA_ASSIGN(Group group, read_group(*file, secret_, at.segment, at.offset, segment->size));
+  BFTMETA_ASSIGN(Group group, read_group(file, secret_, at.segment, at.offset, segment->size));
   if (at.index >= group.records.size())
     return fail(Errc::corrupt, "log segment " + std::to_string(at.segment) +
                                    " holds another group at offset " + std::to_string(at.offset));
@@ -298,15 +301,12 @@ bool Log::give_up(std::uint64_t segment) {
          given_up_.insert(segment).second;
 }
 
-Result<std::size_t> Log::let_go() {
-  std::size_t gone = 0;
-  while (!given_up_.empty() && segments_.front().id <= *given_up_.rbegin() &&
-         !needed(segments_.front())) {
-    gone += given_up_.contains(segments_.front().id) ? 1 : 0;
-    BFTMETA_TRY(fs_.unlink(drop_oldest()));
-    BFTMETA_TRY(fs_.sync_directory(directory_));
-  }
-  return gone;
+Result<bool> Log::let_go() {
+  if (given_up_.empty() || segments_.front().id > *given_up_.rbegin() || needed(segments_.front()))
+    return false;
+  BFTMETA_TRY(fs_.unlink(drop_oldest()));
+  BFTMETA_TRY(fs_.sync_directory(directory_));
+  return true;
 }
 
 }  // namespace bftmeta::storage

@@ -96,10 +96,12 @@ class Log {
   // another, with all live control state, whether anything is buffered or not: no vote is lost
   // then, whatever becomes of the old one. False: it is not here any more, or was given up before.
   bool give_up(std::uint64_t segment);
-  // Removes the segments that were given up, and those before them, as far as the state store has
-  // what is in them and a later segment has the control state; how many. What they held is history
-  // that others have. Errors: io, permission; what could not be removed is in the way of nothing.
-  Result<std::size_t> let_go();
+  // Removes the oldest segment if it, or one behind it, was given up, the state store has what is
+  // in it, and a sound segment behind it has the control state. What it held is history that others
+  // have. False: it may not go, or need not. Errors: io, permission; what could not be removed is
+  // in the way of nothing.
+  Result<bool> let_go();
+  std::uint64_t damaged_gone() const { return damaged_gone_; }  // of those that were given up
 
  private:
   Log(FileSystem& fs, std::string directory, const LogOptions& options, const LogSecret& secret)
@@ -118,7 +120,7 @@ class Log {
   Status write_group(std::span<const Record> repeated, std::span<const Record> records,
                      std::uint32_t flags);
   Status open_segment();
-  Result<Bytes> read_body(const BodyLocation& at) const;
+  Result<Bytes> read_body(File& file, const BodyLocation& at) const;
   Result<std::string> next_segment_file();
   bool needed(const SegmentInfo& oldest) const;
   bool can_recycle(std::uint64_t retain_bytes) const;
@@ -149,6 +151,7 @@ class Log {
   std::uint64_t flushed_seq_ = 0;
   std::vector<SegmentInfo> segments_;
   std::set<std::uint64_t> given_up_;  // of segments_
+  std::uint64_t damaged_gone_ = 0;
   std::vector<LogCheck::Damage> damage_;
   // By kind and seq; equals in the order of writing. New ones nearly always come last.
   std::map<std::uint8_t, std::multimap<std::uint64_t, BodyLocation>> bodies_;

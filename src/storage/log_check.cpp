@@ -12,10 +12,10 @@ void LogCheck::begin(std::vector<WrittenSegment> segments) {
 }
 
 // The disk's own bytes, not those of the page cache.
-Status LogCheck::open() {
-  BFTMETA_ASSIGN(file_,
-                 fs_.open(segment_path(directory_, segments_[at_].id), OpenMode::read_write));
-  return file_->reload();
+Result<Group> LogCheck::next_group() {
+  const WrittenSegment& segment = segments_[at_];
+  if (offset_ == 0) BFTMETA_TRY(file_->reload());
+  return read_group(*file_, secret_, segment.id, offset_, segment.size);
 }
 
 void LogCheck::leave() {
@@ -32,11 +32,15 @@ LogCheck::Slice LogCheck::read(std::uint64_t bytes) {
       leave();
       continue;
     }
-    if (file_ == nullptr && !open()) {  // it was recycled
-      leave();
-      continue;
+    if (file_ == nullptr) {
+      auto file = fs_.open(segment_path(directory_, segment.id), OpenMode::read_write);
+      if (!file) {  // it was recycled; or this process has too many files open, and looks again
+        leave();
+        continue;
+      }
+      file_ = std::move(*file);
     }
-    const auto group = read_group(*file_, secret_, segment.id, offset_, segment.size);
+    const auto group = next_group();
     if (!group) {
       slice.damaged.push_back({segment.id, group.error().message});
       leave();

@@ -39,7 +39,7 @@ class LogCheck {
   Slice read(std::uint64_t bytes);
 
  private:
-  Status open();
+  Result<Group> next_group();
   void leave();
 
   FileSystem& fs_;

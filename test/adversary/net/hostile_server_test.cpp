@@ -135,7 +135,7 @@ TEST_CASE("attack: a server sends a burst with PINGs in it and resets; the link 
   for (std::size_t i = 0; i < kFrames; ++i) server.answer({frame});
   REQUIRE(victim.run_until([&] { return line.held() >= kFrames * wire_bytes(frame.size()) + 84; }));
   line.release_and_reset();
-  while (!line.released()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  REQUIRE(line.wait_released());
   REQUIRE(victim.run_until([&] { return victim.link->counters().connects == 2; }));
   victim.link->send(view("hello again"));
   CHECK(victim.run_until([&] { return server.heard(); }));

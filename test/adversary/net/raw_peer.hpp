@@ -82,7 +82,12 @@ class Proxy {
   std::size_t held() const { return held_.load(); }
   // All that was kept back arrives at once, and then a reset of the connection.
   void release_and_reset() { release_ = true; }
-  bool released() const { return released_.load(); }
+  // False: not within ten seconds.
+  bool wait_released() const {
+    for (int i = 0; i < 10'000 && !released_.load(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return released_.load();
+  }
 
  private:
   void run();

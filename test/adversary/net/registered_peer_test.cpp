@@ -49,7 +49,7 @@ struct Scene {
     // The first PING may have come before the frames.
     REQUIRE(loop.run_until([&] { return line.held() >= frames + (pings ? 2 * kPing : 0); }));
     line.release_and_reset();
-    while (!line.released()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    REQUIRE(line.wait_released());
     std::this_thread::sleep_for(busy);
     CHECK(loop.run_until([&] { return from_mallory() == 1 + kFrames; }));
   }
