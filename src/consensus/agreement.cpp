@@ -285,7 +285,8 @@ void Core::try_execute() {
   }
 }
 
-// By commit or by catch-up. EXECUTED rides along unsynced: losing it only costs a catch-up.
+// By commit or by catch-up. EXECUTED rides along unsynced, but for the last of an epoch: losing it
+// only costs a catch-up.
 // nullopt: this replica halts, or fetches a state.
 std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batch,
                                   const std::optional<KnownResult>& known) {
@@ -294,8 +295,10 @@ std::optional<Work> Core::execute(const std::shared_ptr<const ParsedBatch>& batc
   const Seq seq = executed_seq();
   note_progress();
   log_body(*batch);
-  append(RecordKind::executed, seq, encode(history_.at(seq).header));
-  if (own_bodies_.contains(seq) && may_sign_share(seq)) broadcast(shares_.at(seq).at(self_));
+  const Lsn lsn = append(RecordKind::executed, seq, encode(history_.at(seq).header));
+  if (seq == epoch_end_) end_lsn_ = lsn;
+  if (own_bodies_.contains(seq) && may_sign_share(seq))
+    broadcast(shares_.at(seq).at(self_), share_lsn(seq));
   // The certificate may have come first: only now can this replica answer and read at it.
   if (seq == certified_seq()) out_->push_back(action::Certified{*cert_});
   prune();

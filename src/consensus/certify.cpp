@@ -138,15 +138,21 @@ void Core::adopt_cert(RootCert cert) {
   accuse_wrong_shares(cert);
   note_epoch_end(cert.body);
   cert_ = std::move(cert);
-  if (const auto own = own_bodies_.find(seq); own != own_bodies_.end() && !body_agrees(own->second))
-    return;
-  if (!out_of_service()) out_->push_back(action::Certified{*cert_});
+  if (!show_certificate()) return;
   if (next_seq_ <= seq && active_) next_seq_ = seq + 1;
   // Behind after all that was quiet: what is missing is asked for at the busy rate.
   if (seq > executed_seq())
     next_status_ = std::min(next_status_, now_.mono_us + timing_.status_busy);
   prune();
   for (auto it = slots_.upper_bound(seq); it != slots_.end(); ++it) advance(it->first);
+}
+
+// False: the certified state is not the own one.
+bool Core::show_certificate() {
+  const auto own = own_bodies_.find(cert_->body.seq);
+  if (own != own_bodies_.end() && !body_agrees(own->second)) return false;
+  if (!out_of_service()) out_->push_back(action::Certified{*cert_});
+  return true;
 }
 
 // Who signed another state than the certified one has a broken machine, or lies.

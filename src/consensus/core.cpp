@@ -56,6 +56,8 @@ void Core::step(Event event, Now now, Actions& out) {
     on_transferred(std::move(transferred->state));
   } else if (std::holds_alternative<event::Damaged>(event)) {
     if (transfers_ && !transferring_) begin_transfer();
+  } else if (auto* shown = std::get_if<event::EpochShown>(&event)) {
+    on_epoch_shown(std::move(shown->step));
   } else {
     tick();
   }
@@ -66,7 +68,9 @@ void Core::step(Event event, Now now, Actions& out) {
 // Everything here looks at stored sets, not at what just happened, and may run at any time: a lost,
 // late, repeated or reordered message can then never wedge anything.
 void Core::turn() {
-  if (halted_ || standing_ == Standing::asking) return;
+  if (halted_) return;
+  leave_shown_epoch();
+  if (standing_ == Standing::asking) return;
   try_certify();
   if (frozen()) return;
   follow_transfer();
@@ -74,7 +78,8 @@ void Core::turn() {
   try_execute();
   try_certify();
   try_end_epoch();
-  if (epoch_over()) return release_fresh();
+  if (epoch_settled() || (epoch_over() && mutant(Mutant::end_executed_is_enough)))
+    return release_fresh();
   follow_primary();
   try_join();
   leave_proven_view();
@@ -91,7 +96,7 @@ void Core::tick() {
   look_at_deferred();
   look_for_divergence();
   if (halted_) return;
-  if (epoch_over())
+  if (epoch_settled())
     suspect(Reason::none);  // nobody has anything left to be late with
   else
     watch_view();
@@ -119,7 +124,7 @@ std::uint64_t Core::deadline() const {
   std::uint64_t due = std::min(next_status_, certificate_due());
   if (frozen()) return due;
   if (outstanding() || !deferred_.empty()) due = std::min(due, now_.mono_us + timing_.status_busy);
-  if (new_view_deadline_ != 0 && !epoch_over()) due = std::min(due, new_view_deadline_);
+  if (new_view_deadline_ != 0 && !epoch_settled()) due = std::min(due, new_view_deadline_);
   return due;
 }
 

@@ -118,12 +118,15 @@ struct Space {  // the log has no room for more; or has it again
 struct Transferred {  // the page store holds this state, durably, and the state machine is there
   messages::CertifiedState state;  // verified
 };
-struct Damaged {};  // a part of the page store is lost that nobody serves any more
+struct Damaged {};           // a part of the page store is lost that nobody serves any more
+struct EpochShown {          // a peer has shown the end of this epoch, in one step to the next
+  messages::EpochStep step;  // verified
+};
 struct Tick {};
 }  // namespace event
 using Event = std::variant<event::Peer, event::Client, event::Fresh, event::LinkClosed,
                            event::Durable, event::Flushed, event::Wanted, event::Space,
-                           event::Transferred, event::Damaged, event::Tick>;
+                           event::Transferred, event::Damaged, event::EpochShown, event::Tick>;
 
 namespace action {
 struct Append {
@@ -180,9 +183,9 @@ struct Diverged {
   // Up to here the own history is the certified one: the first wrong batch lies above.
   Seq agreed_upto = 0;
 };
-// The epoch of this core is over, durably here: what follows is of the next configuration, for
-// which the driver makes another core, unless this replica is no member of it (protocol §9.2). This
-// one goes on answering.
+// The epoch of this core is over: what follows is of the next configuration, for which the driver
+// makes another core, unless this replica is no member of it (protocol §9.2). This one goes on
+// answering. Whatever it has executed of the epoch is in the page store, durably.
 struct EpochEnded {
   messages::EpochStep step;
 };
@@ -232,6 +235,8 @@ class Core {
   // The last sequence number of this epoch; 0: none is scheduled, as far as this replica knows.
   Seq epoch_end() const { return epoch_end_; }
   bool epoch_over() const { return epoch_end_ != 0 && executed_seq() >= epoch_end_; }
+  // Nobody needs votes of this epoch any more: who lacks something is given the certified history.
+  bool epoch_settled() const { return epoch_over() && certified_seq() >= epoch_end_; }
   bool transferring() const { return transferring_; }
   const EvidenceBook& evidence() const { return evidence_; }
   // Bitmap of the peers that brought a bad signature.
@@ -337,6 +342,7 @@ class Core {
   ShareCheck check_share(Seq seq, ReplicaId replica);
   std::vector<messages::RootShare> contradiction(Seq seq);
   void look_for_divergence();
+  bool show_certificate();
   void adopt_cert(messages::RootCert cert);
   Lsn watermark_lsn(Seq seq) const;
   void diverge(action::Diverged diverged, Error error, Seq signed_upto);
@@ -402,8 +408,11 @@ class Core {
   void check_suspicion();
   bool cause_holds(const Cause& cause) const;
   Seq done_somewhere() const;
-  // While a state is fetched, an item that seems to wait may have been executed long ago.
-  bool knows_what_waits() const { return !transferring_ || mutant(Mutant::unknown_requests_timed); }
+  // While a state is fetched, an item that seems to wait may have been executed long ago. What an
+  // epoch has not ordered waits for the next one.
+  bool knows_what_waits() const {
+    return !epoch_over() && (!transferring_ || mutant(Mutant::unknown_requests_timed));
+  }
   std::optional<Cause> find_cause() const;
   void observe_backlog();
   void suspect(Reason reason);
@@ -453,9 +462,13 @@ class Core {
   void note_progress();
   bool progress_late(std::uint64_t patience) const;
   void say_ready();
+  bool hears_ready(ReplicaId position);
   void note_end_share(ReplicaId from, const messages::RootShare& share);
   void show_end_share();
+  Lsn share_lsn(Seq seq) const;
   void try_end_epoch();
+  void on_epoch_shown(messages::EpochStep step);
+  void leave_shown_epoch();
   std::map<ReplicaId, Signature> joint_shares(const config::Config& next);
   void mark_epoch();
 
@@ -631,7 +644,10 @@ class Core {
   // Of the last batch, by link: members, and from n on those who join, by position there.
   std::map<ReplicaId, EndShare> end_shares_;
   std::optional<std::pair<Hash, messages::Item>> ready_;  // the own one, of that configuration
+  std::map<ReplicaId, std::uint64_t> ready_heard_us_;     // of who joins, by position there
   bool epoch_marked_ = false;                             // the log has this epoch's record
+  Lsn end_lsn_ = kRecoveredLsn;  // of the record that the last batch was executed
+  std::optional<messages::EpochStep> shown_end_;
   bool ended_ = false;
 
   // ---- certified batches without an executor (rescue.cpp)

@@ -61,7 +61,7 @@ void Core::say_ready() {
 void Core::on_joining(ReplicaId position, PeerMessage message) {
   if (frozen() || position >= limits::kMaxReplicas) return;
   if (auto* forward = std::get_if<messages::Forward>(&message)) {
-    if (forward->item.kind == messages::ItemKind::ready)
+    if (forward->item.kind == messages::ItemKind::ready && hears_ready(position))
       admit(std::move(forward->item), 0, active_ && primary(view_) != self_, std::nullopt);
   } else if (const auto* share = std::get_if<RootShare>(&message)) {
     if (share->replica == position) note_end_share(config_.n() + position, *share);
@@ -69,6 +69,14 @@ void Core::on_joining(ReplicaId position, PeerMessage message) {
 }
 
 // One signature check for each link and half STATUS period.
+bool Core::hears_ready(ReplicaId position) {
+  std::uint64_t& heard_us = ready_heard_us_[position];
+  if (heard_us != 0 && now_.mono_us - heard_us < timing_.status_busy / 2) return false;
+  heard_us = now_.mono_us;
+  return true;
+}
+
+// The same.
 void Core::note_end_share(ReplicaId from, const RootShare& share) {
   if (ended_ || epoch_end_ == 0 || share.body.seq != epoch_end_) return;
   const auto known = end_shares_.find(from);
@@ -82,7 +90,14 @@ void Core::note_end_share(ReplicaId from, const RootShare& share) {
 void Core::show_end_share() {
   if (!epoch_over() || ended_ || certified_seq() != epoch_end_ || !may_sign_share(epoch_end_))
     return;
-  broadcast(messages::sign_share(signer_, cert_->body, self_));
+  broadcast(messages::sign_share(signer_, cert_->body, self_), share_lsn(epoch_end_));
+}
+
+// What must be durable before the own share of `seq` leaves. Of the last batch: that it was
+// executed. The joint certificate tells the next members that f + 1 correct ones of them have that
+// state, and nobody answers for its batches any more.
+Lsn Core::share_lsn(Seq seq) const {
+  return seq == epoch_end_ && !mutant(Mutant::end_share_unlogged) ? end_lsn_ : 0;
 }
 
 void Core::try_end_epoch() {
@@ -121,6 +136,32 @@ std::map<ReplicaId, Signature> Core::joint_shares(const config::Config& next) {
     if (end.plausible) place(members.replicas[position].vote_key, end.share.signature);
   }
   return shares;
+}
+
+// Others are in the next epoch. Who has not executed the last batch follows them at once, and
+// fetches there what it lacks. Who has executed it may be one of those that the state is fetched
+// from: it goes when its page store has it. The certificate that comes with the step is what it
+// flushes by, whatever else keeps it from hearing one.
+void Core::on_epoch_shown(messages::EpochStep step) {
+  if (shown_end_ || ended_) return;
+  messages::RootCert end = messages::plain(step.cert);
+  note_epoch_end(end.body);
+  shown_end_ = std::move(step);
+  if (transferring_ || out_of_service() || executed_seq() != end.body.seq ||
+      certified_seq() >= end.body.seq)
+    return;
+  if (!frozen()) return adopt_cert(std::move(end));
+  recent_certs_[end.body.seq] = end;  // nothing is written now: the page store will have it
+  cert_ = std::move(end);
+  show_certificate();
+}
+
+void Core::leave_shown_epoch() {
+  if (!shown_end_ || ended_) return;
+  const bool held = epoch_over() && !transferring_ && !out_of_service();
+  if (held && flushed_ < epoch_end_ && !mutant(Mutant::epoch_left_unflushed)) return;
+  ended_ = true;
+  out_->push_back(action::EpochEnded{*shown_end_});
 }
 
 // ---- the next epoch

@@ -39,10 +39,7 @@ void Core::start(Recovered recovered, Now now, Actions& out) {
   last_lsn_ = durable_lsn_ = kRecoveredLsn;
   flushed_ = recovered.flushed;
   cert_ = recovered.flushed_cert;
-  if (cert_) {
-    recent_certs_[cert_->body.seq] = *cert_;
-    note_epoch_end(cert_->body);
-  }
+  if (cert_) recent_certs_[cert_->body.seq] = *cert_;
   // What missed the end of the last epoch has nothing to execute in this one.
   const bool fetches = recovered.transferring || executed_seq() < epoch_start_;
   transferring_ = fetches;
@@ -141,6 +138,7 @@ Status Core::replay(const Recovered& recovered, Replay& r) {
     }
   }
   epoch_marked_ = r.of_this_epoch;
+  if (cert_ && !mutant(Mutant::epoch_end_forgotten)) note_epoch_end(cert_->body);
   return {};
 }
 

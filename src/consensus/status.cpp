@@ -91,7 +91,8 @@ void Core::answer_status(ReplicaId to, const PeerStatus& s) {
     const auto& [seq, shares] = *it;
     const auto row = theirs.find(seq);
     const bool has = row != theirs.end() && (row->second->shares >> self_ & 1) != 0;
-    if (const auto own = shares.find(self_); own != shares.end() && !has) repeat(to, own->second);
+    if (const auto own = shares.find(self_); own != shares.end() && !has)
+      repeat(to, own->second, share_lsn(seq));
   }
 }
 

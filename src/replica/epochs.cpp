@@ -10,6 +10,9 @@ namespace {
 
 // How long a member that leaves still shows others the joint certificate.
 constexpr std::int64_t kLeaveUs = 30'000'000;
+// Steps that do not hold cost up to f + 1 signature checks; their sender is not heard for so long.
+constexpr std::int64_t kUnbelievedUs = 1'000'000;
+constexpr std::int64_t kEnterAgainUs = 5'000'000;
 
 }  // namespace
 
@@ -24,21 +27,30 @@ bool Replica::of_this_epoch(ByteView frame, const ShowEpochs& show) {
   return false;
 }
 
+// When the core may go there is the core's matter.
 void Replica::follow(messages::ReplicaId from, const messages::Epochs& epochs) {
-  const Status followed = enter_epoch(epochs.steps);
-  if (!followed && followed.error().code == Errc::unverified)
-    log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + followed.error().message);
-  else
-    keep(followed);
+  const std::int64_t now_us = net::steady_us();
+  if (!next_steps_.empty() || now_us < unbelieved_until_us_[from]) return;
+  if (const auto end = membership_.end_of(*verifier_, epochs.steps); !end) {
+    unbelieved_until_us_[from] = now_us + kUnbelievedUs;
+    log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + end.error().message);
+    return;
+  }
+  next_steps_ = epochs.steps;
+  keep(step(consensus::event::EpochShown{next_steps_.front()}));
 }
 
 // The chain is durable before anything is done in the new epoch. What this core still has to say is
 // of the old one, and nobody needs it any more.
-Status Replica::enter_epoch(std::span<const messages::EpochStep> steps) {
-  // The same end may be shown by a peer and found by the core within one turn.
-  if (next_epoch_ || leaves_us_ != 0) return {};
+Status Replica::enter_epoch() {
+  if (!epoch_ended_ || next_epoch_ || leaves_us_ != 0 || net::steady_us() < enters_us_) return {};
   const std::uint64_t before = membership_.epoch();
-  Status followed = membership_.follow(storage::posix_file_system(), *verifier_, steps);
+  Status followed = membership_.follow(storage::posix_file_system(), *verifier_, next_steps_);
+  if (!followed && followed.error().code == Errc::disk_full) {  // this one goes on until then
+    enters_us_ = net::steady_us() + kEnterAgainUs;
+    log_line(LogLevel::error, "the next epoch waits: " + followed.error().message);
+    return {};
+  }
   if (membership_.epoch() == before) return followed;
   waiting_.clear();
   if (!followed) {  // without this replica
@@ -59,7 +71,9 @@ Status Replica::enter_epoch(std::span<const messages::EpochStep> steps) {
 void Replica::expect_joining() {
   const config::Config& now = membership_.config();
   const auto change = machine_->engine().pending_change();
+  // A machine that is behind, or at genesis while a state is fetched, names members that have left.
   const config::Config& next = change ? change->next : machine_->engine().config();
+  if (next.epoch != now.epoch && next.epoch != now.epoch + 1) return;
   net::PeerMesh::Peers joining;
   for (const std::uint32_t i : config::difference(now, next).joining)
     joining[now.n() + i] = next.replicas[i];

@@ -52,14 +52,19 @@ transfer::Options Membership::transfer_options(messages::ReplicaId self,
   return options;
 }
 
+Result<verify::TrustAnchor> Membership::end_of(const crypto::Verifier& verifier,
+                                               std::span<const messages::EpochStep> steps) const {
+  if (steps.empty()) return fail(Errc::unverified, "chain of epochs: it has no step");
+  if (steps_.size() + steps.size() > limits::kMaxEpochs)
+    return fail(Errc::limit, "chain of epochs: longer than " + std::to_string(limits::kMaxEpochs));
+  return verify::follow_chain(verifier, anchor_, steps);
+}
+
 Status Membership::follow(storage::FileSystem& fs, const crypto::Verifier& verifier,
                           std::span<const messages::EpochStep> steps) {
-  if (steps.empty()) return fail(Errc::unverified, "chain of epochs: it has no step");
-  BFTMETA_ASSIGN(auto anchor, verify::follow_chain(verifier, anchor_, steps));
+  BFTMETA_ASSIGN(auto anchor, end_of(verifier, steps));
   std::vector<messages::EpochStep> all = steps_;
   all.insert(all.end(), steps.begin(), steps.end());
-  if (all.size() > limits::kMaxEpochs)
-    return fail(Errc::limit, "chain of epochs: longer than " + std::to_string(limits::kMaxEpochs));
   BFTMETA_TRY(storage::write_file(fs, path_, verify::encode_chain_file(anchor_.cluster_id, all)));
   steps_ = std::move(all);
   anchor_ = std::move(anchor);

@@ -31,6 +31,10 @@ class Membership {
   // Of a state transfer or a repair in this epoch, from whatever floor.
   transfer::Options transfer_options(messages::ReplicaId self,
                                      std::uint64_t bytes_per_second) const;
+  // Whether the steps lead on from this epoch. Errc::unverified: they do not, or there is none;
+  // Errc::limit: into more epochs than there may be.
+  Result<verify::TrustAnchor> end_of(const crypto::Verifier& verifier,
+                                     std::span<const messages::EpochStep> steps) const;
   // Goes on by steps that begin at this epoch, durably. Errc::unverified: they do not hold, or
   // there is none; Errc::identity: so it does, but without this replica; what the file system says.
   Status follow(storage::FileSystem& fs, const crypto::Verifier& verifier,

@@ -136,7 +136,8 @@ Status Replica::perform(Actions& actions) {
     } else if (const auto* diverged = std::get_if<consensus::action::Diverged>(&action)) {
       take_out_of_service(*diverged);
     } else if (const auto* ended = std::get_if<consensus::action::EpochEnded>(&action)) {
-      BFTMETA_TRY(enter_epoch({&ended->step, 1}));
+      epoch_ended_ = true;
+      if (next_steps_.empty()) next_steps_ = {ended->step};
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       return tl::make_unexpected(std::move(halt->error));
     }
@@ -268,6 +269,7 @@ bool Replica::flush_due(const RootCert& cert) const {
 
 // What other threads have finished.
 Status Replica::background() {
+  BFTMETA_TRY(enter_epoch());
   machine_->set_complete(block_keeper_->complete());
   if (!space_ && net::steady_us() >= space_retry_us_) BFTMETA_TRY(sync_log());
   for (ReadAnswer& a : reads_->take_answers()) answer(a.to, std::move(a.reply));

@@ -160,6 +160,7 @@ void Host::down() {
   inbox_.clear();
   asked_.clear();
   readable_.reset();
+  shown_steps_.clear();
   syncing_ = flushing_ = false;
   space_ = true;
   timer_at_ = ask_at_ = busy_until_us_ = 0;
@@ -293,7 +294,7 @@ void Host::perform(consensus::Actions& actions) {
       served_.reset();
       asked_.clear();
     } else if (const auto* ended = std::get_if<consensus::action::EpochEnded>(&action)) {
-      return enter_epoch(ended->step);
+      return enter_epochs(shown_steps_.empty() ? std::vector{ended->step} : shown_steps_);
     } else if (auto* halt = std::get_if<consensus::action::Halt>(&action)) {
       callbacks_.halted(id(), halt->error);
     }
@@ -507,8 +508,14 @@ void Host::deliver_epochs(const messages::Epochs& epochs) {
   verify::TrustAnchor anchor{setup_.options.cluster_id, setup_.options.config};
   for (const messages::EpochStep& step : epochs.steps)
     if (!anchor.follow(*setup_.verifier, step)) return;
-  for (std::size_t i = 0; i + 1 < epochs.steps.size(); ++i) steps_.push_back(epochs.steps[i]);
-  enter_epoch(epochs.steps.back());
+  if (!up()) return enter_epochs(epochs.steps);
+  shown_steps_ = epochs.steps;
+  step(consensus::event::EpochShown{shown_steps_.front()});
+}
+
+void Host::enter_epochs(std::vector<messages::EpochStep> steps) {
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) steps_.push_back(steps[i]);
+  enter_epoch(steps.back());
 }
 
 bool Host::stays(const messages::EpochStep& newest) const {

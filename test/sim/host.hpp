@@ -145,6 +145,7 @@ class Host {
   transfer::Options transfer_options(messages::Seq floor);
   bool stays(const messages::EpochStep& newest) const;
   void enter_epoch(const messages::EpochStep& step);
+  void enter_epochs(std::vector<messages::EpochStep> steps);
   void learn();
   void learnt(const messages::CertifiedState& state);
   void announce();
@@ -164,8 +165,9 @@ class Host {
   std::unique_ptr<Machine> flushed_machine_;             // survives a crash
   std::optional<messages::RootCert> flushed_cert_;
   std::uint64_t transfers_ = 0;
-  std::vector<messages::EpochStep> steps_;  // survives a crash
-  bool mixture_ = false;                    // the store holds a state transfer under way
+  std::vector<messages::EpochStep> steps_;        // survives a crash
+  std::vector<messages::EpochStep> shown_steps_;  // by a peer, newest
+  bool mixture_ = false;                          // the store holds a state transfer under way
   bool gone_ = false;
   std::uint64_t slow_disk_us_ = 0;
   std::uint64_t slow_disk_until_us_ = 0;

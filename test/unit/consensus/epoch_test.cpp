@@ -29,6 +29,24 @@ struct Ending : Restarted {
     certify_newest();
     step(event::Flushed{kEnd});
   }
+  // The end of the epoch as a peer shows it, on this replica's last body.
+  event::EpochShown shown() {
+    last = said<messages::RootShare>().back().body;
+    messages::EpochStep step{certificate(last), next};
+    for (ReplicaId r = 0; r < next.quorum(); ++r) {
+      step.cert.next_signers |= 1U << r;
+      step.cert.next_signatures.push_back(messages::sign_share(*signers[r], last, r).signature);
+    }
+    return {std::move(step)};
+  }
+  // Another process on its disk, with what this one flushed: nothing.
+  void restart() {
+    sim::ToyMachine genesis(cluster_id, config);
+    genesis.end_epoch(kEnd, next);
+    stored = genesis;
+    power_cut();
+    start();
+  }
   void end_share(ReplicaId link, ReplicaId position, const crypto::Signer& signer) {
     tick(Timing{}.status_busy);
     from(link, messages::sign_share(signer, last, position));
@@ -240,6 +258,128 @@ TEST_CASE("the own share of the last batch is shown until the epoch is over") {
   REQUIRE(r.said<messages::RootShare>().size() == 1);
   CHECK(r.said<messages::RootShare>()[0].body.seq == kEnd);
   CHECK(r.said<messages::RootShare>()[0].replica == 1);
+}
+
+TEST_CASE("the share of the last batch leaves when its execution is in the log, no other waits") {
+  Ending r(1);
+  const auto shares_of = [&r](Seq seq) {
+    return std::ranges::count_if(r.said<messages::RootShare>(),
+                                 [seq](const auto& share) { return share.body.seq == seq; });
+  };
+  for (Seq seq = 1; seq <= kEnd; ++seq) {
+    const Proposal p = r.prepare_batch(0, seq);
+    r.forget();
+    for (const ReplicaId peer : {0U, 2U}) r.from(peer, messages::Commit{p});
+    REQUIRE(r.machine->executed_seq() == seq);
+    CHECK(shares_of(seq) == (seq < kEnd ? 1 : 0));
+  }
+  r.from(0, messages::PeerStatus{});
+  CHECK(shares_of(1) == 1);  // repeated
+  CHECK(shares_of(kEnd) == 0);
+  r.sync();
+  CHECK(shares_of(kEnd) > 0);
+  r.power_cut();
+  r.restart();
+  CHECK(r.machine->executed_seq() == kEnd);
+}
+
+TEST_CASE("who has executed the last batch votes on for it until it is certified") {
+  Ending r(1);
+  for (Seq seq = 1; seq < kEnd; ++seq) r.commit_batch(0, seq);
+  const RootCert base = r.certify_newest();
+  const Proposal executed = r.commit_batch(0, kEnd);
+  REQUIRE(r.core->epoch_over());
+  const auto leave = [&](View view) {
+    r.forget();
+    for (const ReplicaId peer : {2U, 3U}) r.from(peer, r.view_change(peer, view));
+    r.sync_all();
+  };
+  SUBCASE("in later views, too") {
+    leave(1);
+    REQUIRE_FALSE(r.said<ViewChange>().empty());
+    REQUIRE(r.said<ViewChange>().back().prepared.size() == 1);
+    CHECK(r.said<ViewChange>().back().prepared[0].proposal == executed);
+    r.enter(2, {r.prepared(executed)}, base);  // its primary is R2
+    r.sync_all();
+    CHECK(r.core->view() == 2);
+    CHECK(r.prepared_seqs() == std::set<Seq>{kEnd});
+    CHECK(r.halts.empty());
+  }
+  SUBCASE("nobody needs that with a certificate") {
+    r.certify_newest();
+    leave(1);
+    CHECK(r.said<ViewChange>().empty());
+  }
+}
+
+TEST_CASE("who is shown the next epoch leaves with the state of what it has executed") {
+  Ending r(1);
+  for (Seq seq = 1; seq < kEnd; ++seq) r.commit_batch(0, seq);
+  SUBCASE("of all of it, when the page store has it") {
+    r.commit_batch(0, kEnd);
+    r.step(r.shown());
+    CHECK(r.core->certified_seq() == kEnd);  // what it is flushed with
+    CHECK(r.epoch_ends.empty());
+    r.step(event::Flushed{kEnd - 1});
+    r.tick(Timing{}.status_idle);
+    CHECK(r.epoch_ends.empty());
+    r.step(event::Flushed{kEnd});
+  }
+  SUBCASE("also when it has only just started again, and its old peers answer no HELLO") {
+    r.commit_batch(0, kEnd);
+    const event::EpochShown shown = r.shown();
+    r.restart();
+    REQUIRE(r.core->standing() == Standing::asking);
+    REQUIRE(r.machine->executed_seq() == kEnd);
+    r.step(shown);
+    CHECK(r.core->certified_seq() == kEnd);
+    CHECK(r.epoch_ends.empty());
+    r.step(event::Flushed{kEnd});
+  }
+  SUBCASE("not of all of it: at once, the others have signed that state") {
+    event::EpochShown shown = r.shown();
+    shown.step.cert.body.seq = kEnd;
+    r.step(shown);
+  }
+  REQUIRE(r.epoch_ends.size() == 1);
+  CHECK(r.epoch_ends[0].next == r.next);
+  r.tick(Timing{}.status_idle);
+  CHECK(r.epoch_ends.size() == 1);
+  CHECK(r.halts.empty());
+}
+
+TEST_CASE("the end of the epoch is known after a restart, if only a certificate told of it") {
+  Ending r(1);
+  messages::CertBody body;
+  body.cluster_id = r.cluster_id;
+  body.config_hash = r.config.hash();
+  body.seq = 2;
+  body.epoch_end_seq = kEnd;
+  r.from(0, r.certificate(body));
+  r.sync_all();
+  r.restart();
+  r.hear_all();
+  r.sync_all();
+  CHECK(r.machine->executed_seq() == 0);
+  CHECK(r.core->epoch_end() == kEnd);
+  r.forget();
+  for (Seq seq = 1; seq <= kEnd + 2; ++seq) r.from(0, r.proposal(0, seq));
+  r.sync_all();
+  CHECK(r.prepared_seqs() == std::set<Seq>{3, 4});
+}
+
+TEST_CASE("READY of who joins costs one signature check in a while") {
+  Ending r(1);
+  const auto say = [&](const crypto::Signer& signer) {
+    r.from(4 + 3, messages::Forward{messages::sign_ready(
+                      signer, r.cluster_id, {r.next.hash(), r.joining.public_key(), 1})});
+  };
+  say(*r.signers[2]);  // does not hold
+  say(r.joining);
+  CHECK(r.core->pending() == 0);
+  r.tick(Timing{}.status_busy);
+  say(r.joining);
+  CHECK(r.core->pending() == 1);
 }
 
 TEST_CASE("READY is said while the state waits for it, the same one each time") {
