@@ -137,12 +137,11 @@ enum class Mutant : std::uint8_t {
   unknown_requests_timed = 111,
   kept_without_bound = 112,
   // ---- the hand-over at the end of an epoch
-  epoch_end_forgotten = 113,
-  end_executed_is_enough = 114,
-  epoch_left_unflushed = 115,
-  end_share_unlogged = 116,
+  end_executed_is_enough = 113,
+  epoch_left_unflushed = 114,
+  end_share_unlogged = 115,
 };
-constexpr std::uint8_t kMutants = 116;
+constexpr std::uint8_t kMutants = 115;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

@@ -221,8 +221,6 @@ constexpr Entry kAll[] = {
      "§5.4: who fetches a state cannot know which requests wait", "lonely-suspect"},
     {Mutant::kept_without_bound, "kept-without-bound",
      "§8.4: what is kept is bounded, while a state is fetched, too", ""},
-    {Mutant::epoch_end_forgotten, "epoch-end-forgotten",
-     "§3.5: a certificate in the log tells of the end of the epoch, after a restart as before", ""},
     {Mutant::end_executed_is_enough, "end-executed-is-enough",
      "§4.4: who has executed the last batch votes for it until it is certified", ""},
     {Mutant::epoch_left_unflushed, "epoch-left-unflushed",
