@@ -5,7 +5,8 @@
 // Life: keygen writes it with incarnation 0. The first start of bftmetad creates the log, then
 // binds cluster and replica id; every start makes incarnation + 1 durable before the first vote. So
 // incarnation > 0 and no log means a lost log: refuse. Mode 0600 (it holds a secret), canonical
-// encoding. Thread-safety: plain values.
+// encoding with its SHA-256 behind it; twice on the disk, since nobody else has it and rot in one
+// must not cost the key. Thread-safety: plain values.
 #pragma once
 
 #include <string>
@@ -16,9 +17,11 @@ namespace bftmeta::config {
 
 // Name of the file inside the data directory.
 constexpr const char* kIdentityFile = "identity";
+// What stands behind the name of the second of two files that say the same.
+constexpr const char* kCopySuffix = ".copy";
 
 struct StoreIdentity {
-  std::uint8_t format = 1;
+  std::uint8_t format = 2;
   Id16 uuid{};              // random
   Hash log_secret{};        // random; keys the digest of log groups (protocol §3.3)
   Hash vote_fingerprint{};  // crypto::fingerprint of the vote key
@@ -42,11 +45,12 @@ struct StoreIdentity {
 // A new one for this vote key, written to `path`; never overwrites.
 Status create_identity(const std::string& path, const PublicKey& vote_key);
 
-// Errors: not_found, permission (readable by others), corrupt, io.
+// Of the second file where the first is damaged or cannot be read. Errors: not_found, permission
+// (readable by others), corrupt, io: of the first.
 Result<StoreIdentity> load_identity(const std::string& path);
 
-// Replaces the file: the old or the new content survives a crash, and the new one once this
-// returns.
+// Replaces both files, one after the other: the old or the new content survives a crash, and the
+// new one once this returns.
 Status replace_identity(const std::string& path, const StoreIdentity& identity);
 
 // Errc::identity unless the identity belongs to this key and, once bound, to this cluster and

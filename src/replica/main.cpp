@@ -132,6 +132,10 @@ Status live(Setup& setup) {
   BFTMETA_ASSIGN(const auto directory,
                  storage::DataDirectory::open(setup.settings.data_dir, setup.signer->public_key(),
                                               setup.genesis.cluster_id(), setup.settings.id));
+  if (!membership.damage().empty()) {
+    log_line(LogLevel::warn, membership.damage() + "; the other one holds, both are written anew");
+    BFTMETA_TRY(membership.mend(storage::posix_file_system()));
+  }
   for (bool again = true; again && !stop_asked;) {
     BFTMETA_ASSIGN(again, membership.position() ? live_as_member(setup, directory, membership)
                                                 : live_as_learner(setup, directory, membership));

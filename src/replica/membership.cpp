@@ -6,18 +6,53 @@ Result<Membership> Membership::load(storage::FileSystem& fs, std::string path,
                                     const config::Genesis& genesis,
                                     const crypto::Verifier& verifier, const PublicKey& vote_key) {
   Membership m(path, genesis, vote_key);
-  BFTMETA_ASSIGN(const bool present, fs.exists(path));
-  if (present) {
-    BFTMETA_ASSIGN(const Bytes bytes, storage::read_file(fs, path, verify::kMaxChainFile));
-    auto steps = verify::decode_chain_file(m.anchor_.cluster_id, bytes);
-    if (!steps) return fail(path, Error{Errc::corrupt, steps.error().message});
-    auto anchor = verify::follow_chain(verifier, m.anchor_, *steps);
-    if (!anchor) return fail(path, Error{Errc::corrupt, anchor.error().message});
-    m.steps_ = std::move(*steps);
-    m.anchor_ = std::move(*anchor);
+  std::optional<Error> damage;
+  bool found = false;
+  bool any = false;
+  for (const std::string& file : {path, path + config::kCopySuffix}) {
+    BFTMETA_ASSIGN(const bool present, fs.exists(file));
+    const Status read = !present ? fail(Errc::not_found, file + ": it is missing")
+                        : found  ? m.compare(fs, file)
+                                 : m.read(fs, file, verifier);
+    if (!read && (!damage || damage->code == Errc::not_found)) damage = read.error();
+    found = found || read;
+    any = any || present;
   }
+  if (any && !found) return tl::make_unexpected(std::move(*damage));
+  if (any && damage) m.damage_ = damage->message;
   BFTMETA_TRY(m.settle());
   return m;
+}
+
+Status Membership::compare(storage::FileSystem& fs, const std::string& file) const {
+  BFTMETA_ASSIGN(const Bytes bytes, storage::read_file(fs, file, verify::kMaxChainFile));
+  if (bytes == verify::encode_chain_file(anchor_.cluster_id, steps_)) return {};
+  return fail(Errc::corrupt, file + ": it says something else than the first of the two files");
+}
+
+Status Membership::read(storage::FileSystem& fs, const std::string& file,
+                        const crypto::Verifier& verifier) {
+  BFTMETA_ASSIGN(const Bytes bytes, storage::read_file(fs, file, verify::kMaxChainFile));
+  auto steps = verify::decode_chain_file(anchor_.cluster_id, bytes);
+  if (!steps) return fail(file, Error{Errc::corrupt, steps.error().message});
+  auto anchor = verify::follow_chain(verifier, anchor_, *steps);
+  if (!anchor) return fail(file, Error{Errc::corrupt, anchor.error().message});
+  steps_ = std::move(*steps);
+  anchor_ = std::move(*anchor);
+  return {};
+}
+
+Status Membership::write(storage::FileSystem& fs, std::span<const messages::EpochStep> steps) {
+  const Bytes bytes = verify::encode_chain_file(anchor_.cluster_id, steps);
+  BFTMETA_TRY(storage::write_file(fs, path_, bytes));
+  return storage::write_file(fs, path_ + config::kCopySuffix, bytes);
+}
+
+Status Membership::mend(storage::FileSystem& fs) {
+  if (damage_.empty()) return {};
+  BFTMETA_TRY(write(fs, steps_));
+  damage_.clear();
+  return {};
 }
 
 const config::Config* Membership::config_of(std::uint64_t epoch) const {
@@ -65,7 +100,7 @@ Status Membership::follow(storage::FileSystem& fs, const crypto::Verifier& verif
   BFTMETA_ASSIGN(auto anchor, end_of(verifier, steps));
   std::vector<messages::EpochStep> all = steps_;
   all.insert(all.end(), steps.begin(), steps.end());
-  BFTMETA_TRY(storage::write_file(fs, path_, verify::encode_chain_file(anchor_.cluster_id, all)));
+  BFTMETA_TRY(write(fs, all));
   steps_ = std::move(all);
   anchor_ = std::move(anchor);
   return settle();

@@ -3,6 +3,7 @@
 // position may be another one in every epoch. Thread-safety: plain values.
 #pragma once
 
+#include "config/identity.hpp"
 #include "storage/file.hpp"
 #include "transfer/receiver.hpp"
 #include "verify/epoch_chain.hpp"
@@ -11,11 +12,17 @@ namespace bftmeta::replica {
 
 class Membership {
  public:
-  // Reads and proves the chain in `path` (no file: the epoch of the genesis). Errors: corrupt (it
-  // does not hold), io; identity (this key was a member's that has left, and never votes again).
+  // Reads and proves the chain in `path`, or in its copy where that one does not hold or is gone
+  // (no file: the epoch of the genesis). Errors: corrupt (none holds), io; identity (this key was a
+  // member's that has left, and never votes again).
   static Result<Membership> load(storage::FileSystem& fs, std::string path,
                                  const config::Genesis& genesis, const crypto::Verifier& verifier,
                                  const PublicKey& vote_key);
+
+  // What is wrong with one of the two files; empty: nothing.
+  const std::string& damage() const { return damage_; }
+  // Writes both anew where that is so. Precondition: the data directory is locked.
+  Status mend(storage::FileSystem& fs);
 
   const config::Config& config() const { return anchor_.config; }
   std::uint64_t epoch() const { return anchor_.config.epoch; }
@@ -48,8 +55,12 @@ class Membership {
         anchor_(verify::TrustAnchor::of(genesis)) {}
 
   Status settle();
+  Status compare(storage::FileSystem& fs, const std::string& file) const;
+  Status read(storage::FileSystem& fs, const std::string& file, const crypto::Verifier& verifier);
+  Status write(storage::FileSystem& fs, std::span<const messages::EpochStep> steps);
 
   std::string path_;
+  std::string damage_;
   PublicKey vote_key_;
   config::Config first_;
   std::vector<messages::EpochStep> steps_;

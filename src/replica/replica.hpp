@@ -151,12 +151,12 @@ class Replica {
   consensus::Lsn durable_ = consensus::kRecoveredLsn;
   Links links_;  // of clients
   std::int64_t swept_us_ = 0;
-  std::optional<Error> failure_;                           // why this replica must stop
-  std::vector<messages::EpochStep> next_steps_;            // shown by a peer, or of the own core
-  std::map<ReplicaId, std::int64_t> unbelieved_until_us_;  // peers that showed wrong ones
-  bool epoch_ended_ = false;                               // the core is done with it
-  std::int64_t enters_us_ = 0;                             // not before, the disk was full
-  bool next_epoch_ = false;                                // it has begun
+  std::optional<Error> failure_;                 // why this replica must stop
+  std::vector<messages::EpochStep> next_steps_;  // shown by a peer, or of the own core
+  std::map<messages::ReplicaId, std::int64_t> unbelieved_until_us_;  // peers that showed wrong ones
+  bool epoch_ended_ = false;                                         // the core is done with it
+  std::int64_t enters_us_ = 0;              // not before, the disk was full
+  bool next_epoch_ = false;                 // it has begun
   std::int64_t leaves_us_ = 0;              // it has, without this replica: when it stops; 0: not
   std::map<PublicKey, PublicKey> members_;  // registered clients: link key -> sign key
   net::PeerMesh::Peers joining_;            // the next configuration names them, this one does not

@@ -68,12 +68,41 @@ TEST_CASE("store identity: missing, readable by others, damaged") {
   CHECK(load_identity(path).error().code == Errc::permission);
   REQUIRE(::chmod(path.c_str(), 0600) == 0);
   const std::string whole = read_text(path);
+  std::filesystem::remove(path + kCopySuffix);
   for (std::size_t size = 0; size < whole.size(); ++size) {
     write_text(path, whole.substr(0, size));
     CHECK(load_identity(path).error().code == Errc::corrupt);
   }
   write_text(path, whole + "x");
   CHECK(load_identity(path).error().code == Errc::corrupt);
-  write_text(path, "\x02" + whole.substr(1));
+  write_text(path, "\x03" + whole.substr(1));
   CHECK(load_identity(path).error().code == Errc::corrupt);
+}
+
+TEST_CASE("store identity: every flipped bit is noticed, and the copy stands in for it") {
+  const TempDir dir;
+  const std::string path = dir / "identity";
+  REQUIRE(create_identity(path, key(1)).has_value());
+  auto identity = load_identity(path);
+  REQUIRE(identity.has_value());
+  identity->incarnation = 7;
+  REQUIRE(replace_identity(path, *identity).has_value());
+  const std::string whole = read_text(path);
+  for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+    std::string damaged = whole;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ 1 << bit % 8);
+    write_text(path, damaged);
+    const auto loaded = load_identity(path);
+    REQUIRE(loaded.has_value());
+    CHECK(*loaded == *identity);
+  }
+  // Both, and nobody guesses.
+  write_text(path + kCopySuffix, whole.substr(1));
+  CHECK(load_identity(path).error().code == Errc::corrupt);
+  write_text(path, whole);
+  CHECK(load_identity(path).has_value());
+  // A lost one is no damaged one: the directory may not be the one that it was.
+  REQUIRE(replace_identity(path, *identity).has_value());
+  std::filesystem::remove(path);
+  CHECK(load_identity(path).error().code == Errc::not_found);
 }

@@ -106,6 +106,7 @@ TEST_CASE("a chain on the disk that does not hold is refused") {
   REQUIRE(m);
   REQUIRE(disk.follow(*m, {test::sample_step(disk.four)}));
   const auto size = static_cast<std::streamoff>(std::filesystem::file_size(disk.path));
+  std::filesystem::remove(disk.path + config::kCopySuffix);
   for (const std::streamoff at : {std::streamoff{3}, size / 2, size - 1}) {
     CAPTURE(at);
     std::fstream file(disk.path, std::ios::in | std::ios::out | std::ios::binary);
@@ -119,4 +120,36 @@ TEST_CASE("a chain on the disk that does not hold is refused") {
     file.seekp(at).put(was).flush();
   }
   CHECK(disk.load(key));
+}
+
+TEST_CASE("a chain on the disk that is damaged, or gone, has a copy") {
+  Disk disk;
+  const PublicKey key = disk.four.replicas[0]->public_key();
+  auto m = disk.load(key);
+  REQUIRE(m);
+  REQUIRE(disk.follow(*m, {test::sample_step(disk.four)}));
+  const std::string copy = disk.path + config::kCopySuffix;
+  const std::string whole = test::read_text(disk.path);
+  std::string damaged = disk.path;
+  bool gone = false;
+  SUBCASE("the first is damaged") {}
+  SUBCASE("the second is damaged") { damaged = copy; }
+  SUBCASE("the first is gone") { gone = true; }
+  SUBCASE("the second is gone") {
+    damaged = copy;
+    gone = true;
+  }
+  if (gone)
+    std::filesystem::remove(damaged);
+  else
+    test::write_text(damaged, whole.substr(1));
+  auto again = disk.load(key);
+  REQUIRE(again);
+  CHECK(again->epoch() == 1);
+  CHECK_FALSE(again->damage().empty());
+  REQUIRE(again->mend(storage::posix_file_system()));
+  CHECK(again->damage().empty());
+  CHECK(test::read_text(disk.path) == whole);
+  CHECK(test::read_text(copy) == whole);
+  CHECK(disk.load(key)->damage().empty());
 }
