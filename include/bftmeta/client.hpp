@@ -138,7 +138,8 @@ class Client {
                                        std::uint64_t scrub_bytes_per_s = 0);
 
   // The evidence against members that a replica keeps, by position; messages::judge() decides what
-  // it is worth. Errc::unreachable after `timeout`.
+  // it is worth, by what verify::epoch_at() says of its epoch in the chain of membership().
+  // Errc::unreachable after `timeout`.
   Result<messages::EvidenceReply> evidence(messages::ReplicaId replica, std::uint32_t index,
                                            std::chrono::milliseconds timeout);
 

@@ -60,6 +60,9 @@ constexpr std::uint64_t kCertStall =
 constexpr std::uint64_t kChangeTimeoutUs = 86'400'000'000;
 constexpr std::size_t kMaxEpochs = 4096;    // in one chain: one change a week for 78 years, 5 MB
 constexpr std::size_t kMaxEpochSteps = 32;  // in one message: 500 KB of the largest configurations
+// Files of evidence that a start reads, the newest epochs' first: every offence of every member of
+// this epoch, and as many of earlier ones.
+constexpr std::size_t kMaxEvidenceFiles = kMaxReplicas * 16;
 constexpr std::size_t kMaxBundlesPerBatch = 256;
 constexpr std::size_t kMaxOpsPerBatch = 2048;
 constexpr std::size_t kMaxBatchBytes = 512 * 1024;

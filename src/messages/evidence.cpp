@@ -6,20 +6,19 @@ namespace bftmeta::messages {
 
 namespace {
 
-constexpr std::uint64_t kFileMagic = 0x3144495645464d42;  // "BMFEVID1"
+constexpr std::array<std::uint8_t, 8> kFileMagic = {'B', 'M', 'F', 'E', 'V', 'I', 'D', '1'};
 
-struct FileHeader {
-  std::uint64_t magic = kFileMagic;
+struct EvidenceFile {
+  std::array<std::uint8_t, 8> magic = kFileMagic;
   Hash cluster_id{};
-  std::uint64_t epoch = 0;
+  KeptEvidence kept;
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("magic", s.magic);
     v.field("cluster_id", s.cluster_id);
-    v.field("epoch", s.epoch);
+    v.field("kept", s.kept);
   }
 };
-constexpr std::size_t kFileHeaderSize = 8 + 32 + 8;
 
 tl::unexpected<Error> no_evidence(const std::string& why) {
   return fail(Errc::unverified, "evidence: " + why);
@@ -116,15 +115,24 @@ struct Signed {
   }
 };
 
-// A statement that is signed and, by its own bytes alone, something that no correct replica signs.
-bool condemns_itself(const crypto::Verifier& verifier, const EpochContext& context,
-                     const config::Config& config, const Statement& statement) {
-  if (const auto* vc = std::get_if<ViewChange>(&statement))
-    return !verify_view_change(verifier, context, config, *vc);
-  if (const auto* nv = std::get_if<NewView>(&statement))
-    return !verify_new_view(verifier, context, config, *nv);
-  return false;
-}
+const char* kind_of(const SignedProposal&) { return "PRE-PREPARE"; }
+const char* kind_of(const Prepare&) { return "PREPARE"; }
+const char* kind_of(const RootShare&) { return "ROOT-SHARE"; }
+const char* kind_of(const ViewChange&) { return "VIEW-CHANGE"; }
+const char* kind_of(const NewView&) { return "NEW-VIEW"; }
+
+struct Saying {
+  const config::Config& config;
+
+  Said operator()(const RootCert& cert) const {
+    return {"ROOT-CERT", cert.signers, 0, cert.body.seq, cert.body.digest()};
+  }
+  template <class T>
+  Said operator()(const T& m) const {
+    const Subject s = subject(config, m);
+    return {kind_of(m), 1U << s.replica, s.view, s.seq, s.content};
+  }
+};
 
 }  // namespace
 
@@ -144,6 +152,20 @@ const char* offence_name(Offence o) {
     case Offence::malformed_new_view: break;
   }
   return "malformed-new-view";
+}
+
+const char* offence_meaning(Offence o) {
+  switch (o) {
+    case Offence::two_proposals:
+    case Offence::two_prepares: return "two batches for one view and sequence number";
+    case Offence::two_shares: return "two states for one sequence number";
+    case Offence::two_view_changes:
+    case Offence::two_new_views: return "two contents for one view";
+    case Offence::wrong_share: return "a state that differs from the certified one";
+    case Offence::unproven_view_change:
+    case Offence::malformed_new_view: break;
+  }
+  return "a statement whose parts prove nothing";
 }
 
 std::string to_string(const Accusation& a) {
@@ -180,29 +202,44 @@ Result<Accusation> judge(const crypto::Verifier& verifier, const EpochContext& c
       (!std::visit(holds, evidence.first) ||
        (evidence.second && !std::visit(holds, *evidence.second))))
     return no_evidence("a signature of replica " + std::to_string(a.replica) + " does not hold");
-  if (!evidence.second && !condemns_itself(verifier, context, config, evidence.first))
+  if (!evidence.second && !flaw_of(verifier, context, config, evidence.first))
     return no_evidence("the statement is one that a correct replica may sign");
   return a;
 }
 
-Bytes encode_evidence_file(const crypto::Context& context, const Evidence& evidence) {
-  Bytes out = encode(FileHeader{kFileMagic, context.cluster_id, context.epoch});
-  encode_to(out, evidence);
-  return out;
+std::optional<std::string> flaw_of(const crypto::Verifier& verifier, const EpochContext& context,
+                                   const config::Config& config, const Statement& statement) {
+  Status sound;
+  if (const auto* vc = std::get_if<ViewChange>(&statement))
+    sound = verify_view_change(verifier, context, config, *vc);
+  else if (const auto* nv = std::get_if<NewView>(&statement))
+    sound = verify_new_view(verifier, context, config, *nv);
+  if (sound) return std::nullopt;
+  return sound.error().message;
 }
 
-Result<Evidence> decode_evidence_file(const crypto::Context& context, ByteView bytes) {
+Said said_by(const config::Config& config, const Statement& statement) {
+  return std::visit(Saying{config}, statement);
+}
+
+std::string evidence_file_name(std::uint64_t epoch, const Accusation& a) {
+  return "epoch-" + std::to_string(epoch) + "-replica-" + std::to_string(a.replica) + "-" +
+         offence_name(a.offence) + kEvidenceSuffix;
+}
+
+Bytes encode_evidence_file(const Hash& cluster_id, const KeptEvidence& kept) {
+  return encode(EvidenceFile{kFileMagic, cluster_id, kept});
+}
+
+Result<KeptEvidence> decode_evidence_file(const Hash& cluster_id, ByteView bytes) {
   if (bytes.size() > kMaxEvidenceFile) return fail(Errc::malformed, "evidence file: too long");
-  if (bytes.size() < kFileHeaderSize) return fail(Errc::malformed, "evidence file: truncated");
-  BFTMETA_ASSIGN(const FileHeader header,
-                 decode<FileHeader>(bytes.first(kFileHeaderSize), "evidence file"));
-  if (header.magic != kFileMagic) return fail(Errc::malformed, "evidence file: it is none");
-  if (header.cluster_id != context.cluster_id)
-    return fail(Errc::identity, "evidence file: of cluster " + short_hex(header.cluster_id) +
-                                    ", the genesis is that of " + short_hex(context.cluster_id));
-  if (header.epoch != context.epoch)
-    return fail(Errc::identity, "evidence file: of epoch " + std::to_string(header.epoch));
-  return decode<Evidence>(bytes.subspan(kFileHeaderSize), "evidence file");
+  if (bytes.size() < kFileMagic.size() || !equal(bytes.first(kFileMagic.size()), kFileMagic))
+    return fail(Errc::malformed, "evidence file: it is none");
+  BFTMETA_ASSIGN(EvidenceFile file, decode<EvidenceFile>(bytes, "evidence file"));
+  if (file.cluster_id != cluster_id)
+    return fail(Errc::identity, "evidence file: of cluster " + short_hex(file.cluster_id) +
+                                    ", the genesis is that of " + short_hex(cluster_id));
+  return std::move(file.kept);
 }
 
 }  // namespace bftmeta::messages

@@ -1,7 +1,8 @@
 // EVIDENCE (protocol §9.6): what one replica signed and a correct one never signs, as a value that
 // convinces anybody who has the genesis. It is kept, passed on and shown; it never removes a
-// member, because broken hardware must not be able to remove a quorum. Thread-safety: pure
-// functions and plain values.
+// member, because broken hardware must not be able to remove a quorum. An epoch ends and what its
+// members signed stays signed, so whatever is kept or shown says of which epoch it is.
+// Thread-safety: pure functions and plain values.
 #pragma once
 
 #include "messages/agreement.hpp"
@@ -23,7 +24,8 @@ enum class Offence : std::uint8_t {
 };
 constexpr std::size_t kOffences = 8;
 bool valid_value(Offence o);
-const char* offence_name(Offence o);  // "two-proposals"
+const char* offence_name(Offence o);     // "two-proposals"
+const char* offence_meaning(Offence o);  // "two batches for one view and sequence number"
 
 using Statement = std::variant<SignedProposal, Prepare, RootShare, ViewChange, NewView, RootCert>;
 
@@ -39,7 +41,20 @@ struct Evidence {
   friend bool operator==(const Evidence&, const Evidence&) = default;
 };
 
-// Asks a replica for the evidence that it keeps, one at a time by position. Who asks verifies it.
+// Judged by the members of `epoch` and where that began, whoever the members are today.
+struct KeptEvidence {
+  std::uint64_t epoch = 0;
+  Evidence evidence;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("epoch", s.epoch);
+    v.field("evidence", s.evidence);
+  }
+  friend bool operator==(const KeptEvidence&, const KeptEvidence&) = default;
+};
+
+// Asks a replica for the evidence that it keeps, one at a time by position: of the epochs that are
+// over first, so that a new one moves none of them. Who asks verifies it.
 struct EvidenceQuery {
   std::uint64_t request_id = 0;
   std::uint32_t index = 0;
@@ -54,12 +69,12 @@ struct EvidenceQuery {
 struct EvidenceReply {
   std::uint64_t request_id = 0;
   std::uint32_t total = 0;           // how many the replica keeps
-  std::optional<Evidence> evidence;  // nullopt: none at this position
+  std::optional<KeptEvidence> kept;  // nullopt: none at this position
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("request_id", s.request_id);
     v.field("total", s.total);
-    v.field("evidence", s.evidence);
+    v.field("kept", s.kept);
   }
   friend bool operator==(const EvidenceReply&, const EvidenceReply&) = default;
 };
@@ -82,10 +97,30 @@ std::uint64_t signatures_in(const config::Config& config, const Evidence& eviden
 Result<Accusation> judge(const crypto::Verifier& verifier, const EpochContext& context,
                          const config::Config& config, const Evidence& evidence);
 
-// A file of evidence: magic, version, cluster, epoch, canonical bytes; one encoding per value.
+// What makes this statement one that no correct replica signs, by its own bytes alone. nullopt: it
+// is none of a kind that can, or nothing is wrong with it. Its own signature is not looked at.
+std::optional<std::string> flaw_of(const crypto::Verifier& verifier, const EpochContext& context,
+                                   const config::Config& config, const Statement& statement);
+
+// What one statement says, in terms that all kinds share: for people.
+struct Said {
+  const char* kind = "";      // as its message is called: "PRE-PREPARE", "ROOT-SHARE"
+  std::uint32_t signers = 0;  // bitmap
+  View view = 0;              // 0 where it has none
+  Seq seq = 0;                // 0 where it has none
+  Hash digest{};              // of the batch, the CertBody, the VIEW-CHANGE or the NEW-VIEW
+  friend bool operator==(const Said&, const Said&) = default;
+};
+// Precondition: judge() accepted the evidence that it is part of.
+Said said_by(const config::Config& config, const Statement& statement);
+
+// A file of evidence: magic, cluster, epoch, canonical bytes; one encoding per value.
 constexpr std::size_t kMaxEvidenceFile = limits::kMaxFrame;
-Bytes encode_evidence_file(const crypto::Context& context, const Evidence& evidence);
-// Structure, cluster and epoch; judge() decides. Errc::malformed, Errc::identity.
-Result<Evidence> decode_evidence_file(const crypto::Context& context, ByteView bytes);
+constexpr const char* kEvidenceSuffix = ".evidence";
+// "epoch-1-replica-2-two-proposals.evidence": no two members of one cluster share one.
+std::string evidence_file_name(std::uint64_t epoch, const Accusation& a);
+Bytes encode_evidence_file(const Hash& cluster_id, const KeptEvidence& kept);
+// Structure and cluster; judge() decides. Errc::malformed, Errc::identity.
+Result<KeptEvidence> decode_evidence_file(const Hash& cluster_id, ByteView bytes);
 
 }  // namespace bftmeta::messages

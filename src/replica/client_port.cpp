@@ -88,9 +88,12 @@ void Replica::on(const net::Route& from, messages::Fresh m) {
 void Replica::on(const net::Route& from, const messages::EvidenceQuery& m) {
   messages::EvidenceReply reply;
   reply.request_id = m.request_id;
-  reply.total = static_cast<std::uint32_t>(core_->evidence().size());
-  if (const messages::Evidence* evidence = core_->evidence().at(m.index))
-    reply.evidence = *evidence;
+  const std::size_t past = evidence_files_->past();
+  reply.total = static_cast<std::uint32_t>(past + core_->evidence().size());
+  if (m.index < past)
+    reply.kept = evidence_files_->past_at(m.index);
+  else if (const messages::Evidence* evidence = core_->evidence().at(m.index - past))
+    reply.kept = {membership_.epoch(), *evidence};
   answer(from, std::move(reply));
 }
 
@@ -127,7 +130,8 @@ std::string Replica::condition() const {
   for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_,
                                    repairs_.alarm(net::steady_us())})
     if (!fault.empty()) return fault;
-  if (const std::uint32_t accused = core_->evidence().accused(); accused != 0)
+  if (const std::uint32_t accused = core_->evidence().accused() | evidence_files_->accused();
+      accused != 0)
     return "holds evidence against replica " + messages::replica_list(accused) +
            "; see 'bftadm evidence list'";
   return "ok";

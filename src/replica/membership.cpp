@@ -57,7 +57,11 @@ Status Membership::mend(storage::FileSystem& fs) {
 
 const config::Config* Membership::config_of(std::uint64_t epoch) const {
   if (epoch > steps_.size()) return nullptr;
-  return epoch == 0 ? &first_ : &steps_[epoch - 1].next;
+  return epoch == 0 ? &first_.config : &steps_[epoch - 1].next;
+}
+
+std::optional<verify::Epoch> Membership::epoch_at(std::uint64_t epoch) const {
+  return verify::epoch_at(first_, steps_, epoch);
 }
 
 std::optional<messages::CertBody> Membership::start_body() const {

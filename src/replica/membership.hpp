@@ -32,6 +32,9 @@ class Membership {
   std::optional<messages::ReplicaId> position() const { return position_; }
   // Of an epoch up to this one; nullptr for later ones.
   const config::Config* config_of(std::uint64_t epoch) const;
+  // The same with all that statements of that epoch are judged by; nullopt for later ones.
+  std::optional<verify::Epoch> epoch_at(std::uint64_t epoch) const;
+  const Hash& cluster_id() const { return anchor_.cluster_id; }
 
   // What whoever is still in `epoch` lacks: one message's worth. Precondition: epoch < epoch().
   messages::Epochs steps_from(std::uint64_t epoch) const;
@@ -51,8 +54,8 @@ class Membership {
   Membership(std::string path, const config::Genesis& genesis, const PublicKey& vote_key)
       : path_(std::move(path)),
         vote_key_(vote_key),
-        first_(genesis.config),
-        anchor_(verify::TrustAnchor::of(genesis)) {}
+        first_(verify::TrustAnchor::of(genesis)),
+        anchor_(first_) {}
 
   Status settle();
   Status compare(storage::FileSystem& fs, const std::string& file) const;
@@ -62,7 +65,7 @@ class Membership {
   std::string path_;
   std::string damage_;
   PublicKey vote_key_;
-  config::Config first_;
+  verify::TrustAnchor first_;  // of the genesis
   std::vector<messages::EpochStep> steps_;
   verify::TrustAnchor anchor_;
   std::optional<messages::ReplicaId> position_;

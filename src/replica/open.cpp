@@ -80,7 +80,7 @@ Status Replica::open_storage() {
   crypto::random_bytes(recovered_.nonce);
   BFTMETA_ASSIGN(auto evidence,
                  EvidenceFiles::open(storage::posix_file_system(), directory_.evidence_path(),
-                                     context(), recovered_.evidence));
+                                     membership_, *verifier_, recovered_.evidence));
   evidence_files_.emplace(std::move(evidence));
   for (storage::Record& record : opened.recovered.records) {
     BFTMETA_ASSIGN(auto converted, storage::from_log(std::move(record)));

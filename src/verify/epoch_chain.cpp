@@ -55,4 +55,11 @@ messages::Seq start_of_epoch(std::span<const messages::EpochStep> steps) {
   return steps.empty() ? 0 : steps.back().cert.body.seq;
 }
 
+std::optional<Epoch> epoch_at(const TrustAnchor& genesis,
+                              std::span<const messages::EpochStep> steps, std::uint64_t epoch) {
+  if (epoch > steps.size()) return std::nullopt;
+  const config::Config& config = epoch == 0 ? genesis.config : steps[epoch - 1].next;
+  return Epoch{{{genesis.cluster_id, epoch}, start_of_epoch(steps.first(epoch))}, config};
+}
+
 }  // namespace bftmeta::verify

@@ -6,6 +6,7 @@
 
 #include <span>
 
+#include "messages/agreement.hpp"
 #include "verify/trust.hpp"
 
 namespace bftmeta::verify {
@@ -24,5 +25,15 @@ Result<TrustAnchor> follow_chain(const crypto::Verifier& verifier, TrustAnchor a
 
 // The last sequence number of the epoch before the one that `steps` lead to; 0: the first epoch.
 messages::Seq start_of_epoch(std::span<const messages::EpochStep> steps);
+
+// What the statements of one epoch are judged by.
+struct Epoch {
+  messages::EpochContext context;
+  config::Config config;
+};
+// Any epoch from the genesis to the one that `steps`, verified before, lead to; nullopt: a later
+// one.
+std::optional<Epoch> epoch_at(const TrustAnchor& genesis,
+                              std::span<const messages::EpochStep> steps, std::uint64_t epoch);
 
 }  // namespace bftmeta::verify

@@ -3,10 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "support/create_load.hpp"
 #include "support/process_cluster.hpp"
+#include "support/run.hpp"
 
 using namespace bftmeta;
 using namespace std::chrono_literals;
@@ -133,10 +135,10 @@ void check_evidence(EvilCluster& e, std::uint32_t keeper, std::uint32_t accused)
   for (const auto until = std::chrono::steady_clock::now() + 20s;
        !found && std::chrono::steady_clock::now() < until;) {
     const auto reply = client->evidence(keeper, 0, 2s);
-    if (reply && reply->evidence) {
-      const auto judged = messages::judge(
-          crypto::Ed25519Verifier(), crypto::Context{genesis.cluster_id(), genesis.config.epoch},
-          genesis.config, *reply->evidence);
+    if (reply && reply->kept) {
+      const auto judged = messages::judge(crypto::Ed25519Verifier(),
+                                          crypto::Context{genesis.cluster_id(), reply->kept->epoch},
+                                          genesis.config, reply->kept->evidence);
       REQUIRE_MESSAGE(judged.has_value(), judged.error().message);
       found = *judged;
     }
@@ -146,7 +148,7 @@ void check_evidence(EvilCluster& e, std::uint32_t keeper, std::uint32_t accused)
   CHECK(found->replica == accused);
   CHECK(found->offence == messages::Offence::two_proposals);
   CHECK(e.cluster.running(keeper));
-  const auto file = e.cluster.settings(keeper).data_dir + "/evidence/replica-" +
+  const auto file = e.cluster.settings(keeper).data_dir + "/evidence/epoch-0-replica-" +
                     std::to_string(accused) + "-two-proposals.evidence";
   CHECK(std::filesystem::exists(file));
   // Shown once nothing worse is: right after a start, that it does not vote yet.
@@ -161,6 +163,88 @@ void check_evidence(EvilCluster& e, std::uint32_t keeper, std::uint32_t accused)
   }
   CAPTURE(condition);
   CHECK(condition.find(shown) != std::string::npos);
+}
+
+test::RunResult bftadm(const EvilCluster& e, std::vector<std::string> args) {
+  args.insert(args.begin(), {BFTADM, "--config", e.cluster.client_toml(0), "-o", "json"});
+  return test::run(args, "", 100s);
+}
+nlohmann::json answer(const EvilCluster& e, const std::vector<std::string>& args) {
+  const test::RunResult r = bftadm(e, args);
+  INFO(args[1], ": ", r.err);
+  REQUIRE(r.exit_code == 0);
+  return nlohmann::json::parse(r.out);
+}
+void check_none(const EvilCluster& e, const std::vector<std::string>& args) {
+  const test::RunResult r = bftadm(e, args);
+  CAPTURE(r.err);
+  CHECK(r.exit_code == static_cast<int>(exit_code_of(Errc::not_found)));
+  CHECK(r.out.empty());
+  CHECK(r.err.starts_with("bftadm: evidence: nobody who answers keeps any against replica "));
+  CHECK(std::count(r.err.begin(), r.err.end(), '\n') == 1);
+}
+
+// What bftadm says of replica 0, which proposed two batches in epoch 0; it is `today` now.
+nlohmann::json check_listed(const EvilCluster& e, const std::vector<std::string>& command,
+                            const std::string& today, const std::string& kept_by) {
+  const nlohmann::json said = answer(e, command);
+  for (const nlohmann::json& row : said.at("evidence")) {
+    if (row.at("offence") != "two-proposals") continue;
+    CHECK(row.at("epoch") == 0);
+    CHECK(row.at("replica") == 0);
+    CHECK(row.at("replica_today") == today);
+    CHECK((row.at("kept_by") == kept_by || row.at("kept_by") == "0," + kept_by));  // the liar, too
+    return said;
+  }
+  FAIL("no two-proposals");
+  return {};
+}
+
+void check_bftadm_evidence(const EvilCluster& e, const std::string& today,
+                           const std::string& kept_by) {
+  CAPTURE(today);
+  const std::string key = to_hex(e.cluster.card(0).vote_key);
+  check_listed(e, {"evidence", "list"}, today, kept_by);
+  const nlohmann::json shown =
+      check_listed(e, {"evidence", "show", "0", "two-proposals"}, today, kept_by);
+  REQUIRE(shown.at("total") == 1);
+  const nlohmann::json& accusation = shown.at("evidence")[0];
+  CHECK(accusation.at("vote_key") == key);
+  const nlohmann::json& statements = shown.at("statements");
+  REQUIRE(statements.size() == 2);
+  for (const nlohmann::json& s : statements) {
+    CHECK(s.at("kind") == "PRE-PREPARE");
+    CHECK(s.at("signed_by") == "0");
+    CHECK(s.at("seq") == accusation.at("seq"));
+    CHECK(s.at("view") == accusation.at("view"));
+  }
+  CHECK(statements[0].at("digest") != statements[1].at("digest"));
+  check_none(e, {"evidence", "show", "0", "--epoch", "1"});
+  check_none(e, {"evidence", "show", "3"});
+  check_none(e, {"evidence", "show", "0", "malformed-new-view"});
+
+  const std::string out = e.cluster.dir() / ("exported-" + today);
+  answer(e, {"evidence", "export", out});
+  const nlohmann::json verified =
+      answer(e, {"evidence", "verify", out + "/epoch-0-replica-0-two-proposals.evidence",
+                 "--genesis", e.cluster.dir() / "genesis.toml"});
+  CHECK(verified.at("verified") == true);
+  CHECK(verified.at("epoch") == 0);
+  CHECK(verified.at("vote_key") == key);
+  CHECK(verified.at("statements") == statements);
+}
+
+// A new replica takes the place, and the number, of this one; those at 1, 2 and 3 are in its epoch.
+void replace(EvilCluster& e, client::Client& client, std::uint32_t id) {
+  const std::uint32_t next = e.cluster.add_replica();
+  e.cluster.launch(next);
+  REQUIRE(e.cluster.child(next).wait_for_output("learns", 20s));
+  answer(e, {"replica", "replace", std::to_string(id), e.cluster.replica_dir(next) + "/card.toml"});
+  REQUIRE(client.execute(test::create_file("behind " + std::to_string(id))).has_value());
+  const auto root = client.root();
+  REQUIRE(root.has_value());
+  for (const std::uint32_t r : {1U, 2U, 3U})
+    REQUIRE(test::catches_up(client, r, root->body.seq, 20s));
 }
 
 }  // namespace
@@ -202,7 +286,22 @@ TEST_CASE("equivocating-primary: no fork, and every operation completes") {
   CHECK(e.cluster.stop(2) == 0);
   e.cluster.start(2);
   check_evidence(e, 2, 0);
+  check_bftadm_evidence(e, "0", "1,2,3");
   CHECK(e.lies() > 0);
+
+  // Others come and go; who joins is told of no epoch that it was not in.
+  const auto client = e.cluster.open(1);
+  const auto accused = [&] {
+    const auto status = client->status(1, 5s);
+    return status && status->condition.find("evidence against replica 0") != std::string::npos;
+  };
+  replace(e, *client, 3);
+  check_listed(e, {"evidence", "list"}, "0", "1,2");
+  CHECK(accused());
+  // Another replica takes the liar's number; the proof stays what it was.
+  replace(e, *client, 0);
+  check_bftadm_evidence(e, "none", "1,2");
+  CHECK_FALSE(accused());
 }
 
 TEST_CASE("no-shares, wrong-shares, broken-prepares: the other three are enough") {

@@ -300,7 +300,8 @@ TEST_CASE("evidence verify: the file alone convinces, or is refused with exit co
     return messages::sign_prepare(**key, context, {0, 5, Hash{digest}}, 2);
   };
   const auto write = [&](const std::string& name, const messages::Evidence& evidence) {
-    const Bytes bytes = messages::encode_evidence_file(context, evidence);
+    const Bytes bytes =
+        messages::encode_evidence_file(context.cluster_id, {context.epoch, evidence});
     write_text(dir / name, std::string(bytes.begin(), bytes.end()));
     return dir / name;
   };
@@ -310,6 +311,10 @@ TEST_CASE("evidence verify: the file alone convinces, or is refused with exit co
   CHECK(r.exit_code == 0);
   CHECK(r.out.find("\"replica\": 2") != std::string::npos);
   CHECK(r.out.find("two-prepares") != std::string::npos);
+  CHECK(r.out.find("\"kind\": \"PREPARE\"") != std::string::npos);
+  CHECK(r.out.find(to_hex(Hash{1})) != std::string::npos);
+  CHECK(r.out.find(to_hex(Hash{2})) != std::string::npos);
+  CHECK(r.out.find(to_hex((*key)->public_key())) != std::string::npos);
 
   const auto verify = [&](const std::string& file, const std::string& part) {
     refused({"evidence", "verify", file, "--genesis", genesis_path}, ExitCode::verification_failed,
@@ -353,7 +358,8 @@ TEST_CASE("evidence verify: the file alone convinces, or is refused with exit co
     return messages::sign_prepare(**key, later, {0, 1240, Hash{digest}}, 2);
   };
   const std::string of_later = write_bytes(
-      "later", messages::encode_evidence_file(later, {prepare_later(1), prepare_later(2)}));
+      "later",
+      messages::encode_evidence_file(later.cluster_id, {1, {prepare_later(1), prepare_later(2)}}));
   verify(of_later, "of epoch 1");
   const RunResult led = bftadm(
       {"evidence", "verify", of_later, "--genesis", genesis_path, "--chain", chain, "-o", "json"});

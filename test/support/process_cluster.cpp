@@ -52,6 +52,14 @@ ProcessCluster::ProcessCluster(std::string program, Options options)
   must(config::write_genesis(dir_ / "genesis.toml", genesis_));
   for (std::uint32_t r = 0; r < options.replicas; ++r)
     must(config::write_replica(replica_toml(r), settings(r)));
+  for (std::uint32_t c = 0; c < options.clients; ++c) {
+    config::ClientSettings own;
+    own.genesis = dir_ / "genesis.toml";
+    own.sign_key = client_dir(c) + "/" + admin::kSignKeyFile;
+    own.link_key = client_dir(c) + "/" + admin::kLinkKeyFile;
+    own.admin_key = dir_ / (std::string("admin/") + admin::kAdminKeyFile);
+    must(config::write_client(client_toml(c), own));
+  }
 }
 
 std::uint32_t ProcessCluster::add_replica() {

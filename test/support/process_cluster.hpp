@@ -57,6 +57,10 @@ class ProcessCluster {
   std::string replica_dir(std::uint32_t replica) const;
   std::string replica_toml(std::uint32_t replica) const;
   std::string client_dir(std::uint32_t client) const;
+  // For programs that run as this client and as the admin.
+  std::string client_toml(std::uint32_t client) const {
+    return client_dir(client) + "/client.toml";
+  }
 
   client::Options client_options(std::uint32_t client = 0) const;
   // Connected, with an open session.

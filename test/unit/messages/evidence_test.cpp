@@ -145,18 +145,55 @@ TEST_CASE_FIXTURE(Evidences,
   CHECK_FALSE(judged({prepare(2, a), sign_prepare(*c.replicas[2], other.context, b, 2)}));
 }
 
+TEST_CASE_FIXTURE(Evidences,
+                  "evidence: what its statements say, and what is wrong with one alone") {
+  std::set<std::string> kinds;
+  for (const auto& [evidence, accusation] : all()) {
+    CAPTURE(to_string(accusation));
+    const Said first = said_by(c.config(), evidence.first);
+    kinds.insert(first.kind);
+    CHECK(first.signers == 1U << accusation.replica);
+    CHECK(first.view == accusation.view);
+    CHECK(first.seq == accusation.seq);
+    const auto flaw = flaw_of(c.verifier, c.context, c.config(), evidence.first);
+    CHECK(flaw.has_value() == !evidence.second.has_value());
+    if (!evidence.second) continue;
+    const Said second = said_by(c.config(), *evidence.second);
+    kinds.insert(second.kind);
+    CHECK(second.view == first.view);
+    CHECK(second.seq == first.seq);
+    CHECK(second.digest != first.digest);
+    CHECK(second.signers ==
+          (accusation.offence == Offence::wrong_share ? c.quorum_bitmap() : first.signers));
+  }
+  CHECK(kinds == std::set<std::string>{"NEW-VIEW", "PRE-PREPARE", "PREPARE", "ROOT-CERT",
+                                       "ROOT-SHARE", "VIEW-CHANGE"});
+  CHECK(said_by(c.config(), proposal(1, 5, 2)).digest == pattern(2));
+}
+
 TEST_CASE_FIXTURE(Evidences, "evidence file: one encoding; of one cluster; nothing behind it") {
-  const Evidence evidence = sample_evidence(c);
-  const Bytes file = encode_evidence_file(c.context, evidence);
-  REQUIRE(decode_evidence_file(c.context, file).value() == evidence);
+  const KeptEvidence kept{3, sample_evidence(c)};
+  const Hash& cluster = c.context.cluster_id;
+  const Bytes file = encode_evidence_file(cluster, kept);
+  REQUIRE(decode_evidence_file(cluster, file).value() == kept);
   for (std::size_t size = 0; size < file.size(); size += 7)
-    CHECK_FALSE(decode_evidence_file(c.context, ByteView(file).first(size)));
+    CHECK_FALSE(decode_evidence_file(cluster, ByteView(file).first(size)));
   Bytes longer = file;
   longer.push_back(0);
-  CHECK_FALSE(decode_evidence_file(c.context, longer));
+  CHECK_FALSE(decode_evidence_file(cluster, longer));
   Bytes magic = file;
   magic[0] ^= 1;
-  CHECK_FALSE(decode_evidence_file(c.context, magic));
+  CHECK_FALSE(decode_evidence_file(cluster, magic));
   const Cluster other(4, 1);
-  CHECK(decode_evidence_file(other.context, file).error().code == Errc::identity);
+  CHECK(decode_evidence_file(other.context.cluster_id, file).error().code == Errc::identity);
+  // Layout: magic 8, cluster 32, epoch 8, statements.
+  CHECK(to_hex(ByteView(file).first(8)) == "424d464556494431");
+  CHECK(equal(ByteView(file).subspan(8, 32), cluster));
+  CHECK(file[40] == 3);
+  CHECK(equal(ByteView(file).subspan(48), encode(kept.evidence)));
+}
+
+TEST_CASE("evidence file: the name says epoch, member and offence") {
+  CHECK(evidence_file_name(7, {2, Offence::two_new_views, 9, 0}) ==
+        "epoch-7-replica-2-two-new-views.evidence");
 }

@@ -284,7 +284,7 @@ std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
                       6,
                       5},
           FreshReply{{5, 6, 7}, 0, cert},
-          EvidenceReply{81, 3, sample_evidence(cluster)},
+          EvidenceReply{81, 3, KeptEvidence{7, sample_evidence(cluster)}},
           Epochs{{sample_step(cluster)}}};
 }
 

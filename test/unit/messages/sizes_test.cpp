@@ -48,7 +48,7 @@ TEST_CASE("EVIDENCE of two VIEW-CHANGEs with full windows at n = 31") {
   vc.prepared.resize(limits::kWindow);
   for (PreparedCert& p : vc.prepared) p.signatures.resize(2 * kF);
   CHECK(frame_size(Evidence{vc, vc}) <= limits::kMaxFrame / 2);
-  CHECK(frame_size(EvidenceReply{0, 1, Evidence{vc, vc}}) <= limits::kMaxFrame / 2);
+  CHECK(frame_size(EvidenceReply{0, 1, KeptEvidence{0, {vc, vc}}}) <= limits::kMaxFrame / 2);
 }
 
 TEST_CASE("PRE-PREPARE, BATCH and FORWARD of the largest batch and item") {

@@ -1,51 +1,18 @@
 // Epochs as a replica has them on its disk: what it follows, what it reads back, and what it
 // refuses.
-#include "replica/membership.hpp"
-
 #include <doctest/doctest.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "samples.hpp"
-#include "support/temp_dir.hpp"
+#include "chain_disk.hpp"
 
 using namespace bftmeta;
 using namespace bftmeta::replica;
-
-namespace {
-
-struct Disk {
-  Result<Membership> load(const PublicKey& key) {
-    return Membership::load(storage::posix_file_system(), path, four.genesis, verifier, key);
-  }
-  Status follow(Membership& m, std::vector<messages::EpochStep> steps) {
-    return m.follow(storage::posix_file_system(), verifier, steps);
-  }
-  // Member 3 gives way to one whose number here is 6.
-  messages::EpochStep replaced() const {
-    const test::Cluster seven(7);
-    messages::EpochStep step;
-    step.next = four.config();
-    step.next.epoch = 1;
-    step.next.replicas[3].vote_key = seven.replicas[6]->public_key();
-    messages::CertBody body = test::sample_body(four, 6);
-    body.epoch_end_seq = body.seq;
-    body.next_config_hash = step.next.hash();
-    step.cert = four.certify_jointly(body, 0b0111, four, 0b0111);
-    return step;
-  }
-
-  test::TempDir dir;
-  const std::string path = dir.path() + "/epochs";
-  const test::Cluster four{4};
-  const crypto::Ed25519Verifier verifier;
-};
-
-}  // namespace
+using test::ChainDisk;
 
 TEST_CASE("steps are followed, durably, and once") {
-  Disk disk;
+  ChainDisk disk;
   const PublicKey key = disk.four.replicas[2]->public_key();
   auto m = disk.load(key);
   REQUIRE(m);
@@ -69,7 +36,7 @@ TEST_CASE("steps are followed, durably, and once") {
 }
 
 TEST_CASE("what proves no step changes nothing, and writes nothing") {
-  Disk disk;
+  ChainDisk disk;
   auto m = disk.load(disk.four.replicas[2]->public_key());
   REQUIRE(m);
   std::vector<messages::EpochStep> steps = {test::sample_step(disk.four)};
@@ -84,7 +51,7 @@ TEST_CASE("what proves no step changes nothing, and writes nothing") {
 }
 
 TEST_CASE("a key that has left never comes back, one that joins finds its place") {
-  Disk disk;
+  ChainDisk disk;
   const test::Cluster seven(7);
   auto leaves = disk.load(disk.four.replicas[3]->public_key());
   auto joins = disk.load(seven.replicas[6]->public_key());
@@ -100,7 +67,7 @@ TEST_CASE("a key that has left never comes back, one that joins finds its place"
 }
 
 TEST_CASE("a chain on the disk that does not hold is refused") {
-  Disk disk;
+  ChainDisk disk;
   const PublicKey key = disk.four.replicas[0]->public_key();
   auto m = disk.load(key);
   REQUIRE(m);

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "cluster.hpp"
+#include "verify/epoch_chain.hpp"
 
 using namespace bftmeta;
 using namespace bftmeta::verify;
@@ -215,6 +216,22 @@ TEST_CASE_FIXTURE(Epochs, "a chain of epochs leads from the genesis to the membe
     Certificates wrong(verifier, cluster.anchor());
     CHECK_FALSE(wrong.restore(touched));
   }
+}
+
+TEST_CASE_FIXTURE(Epochs, "what each epoch of a chain is judged by") {
+  const TrustAnchor genesis = at;
+  const std::vector<messages::EpochStep> steps = {replace(3, 4), replace(0, 5)};
+  for (std::uint64_t epoch = 0; epoch <= steps.size(); ++epoch) {
+    CAPTURE(epoch);
+    const auto found = epoch_at(genesis, steps, epoch);
+    REQUIRE(found.has_value());
+    CHECK(found->context.cluster_id == genesis.cluster_id);
+    CHECK(found->context.epoch == epoch);
+    CHECK(found->context.start == kLength * epoch);
+    CHECK(found->config == (epoch == 0 ? genesis.config : steps[epoch - 1].next));
+  }
+  CHECK_FALSE(epoch_at(genesis, steps, 3));
+  CHECK_FALSE(epoch_at(genesis, {}, 1));
 }
 
 TEST_CASE_FIXTURE(Epochs, "keys of an epoch that is over certify nothing new") {
