@@ -1,6 +1,7 @@
 #include "replica/learner.hpp"
 
 #include "replica/log.hpp"
+#include "replica/state_store.hpp"
 
 namespace bftmeta::replica {
 
@@ -18,11 +19,8 @@ Result<std::unique_ptr<Learner>> Learner::open(const Setup& setup,
   if (card.vote_key != setup.signer->public_key() || card.link_key != setup.link_key.public_key)
     return fail(Errc::identity, "card " + setup.settings.card + ": it is of other keys than " +
                                     setup.settings.vote_key + " and " + setup.settings.link_key);
-  std::unique_ptr<Learner> learner(new Learner(setup, membership));
+  std::unique_ptr<Learner> learner(new Learner(setup, directory, membership));
   learner->cluster_id_ = setup.genesis.cluster_id();
-  BFTMETA_ASSIGN(learner->store_,
-                 storage::LmdbPageStore::open(directory.state_path(),
-                                              {.map_bytes = setup.settings.lmdb_map_bytes}));
   const config::Replica own{limits::kMaxReplicas, card.vote_key, card.link_key, card.host,
                             card.port};
   learner->authenticator_ = std::make_unique<net::Authenticator>(learner->net_context_);
@@ -32,7 +30,14 @@ Result<std::unique_ptr<Learner>> Learner::open(const Setup& setup,
                                         setup.settings.listen_host, learner->poller_.waker()));
   learner->poller_.add(*learner->mesh_);
   BFTMETA_TRY(learner->open_blocks(directory));
-  BFTMETA_TRY(learner->begin_transfer());
+  BFTMETA_TRY(open_state_store(learner->marks_, directory, [&]() -> Status {
+    learner->receiver_.reset();
+    learner->store_.reset();
+    BFTMETA_ASSIGN(learner->store_,
+                   storage::LmdbPageStore::open(directory.state_path(),
+                                                {.map_bytes = setup.settings.lmdb_map_bytes}));
+    return learner->begin_transfer();
+  }));
   return learner;
 }
 
@@ -56,8 +61,16 @@ void Learner::stop() {
 
 std::uint64_t Learner::now_us() const { return static_cast<std::uint64_t>(net::steady_us()); }
 
+// A store that cannot be read any more is set aside by the next life of this process: what was in
+// it is fetched again.
 Result<bool> Learner::run() {
-  while (!stopping_ && !next_epoch_) BFTMETA_TRY(turn());
+  while (!stopping_ && !next_epoch_) {
+    const Status status = turn();
+    if (status) continue;
+    if (status.error().code != Errc::corrupt) return tl::make_unexpected(status.error());
+    BFTMETA_TRY(marks_.suspect(status.error().message));
+    return true;
+  }
   return next_epoch_;
 }
 

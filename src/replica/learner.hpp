@@ -12,6 +12,7 @@
 #include "replica/block_keeper.hpp"
 #include "replica/membership.hpp"
 #include "replica/setup.hpp"
+#include "replica/store_marks.hpp"
 #include "storage/data_dir.hpp"
 #include "storage/lmdb_store.hpp"
 #include "transfer/receiver.hpp"
@@ -26,12 +27,16 @@ class Learner {
                                                const storage::DataDirectory& directory,
                                                Membership& membership);
 
-  // Until the next epoch (true) or stop() (false). Errors: why it cannot go on.
+  // Until stop() (false), or until it is to be opened again (true): in the next epoch, or because
+  // its state store cannot be read. Errors: why it cannot go on.
   Result<bool> run();
   void stop();
 
  private:
-  Learner(const Setup& setup, Membership& membership) : setup_(setup), membership_(membership) {}
+  Learner(const Setup& setup, const storage::DataDirectory& directory, Membership& membership)
+      : setup_(setup),
+        membership_(membership),
+        marks_(storage::posix_file_system(), directory.path()) {}
 
   // One of two that propose the same has the later deadline.
   using Proposal = std::pair<Hash, std::uint64_t>;
@@ -51,6 +56,7 @@ class Learner {
 
   const Setup& setup_;
   Membership& membership_;
+  StoreMarks marks_;
   Hash cluster_id_{};
   crypto::Ed25519Verifier verifier_;
   std::unique_ptr<storage::LmdbPageStore> store_;

@@ -1,9 +1,7 @@
 // From a data directory to a running replica: lock, check, open the ports, recover (protocol §3.5).
-#include <chrono>
-
 #include "replica/log.hpp"
 #include "replica/replica.hpp"
-#include "storage/lmdb_check.hpp"
+#include "replica/state_store.hpp"
 
 namespace bftmeta::replica {
 
@@ -66,7 +64,11 @@ Result<std::unique_ptr<Replica>> Replica::open(Setup& setup,
 
 Status Replica::open_storage() {
   const config::ReplicaSettings& s = setup_.settings;
-  BFTMETA_TRY(open_store());
+  marks_.emplace(storage::posix_file_system(), directory_.path());
+  BFTMETA_TRY(open_state_store(*marks_, directory_, [this] {
+    store_.reset();  // of the first try
+    return read_store();
+  }));
 
   BFTMETA_ASSIGN(
       auto opened,
@@ -87,48 +89,6 @@ Status Replica::open_storage() {
     recovered_.records.push_back(std::move(converted));
   }
   return {};
-}
-
-// Whatever is wrong with the state store, this replica starts; unless that happens twice in a row.
-Status Replica::open_store() {
-  marks_.emplace(storage::posix_file_system(), directory_.path());
-  const std::int64_t now_s = std::chrono::duration_cast<std::chrono::seconds>(
-                                 std::chrono::system_clock::now().time_since_epoch())
-                                 .count();
-  const auto without = [&](const std::string& why) -> Status {
-    store_.reset();
-    BFTMETA_TRY(marks_->set_aside(why, now_s));
-    log_line(LogLevel::error,
-             why + "; it is in " + directory_.state_path() +
-                 ".damaged now, and the state comes from the log and the other replicas");
-    return {};
-  };
-  BFTMETA_ASSIGN(std::string suspicion, marks_->suspicion());
-  if (suspicion.empty()) {
-    BFTMETA_ASSIGN(suspicion, check_after_crash());
-  }
-  if (!suspicion.empty()) BFTMETA_TRY(without(suspicion));
-  BFTMETA_TRY(marks_->arm());
-  Status status = read_store();
-  if (!status && status.error().code == Errc::corrupt) {
-    BFTMETA_TRY(without(status.error().message));
-    BFTMETA_TRY(marks_->arm());
-    status = read_store();
-  }
-  return status;
-}
-
-// What is wrong with the pages of the store, if the last process ended by a signal.
-Result<std::string> Replica::check_after_crash() {
-  BFTMETA_ASSIGN(const bool crashed, marks_->crashed());
-  if (!crashed) return "";
-  const Status sound =
-      storage::check_lmdb_file(storage::posix_file_system(), directory_.state_path());
-  if (!sound) return "the last process ended by a signal; " + sound.error().message;
-  log_line(LogLevel::warn, "the last process ended by a signal; the pages of the state store in " +
-                               directory_.state_path() + " were checked and are sound");
-  BFTMETA_TRY(marks_->forget_crash());
-  return "";
 }
 
 // The state machine as of the newest flush, or at genesis where there is none or a state has to be

@@ -61,8 +61,6 @@ class Replica {
 
   Replica(Setup& setup, const storage::DataDirectory& directory, Membership& membership);
   Status open_storage();
-  Status open_store();
-  Result<std::string> check_after_crash();
   Status read_store();
   Status open_network();
   Status open_block_port(net::ServerOptions port);

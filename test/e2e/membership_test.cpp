@@ -172,3 +172,26 @@ TEST_CASE_FIXTURE(Members, "a disk is lost: the replica comes back under a new k
   CHECK(load.failures().empty());
   CHECK(test::missing(*client, load.acknowledged()).empty());
 }
+
+TEST_CASE_FIXTURE(Members,
+                  "a learner whose state store is damaged fetches the state again, and joins") {
+  test::CreateLoad load(*client, "f");
+  REQUIRE(load.wait_acknowledged(500, 20s));
+  load.stop();
+  const std::uint32_t joins = learner();
+  const std::uint32_t down = cluster.add_replica();
+  const std::uint32_t down_too = cluster.add_replica();
+  REQUIRE(cluster.propose(*client, {0, 1, 2, 3, joins, down, down_too}) == schema::Code::ok);
+  REQUIRE(says(joins, "has the state of sequence number"));
+  cluster.kill(joins);
+  const std::string data_dir = cluster.settings(joins).data_dir;
+  test::write_text(data_dir + "/state/data.mdb", std::string(64 * 1024, 'x'));
+  cluster.launch(joins);
+  REQUIRE(says(joins, "state.damaged now"));
+  CHECK(test::read_text(data_dir + "/state.damaged/data.mdb").starts_with("xxx"));
+  REQUIRE(says(joins, "is ready; waits for the other members"));
+  REQUIRE(cluster.propose(*client, members) == schema::Code::ok);
+  change({0, 1, joins, 3});
+  CHECK(all_follow());
+  CHECK(test::missing(*client, load.acknowledged()).empty());
+}

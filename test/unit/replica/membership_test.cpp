@@ -90,7 +90,7 @@ TEST_CASE("a chain on the disk that does not hold is refused") {
 }
 
 TEST_CASE("a chain on the disk that is damaged, or gone, has a copy") {
-  Disk disk;
+  ChainDisk disk;
   const PublicKey key = disk.four.replicas[0]->public_key();
   auto m = disk.load(key);
   REQUIRE(m);
