@@ -25,9 +25,9 @@ const config::Config* Membership::config_of(std::uint64_t epoch) const {
   return epoch == 0 ? &first_ : &steps_[epoch - 1].next;
 }
 
-std::optional<messages::CertBody> Membership::start_body() const {
+std::optional<messages::RootCert> Membership::start_cert() const {
   if (steps_.empty()) return std::nullopt;
-  return steps_.back().cert.body;
+  return messages::plain(steps_.back().cert);
 }
 
 messages::Epochs Membership::steps_from(std::uint64_t epoch) const {
@@ -45,7 +45,8 @@ transfer::Options Membership::transfer_options(messages::ReplicaId self,
   options.self = self;
   options.cluster_id = anchor_.cluster_id;
   options.config = config();
-  options.epoch_start = start_body();
+  options.epoch_start_cert = start_cert();
+  if (options.epoch_start_cert) options.epoch_start = options.epoch_start_cert->body;
   Id16 random{};
   crypto::random_bytes(random);
   options.first_id = load_be64(random.data());
