@@ -34,6 +34,11 @@ Status check_step(const Config& from, const Config& to) {
   if (to.epoch != from.epoch + 1)
     return refuse("the next epoch is " + std::to_string(from.epoch + 1) + ", not " +
                   std::to_string(to.epoch));
+  // Whoever follows would have a chain that it can not store (limits::kMaxEpochs), at each start.
+  if (to.epoch > limits::kMaxEpochs)
+    return refuse("a cluster has at most " + std::to_string(limits::kMaxEpochs) +
+                  " changes of its members, and these were made: it goes on with those of now; "
+                  "copy its files into a new cluster");
   if (to.protocol_version != from.protocol_version || to.sm_version != from.sm_version)
     return refuse("versions do not change with the members");
   const Difference d = difference(from, to);

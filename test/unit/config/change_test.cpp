@@ -62,6 +62,14 @@ TEST_CASE("a refused step says why, with the quorums before and after") {
   CHECK(refusal(four, config_of(2, {1, 2, 3, 4})).find("the next epoch is 1") != std::string::npos);
 }
 
+TEST_CASE("the chain of epochs has an end: no step leads beyond it, and it says so") {
+  const std::vector<std::uint8_t> members = {1, 2, 3, 4};
+  const Config last = config_of(limits::kMaxEpochs, members);
+  CHECK(refusal(config_of(limits::kMaxEpochs - 1, members), last).empty());
+  CHECK(refusal(last, config_of(limits::kMaxEpochs + 1, members)).find("at most 4096 changes") !=
+        std::string::npos);
+}
+
 TEST_CASE("addresses, link keys and admins change in any step, versions in none") {
   const Config four = config_of(3, {1, 2, 3, 4});
   const std::pair<bool, std::function<void(Config&)>> changes[] = {
