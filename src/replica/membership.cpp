@@ -64,9 +64,9 @@ std::optional<verify::Epoch> Membership::epoch_at(std::uint64_t epoch) const {
   return verify::epoch_at(first_, steps_, epoch);
 }
 
-std::optional<messages::CertBody> Membership::start_body() const {
+std::optional<messages::RootCert> Membership::start_cert() const {
   if (steps_.empty()) return std::nullopt;
-  return steps_.back().cert.body;
+  return messages::plain(steps_.back().cert);
 }
 
 messages::Epochs Membership::steps_from(std::uint64_t epoch) const {
@@ -84,7 +84,8 @@ transfer::Options Membership::transfer_options(messages::ReplicaId self,
   options.self = self;
   options.cluster_id = anchor_.cluster_id;
   options.config = config();
-  options.epoch_start = start_body();
+  options.epoch_start_cert = start_cert();
+  if (options.epoch_start_cert) options.epoch_start = options.epoch_start_cert->body;
   Id16 random{};
   crypto::random_bytes(random);
   options.first_id = load_be64(random.data());

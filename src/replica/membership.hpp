@@ -27,8 +27,8 @@ class Membership {
   const config::Config& config() const { return anchor_.config; }
   std::uint64_t epoch() const { return anchor_.config.epoch; }
   messages::Seq start() const { return verify::start_of_epoch(steps_); }
-  // Of the last batch of the epoch before; nullopt in the first.
-  std::optional<messages::CertBody> start_body() const;
+  // Of the last batch of the epoch before, by its members; nullopt in the first.
+  std::optional<messages::RootCert> start_cert() const;
   std::optional<messages::ReplicaId> position() const { return position_; }
   // Of an epoch up to this one; nullptr for later ones.
   const config::Config* config_of(std::uint64_t epoch) const;

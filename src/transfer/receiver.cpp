@@ -87,11 +87,13 @@ void Receiver::on_offer(ReplicaId from, const NodesData& answer) {
   const bool proven = options_.epoch_start && answer.state->cert.body == *options_.epoch_start;
   // A state of another epoch is one that this replica can not judge: no offer, and no lie.
   if (!proven && answer.state->cert.body.epoch != options_.config.epoch) return;
-  const Status sound = proven ? messages::verify_state_header(*answer.state)
+  CertifiedState state = *answer.state;
+  if (proven && options_.epoch_start_cert) state.cert = *options_.epoch_start_cert;
+  const Status sound = proven ? messages::verify_state_header(state)
                               : messages::verify_certified_state(verifier_, options_.cluster_id,
-                                                                 options_.config, *answer.state);
+                                                                 options_.config, state);
   if (!sound && !mutant(Mutant::target_unverified)) return ban(from);
-  target_.offer(from, *answer.state);
+  target_.offer(from, std::move(state));
   if (choose_us_ == 0) return;
   // One of W is of a correct replica.
   if (target_.offers() >= options_.config.weak_quorum())

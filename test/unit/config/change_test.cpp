@@ -57,9 +57,17 @@ TEST_CASE("a refused step says why, with the quorums before and after") {
   const Config four = config_of(0, {1, 2, 3, 4});
   const std::string five = refusal(four, config_of(1, {1, 2, 3, 4, 5}));
   CHECK(five.find("4 replicas (quorum 3) to 5 replicas") != std::string::npos);
-  CHECK(five.find("n = 3f + 1") != std::string::npos);
+  CHECK(five.find("since n = 3f + 1; name three at once") != std::string::npos);
   CHECK(refusal(four, config_of(1, {1, 2, 5, 6})).find("at most f = 1") != std::string::npos);
   CHECK(refusal(four, config_of(2, {1, 2, 3, 4})).find("the next epoch is 1") != std::string::npos);
+}
+
+TEST_CASE("the chain of epochs has an end: no step leads beyond it, and it says so") {
+  const std::vector<std::uint8_t> members = {1, 2, 3, 4};
+  const Config last = config_of(limits::kMaxEpochs, members);
+  CHECK(refusal(config_of(limits::kMaxEpochs - 1, members), last).empty());
+  CHECK(refusal(last, config_of(limits::kMaxEpochs + 1, members)).find("at most 4096 changes") !=
+        std::string::npos);
 }
 
 TEST_CASE("addresses, link keys and admins change in any step, versions in none") {

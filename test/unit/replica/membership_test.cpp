@@ -18,7 +18,7 @@ TEST_CASE("steps are followed, durably, and once") {
   REQUIRE(m);
   CHECK(m->epoch() == 0);
   CHECK(m->position() == 2);
-  CHECK_FALSE(m->start_body());
+  CHECK_FALSE(m->start_cert());
   const messages::EpochStep step = test::sample_step(disk.four);
   REQUIRE(disk.follow(*m, {step}));
   for (int life = 0; life < 2; ++life) {
@@ -26,9 +26,11 @@ TEST_CASE("steps are followed, durably, and once") {
     CHECK(m->config() == step.next);
     CHECK(m->position() == 2);
     CHECK(m->start() == step.cert.body.seq);
-    CHECK(m->start_body() == step.cert.body);
+    CHECK(m->start_cert() == messages::plain(step.cert));
     CHECK(m->steps_from(0).steps == std::vector{step});
-    CHECK(m->transfer_options(9, 0).epoch_start == step.cert.body);
+    const transfer::Options options = m->transfer_options(9, 0);
+    CHECK(options.epoch_start == step.cert.body);
+    CHECK(options.epoch_start_cert == messages::plain(step.cert));
     CHECK(disk.follow(*m, {step}).error().code == Errc::unverified);
     m = disk.load(key);
     REQUIRE(m);

@@ -268,6 +268,20 @@ TEST_CASE("states below the floor are not taken, however much they are certified
   CHECK(t.targets() == 0);
 }
 
+// A state that the chain of epochs proves needs no certificate to be believed; what is stored of it
+// is shown to clients and read by the next start.
+TEST_CASE("of the state at an epoch's end the chain's certificate is kept, not the offer's") {
+  World world(16);
+  world.grow(300, 0);
+  constexpr auto kForged = Behaviour::forged_target;
+  Transfer::Setup setup = peers({kForged, kForged, kForged});
+  setup.epoch_over = true;
+  Transfer t(world, nothing(), setup);
+  REQUIRE(t.run(20 * kSecond));
+  t.check_store();
+  CHECK(t.receiver().state() == world.newest().state);
+}
+
 TEST_CASE("T7.7 an own store of which nothing can be read is fetched anew") {
   World world(14);
   world.grow(2000, 0);

@@ -94,6 +94,11 @@ void Transfer::start() {
   options.cluster_id = world_.cluster().context.cluster_id;
   options.config = world_.cluster().config();
   options.floor = floor_;
+  if (setup_.epoch_over) {
+    ++options.config.epoch;
+    options.epoch_start_cert = world_.newest().state.cert;
+    options.epoch_start = options.epoch_start_cert->body;
+  }
   options.first_id = rng_();
   options.write_bytes = setup_.write_bytes;
   options.damaged = setup_.damaged;

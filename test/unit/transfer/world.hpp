@@ -86,6 +86,7 @@ class Transfer {
     std::set<std::size_t> failing_writes;  // the disk is full then, for a moment
     std::vector<tree::Subtree> damaged;    // of the store, which holds ...
     std::optional<std::size_t> restore;    // ... this state of the world, and is to hold it again
+    bool epoch_over = false;  // with the newest state; the receiver is in the next epoch
   };
 
   Transfer(World& world, std::shared_ptr<tree::MemoryPageStore> store, Setup setup);
