@@ -28,6 +28,9 @@ constexpr std::uint64_t kMaxFileSize = 1ULL << 46;  // 64 TiB: 2^26 extents of 1
 constexpr std::size_t kMaxExtentChanges = 512;      // 512 MiB of blocks named in one operation
 constexpr std::size_t kPurgePerBatch = 64;     // leaves purged by later batches after O(1) unlink
 constexpr std::size_t kPurgePerOperation = 8;  // ... or at once, when no more than these die
+// Statements of admins that are over are forgotten by the next that is executed: more than the one
+// that it adds, so that what a busy hour left goes away.
+constexpr std::size_t kForgottenPerStatement = 4;
 
 // ---- sessions (protocol §8, architecture §5)
 constexpr std::size_t kMaxOpsPerBundle = 256;

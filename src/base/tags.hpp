@@ -56,6 +56,7 @@ enum class Domain : std::uint8_t {
   view_change = 0x16,
   request_body = 0x17,
   new_view = 0x18,
+  admin_statement = 0x19,
   name = 0x20,  // directory entry and xattr names under a salt
   salt = 0x21,
   genesis = 0x30,
@@ -75,6 +76,6 @@ inline constexpr std::array kAllDomains = {
     Domain::cert_body,     Domain::view_change,  Domain::request_body,
     Domain::new_view,      Domain::name,         Domain::salt,
     Domain::genesis,       Domain::config,       Domain::key_fingerprint,
-    Domain::log_group,     Domain::block};
+    Domain::log_group,     Domain::block,        Domain::admin_statement};
 
 }  // namespace bftmeta::tags

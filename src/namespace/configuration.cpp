@@ -2,7 +2,6 @@
 // execution's (execution/epochs.hpp).
 #include "config/change.hpp"
 #include "namespace/statements.hpp"
-#include "namespace/transaction.hpp"
 
 namespace bftmeta::ns {
 
@@ -26,8 +25,8 @@ Code check_never_retired(Transaction& t, const config::Config& next) {
 
 Code change_config(Transaction& t, const schema::ChangeConfig& op) {
   const Context& context = t.context();
-  BFTMETA_CHECK(check_validity(context, op.body.valid_until_us));
-  BFTMETA_CHECK(check_signatures(context, tags::kConfig, encode(op.body), op.signatures));
+  const Statement statement(t, tags::kConfig, op);
+  BFTMETA_CHECK(statement.check(t));
   if (op.body.config_hash != context.config->hash()) return Code::version_conflict;
 
   schema::PendingChange pending;
@@ -37,7 +36,7 @@ Code change_config(Transaction& t, const schema::ChangeConfig& op) {
   if (op.body.next == *context.config) {
     if (!under_way || pending.epoch_end_seq != 0) return Code::no_entry;
     t.overlay().erase(keys::pending_change());
-    return Code::ok;
+    return statement.remember(t);
   }
   if (under_way) return Code::exists;
   if (!config::check_step(*context.config, op.body.next)) return Code::invalid;
@@ -45,7 +44,7 @@ Code change_config(Transaction& t, const schema::ChangeConfig& op) {
   pending.next = op.body.next;
   pending.deadline_us = context.exec_time_us + limits::kChangeTimeoutUs;
   t.put(keys::pending_change(), pending);
-  return Code::ok;
+  return statement.remember(t);
 }
 
 }  // namespace bftmeta::ns

@@ -53,12 +53,9 @@ Code cut_extents(Transaction& t, Inode& file, std::uint64_t size) {
   BFTMETA_CHECK(shorten_last(t, file, size));
   const std::uint64_t limit = (size + kBlock - 1) / kBlock * kBlock;
   std::vector<Key> behind;
-  const bool known = t.scan(keys::extent(file.ino, limit), keys::extents(file.ino).prefix_end(),
-                            [&](const Key& key, ByteView) {
-                              behind.push_back(key);
-                              return behind.size() <= limits::kPurgePerOperation;
-                            });
-  if (!known) return Code::io_error;
+  if (!t.first_keys(keys::extent(file.ino, limit), keys::extents(file.ino).prefix_end(),
+                    limits::kPurgePerOperation + 1, behind))
+    return Code::io_error;
   if (behind.size() > limits::kPurgePerOperation) {
     BFTMETA_CHECK(bury_extents(t, file, limit));
   } else {

@@ -30,11 +30,7 @@ Code expire_orphans(Transaction& t, std::size_t limit) {
   BFTMETA_CHECK(t.load_counters(counters));
   std::vector<Key> due;
   const Key end = keys::orphan(counters.lease_time_us, ~std::uint64_t{0});
-  const bool known = t.scan(keys::orphans(), end, [&](const Key& key, ByteView) {
-    due.push_back(key);
-    return due.size() < limit;
-  });
-  if (!known) return Code::io_error;
+  if (!t.first_keys(keys::orphans(), end, limit, due)) return Code::io_error;
   for (const Key& entry : due) BFTMETA_CHECK(expire_orphan(t, entry, counters.lease_time_us));
   return Code::ok;
 }

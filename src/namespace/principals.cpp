@@ -1,6 +1,5 @@
 // Registration of client keys by statements of admins.
 #include "namespace/statements.hpp"
-#include "namespace/transaction.hpp"
 
 namespace bftmeta::ns {
 
@@ -18,9 +17,9 @@ Code check_client(const schema::RegisterClient::Body& body) {
 }  // namespace
 
 Code register_client(Transaction& t, const schema::RegisterClient& op) {
-  BFTMETA_CHECK(check_validity(t.context(), op.body.valid_until_us));
+  const Statement statement(t, tags::kAdmin, op);
   BFTMETA_CHECK(check_client(op.body));
-  BFTMETA_CHECK(check_signatures(t.context(), tags::kAdmin, encode(op.body), op.signatures));
+  BFTMETA_CHECK(statement.check(t));
   const Key key = schema::keys::principal(op.body.client.sign_key);
   schema::Principal principal;
   const tree::Found found = t.record(key, principal);
@@ -28,13 +27,13 @@ Code register_client(Transaction& t, const schema::RegisterClient& op) {
   if (op.body.remove) {
     if (found == tree::Found::absent) return Code::no_entry;
     t.overlay().erase(key);
-    return Code::ok;
+    return statement.remember(t);
   }
   principal.name = op.body.client.name;
   principal.link_key = op.body.client.link_key;
   principal.rules = op.body.client.rules;
   t.put(key, principal);
-  return Code::ok;
+  return statement.remember(t);
 }
 
 }  // namespace bftmeta::ns

@@ -83,13 +83,9 @@ Code dispose(Transaction& t, const Inode& inode) {
 Code erase_leaves(Transaction& t, const Key& prefix, std::size_t limit, std::size_t& erased,
                   bool& all) {
   std::vector<Key> leaves;
-  all = true;
-  const bool known = t.scan(prefix, prefix.prefix_end(), [&](const Key& key, ByteView) {
-    all = leaves.size() < limit;
-    if (all) leaves.push_back(key);
-    return all;
-  });
-  if (!known) return Code::io_error;
+  if (!t.first_keys(prefix, prefix.prefix_end(), limit + 1, leaves)) return Code::io_error;
+  all = leaves.size() <= limit;
+  if (!all) leaves.pop_back();
   for (const Key& key : leaves) t.overlay().erase(key);
   erased = leaves.size();
   return Code::ok;

@@ -3,26 +3,53 @@
 namespace bftmeta::ns {
 
 using schema::Code;
+namespace keys = schema::keys;
 
-Code check_validity(const Context& context, std::uint64_t valid_until_us) {
-  const bool valid = valid_until_us >= context.exec_time_us &&
-                     valid_until_us - context.exec_time_us <= kStatementValidityUs;
+Code Statement::check(const Transaction& t) const {
+  BFTMETA_CHECK(check_validity(t.context()));
+  BFTMETA_CHECK(check_signatures(t.context()));
+  return check_unused(t);
+}
+
+Code Statement::check_validity(const Context& context) const {
+  const bool valid = valid_until_us_ >= context.exec_time_us &&
+                     valid_until_us_ - context.exec_time_us <= kStatementValidityUs;
   return valid ? Code::ok : Code::invalid;
 }
 
-Code check_signatures(const Context& context, const tags::Tag& tag, const Bytes& body,
-                      const std::vector<schema::AdminSignature>& signatures) {
-  const crypto::Context binding{context.cluster_id, 0};
+Code Statement::check_signatures(const Context& context) const {
   std::vector<bool> counted(context.config->admins.size(), false);
   std::uint32_t valid = 0;
-  for (const schema::AdminSignature& s : signatures) {
+  for (const schema::AdminSignature& s : signatures_) {
     if (s.admin >= counted.size() || counted[s.admin]) continue;
     const PublicKey& key = context.config->admins[s.admin].key;
-    if (!context.verifier->verify(key, tag, binding, body, s.signature)) continue;
+    if (!context.verifier->verify(key, signed_bytes_, s.signature)) continue;
     counted[s.admin] = true;
     ++valid;
   }
   return valid >= context.config->admin_threshold ? Code::ok : Code::not_permitted;
+}
+
+Code Statement::check_unused(const Transaction& t) const {
+  schema::Marker marker;
+  const tree::Found found = t.record(used_key(), marker);
+  if (found == tree::Found::unknown) return Code::io_error;
+  return found == tree::Found::value ? Code::exists : Code::ok;
+}
+
+Code Statement::remember(Transaction& t) const {
+  // Valid up to and including its end.
+  const Key still_valid = keys::used_statement(t.context().exec_time_us, Hash{});
+  std::vector<Key> over;
+  if (!t.first_keys(keys::used_statements(), still_valid, limits::kForgottenPerStatement, over))
+    return Code::io_error;
+  for (const Key& key : over) t.overlay().erase(key);
+  t.put(used_key(), schema::Marker{});
+  return Code::ok;
+}
+
+Key Statement::used_key() const {
+  return keys::used_statement(valid_until_us_, schema::statement_digest(signed_bytes_));
 }
 
 }  // namespace bftmeta::ns

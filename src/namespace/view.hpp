@@ -76,6 +76,15 @@ class View {
     return known;
   }
 
+  // The first keys with from <= key < to, at most `limit` (> 0), in key order. False: unknown.
+  bool first_keys(const Key& from, const std::optional<Key>& to, std::size_t limit,
+                  std::vector<Key>& keys) const {
+    return scan(from, to, [&](const Key& key, ByteView) {
+      keys.push_back(key);
+      return keys.size() < limit;
+    });
+  }
+
  private:
   const tree::Reader& reader_;
   mutable Bytes buffer_;

@@ -18,6 +18,7 @@ enum Table : std::uint8_t {
   kTombstoneExpiries = 0x33,
   kUsers = 0x40,
   kConfigs = 0x50,
+  kUsedStatements = 0x51,
   kCounters = 0x60,
 };
 
@@ -106,6 +107,10 @@ Key principals() { return table(kUsers).append_u8(0x00); }
 Key config(std::uint64_t epoch) { return table(kConfigs).append_u8(0x00).append_be64(epoch); }
 Key pending_change() { return table(kConfigs).append_u8(0x10); }
 Key retired(const PublicKey& key) { return table(kConfigs).append_u8(0x20).append(key); }
+Key used_statement(std::uint64_t until, const Hash& digest) {
+  return used_statements().append_be64(until).append(digest);
+}
+Key used_statements() { return table(kUsedStatements); }
 Key counters() { return table(kCounters).append_u8(0x00); }
 Key history_frontier() { return table(kCounters).append_u8(0x10); }
 

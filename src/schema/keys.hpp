@@ -76,13 +76,16 @@ Key principals();  // prefix
 Key config(std::uint64_t epoch);
 Key pending_change();
 Key retired(const PublicKey& vote_key);
+// 0x51 | valid_until_us(8) | statement_digest(32): a statement of admins that was executed
+Key used_statement(std::uint64_t valid_until_us, const Hash& digest);
+Key used_statements();  // prefix of the table
 // 0x60 | kind(1): counters
 Key counters();          // 0x60 | 0x00
 Key history_frontier();  // 0x60 | 0x10
 
 // Fields of a key that was made by the function of the same name.
 std::uint64_t ino_of(const Key& key);     // any 0x10 key
-std::uint64_t expiry_of(const Key& key);  // lease, orphan, tombstone_expiry, open_digest
+std::uint64_t expiry_of(const Key& key);  // every key that has expiry_us or valid_until_us
 Id16 session_of_index(const Key& key);    // lease, tombstone_expiry
 Id16 session_of(const Key& key);          // session, session_result, session_hold, tombstone
 Hash digest_of_open(const Key& key);      // open_digest

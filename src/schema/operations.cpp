@@ -2,6 +2,8 @@
 
 #include <cerrno>
 
+#include "crypto/hash.hpp"
+
 namespace bftmeta::schema {
 
 bool valid_value(FileType t) {
@@ -20,6 +22,10 @@ bool valid_value(FileType t) {
 bool valid_value(DataKind k) { return k <= DataKind::extents; }
 bool valid_value(Code c) { return c <= Code::loop; }
 bool valid_value(BundleOutcome o) { return o <= BundleOutcome::digest_only; }
+
+Hash statement_digest(ByteView signed_bytes) {
+  return crypto::Hasher(tags::Domain::admin_statement).update(signed_bytes).finish();
+}
 
 namespace {
 struct CodeRow {

@@ -308,7 +308,9 @@ struct AdminSignature {
 
 // What admins decide. Anybody may carry it; admin_threshold distinct valid signatures over the body
 // count. It is void after the body's valid_until_us, which may lie at most one hour ahead of agreed
-// time, so that an old one cannot be replayed.
+// time, and executed once: the state remembers it until then (keys::used_statement). What was
+// refused is not used up. Code::invalid: too late, or too far ahead; not_permitted: too few
+// signatures; exists: executed before.
 template <class B>
 struct AdminStatement {
   using Body = B;
@@ -351,7 +353,8 @@ struct ConfigStatement {
   friend bool operator==(const ConfigStatement&, const ConfigStatement&) = default;
 };
 
-// Registers a client key, or replaces its rules; signed under tags::kAdmin.
+// Registers a client key, or replaces its rules, or takes it away; signed under tags::kAdmin.
+// Code::no_entry: there is nothing to take away.
 using RegisterClient = AdminStatement<ClientStatement>;
 
 // Proposes the next configuration (protocol §9.2; config/change.hpp says what a step may change);
@@ -360,6 +363,10 @@ using RegisterClient = AdminStatement<ClientStatement>;
 // Code::version_conflict: another configuration is in force; exists: another change is pending;
 // invalid: no possible step; no_entry: there is nothing to take back.
 using ChangeConfig = AdminStatement<ConfigStatement>;
+
+// H(0x19 || what admins sign: tag || cluster_id || epoch 0 || encode(body)). Not of the signatures:
+// of enough admins any subset will do, and each would be another statement.
+Hash statement_digest(ByteView signed_bytes);
 
 using OperationBody =
     std::variant<Noop, SetAttributes, MakeNode, Link, Remove, Rename, SetXattr, RemoveXattr,

@@ -381,20 +381,19 @@ void Model::run(const schema::Hold& op) {
 
 void Model::run(const schema::RegisterClient& op) {
   const config::Client& client = op.body.client;
-  require(op.body.valid_until_us >= env_.time_us, Code::invalid);
-  require(op.body.valid_until_us <= env_.time_us + 3'600'000'000, Code::invalid);
   if (!op.body.remove) {
     require(!client.name.empty(), Code::invalid);
     require(client.rules.uid_first <= client.rules.uid_last, Code::invalid);
     require(crypto::valid_public_key(client.sign_key), Code::invalid);
   }
-  require(signed_by_admins(tags::kAdmin, encode(op.body), op.signatures), Code::not_permitted);
+  const StatementId statement = check_statement(tags::kAdmin, op);
   if (op.body.remove) {
     require(principals_.erase(client.sign_key) == 1, Code::no_entry);
-    return;
+    return note_statement(statement);
   }
   schema::Principal& p = principals_[client.sign_key];
   p = {schema::kRecordFormat, client.name, client.link_key, client.rules, p.sessions};
+  note_statement(statement);
 }
 
 void Model::begin_batch(std::uint64_t lease_step_us, std::size_t operations) {
@@ -478,6 +477,8 @@ LeafMap Model::leaves() const {
     out[keys::config(c.epoch)] = encode(schema::ConfigRecord{schema::kRecordFormat, c});
   if (change_) out[keys::pending_change()] = encode(*change_);
   for (const PublicKey& key : retired_) out[keys::retired(key)] = encode(schema::Marker{});
+  for (const auto& [valid_until_us, digest] : statements_)
+    out[keys::used_statement(valid_until_us, digest)] = encode(schema::Marker{});
   return out;
 }
 

@@ -76,6 +76,14 @@ class Model {
   void run(const schema::RegisterClient&);
   void run(const schema::ChangeConfig&);
   static std::set<PublicKey> members(const config::Config& config);
+  using StatementId = std::pair<std::uint64_t, Hash>;  // (valid until, hash of what was signed)
+  template <class Body>
+  StatementId check_statement(const tags::Tag& tag, const schema::AdminStatement<Body>& op) const {
+    return check_statement(tag, encode(op.body), op.body.valid_until_us, op.signatures);
+  }
+  StatementId check_statement(const tags::Tag& tag, const Bytes& body, std::uint64_t valid_until_us,
+                              const std::vector<schema::AdminSignature>& signatures) const;
+  void note_statement(const StatementId& statement);
   bool signed_by_admins(const tags::Tag& tag, const Bytes& body,
                         const std::vector<schema::AdminSignature>& signatures) const;
 
@@ -109,6 +117,7 @@ class Model {
   std::vector<config::Config> past_;
   std::optional<schema::PendingChange> change_;
   std::set<PublicKey> retired_;
+  std::set<StatementId> statements_;  // that succeeded
   schema::Counters counters_;
   std::map<std::uint64_t, Node> nodes_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> orphans_;  // (expiry, ino)

@@ -1,6 +1,7 @@
-// The model of reconfiguration (protocol §9.2).
+// The model of what admins state, and of reconfiguration (protocol §9.2).
 #include <bit>
 
+#include "crypto/hash.hpp"
 #include "model/model.hpp"
 
 namespace bftmeta::test {
@@ -8,14 +9,12 @@ namespace bftmeta::test {
 using schema::Code;
 
 void Model::run(const schema::ChangeConfig& op) {
-  require(op.body.valid_until_us >= env_.time_us, Code::invalid);
-  require(op.body.valid_until_us <= env_.time_us + 3'600'000'000, Code::invalid);
-  require(signed_by_admins(tags::kConfig, encode(op.body), op.signatures), Code::not_permitted);
+  const StatementId statement = check_statement(tags::kConfig, op);
   require(op.body.config_hash == config_.hash(), Code::version_conflict);
   if (op.body.next == config_) {
     require(change_ && change_->epoch_end_seq == 0, Code::no_entry);
     change_.reset();
-    return;
+    return note_statement(statement);
   }
   require(!change_, Code::exists);
   const config::Config& next = op.body.next;
@@ -31,6 +30,27 @@ void Model::run(const schema::ChangeConfig& op) {
   const bool removes = joining == 0 && leaving == 3;
   require(replaces || adds || removes, Code::invalid);
   change_ = schema::PendingChange{schema::kRecordFormat, next, env_.time_us + 86'400'000'000, 0, 0};
+  note_statement(statement);
+}
+
+Model::StatementId Model::check_statement(
+    const tags::Tag& tag, const Bytes& body, std::uint64_t valid_until_us,
+    const std::vector<schema::AdminSignature>& signatures) const {
+  require(valid_until_us >= env_.time_us, Code::invalid);
+  require(valid_until_us <= env_.time_us + 3'600'000'000, Code::invalid);
+  require(signed_by_admins(tag, body, signatures), Code::not_permitted);
+  crypto::Hasher h(tags::Domain::admin_statement);
+  for (const char c : tag) h.update_u8(static_cast<std::uint8_t>(c));
+  const StatementId id{valid_until_us, h.update(cluster_id_).update_u64(0).update(body).finish()};
+  require(!statements_.contains(id), Code::exists);
+  return id;
+}
+
+// The oldest four that are over go.
+void Model::note_statement(const StatementId& statement) {
+  for (int i = 0; i < 4 && !statements_.empty(); ++i)
+    if (statements_.begin()->first < env_.time_us) statements_.erase(statements_.begin());
+  statements_.insert(statement);
 }
 
 std::set<PublicKey> Model::members(const config::Config& config) {

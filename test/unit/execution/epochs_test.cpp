@@ -34,23 +34,10 @@ struct Epochs : OneSession {
   std::size_t checked = 0;
   messages::BatchHeader header;
 
-  schema::ChangeConfig statement() const {
-    schema::ChangeConfig op;
-    op.body = {engine.config().hash(), next, now + kHour / 2};
-    return op;
-  }
-  void sign(schema::ChangeConfig& op) const {
-    op.signatures = {
-        {0, cluster.admin->sign(tags::kConfig, {cluster.context.cluster_id, 0}, encode(op.body))}};
-  }
-  Code propose(const schema::ChangeConfig& op) {
+  Code execute(const schema::OperationBody& op) {
     return result_of(order({bundle(0, s, ++no, {op})})).results.at(0).code;
   }
-  Code propose() {
-    schema::ChangeConfig op = statement();
-    sign(op);
-    return propose(op);
-  }
+  Code propose() { return execute(change_to(next)); }
   Item ready_item(std::uint32_t replica, const config::Config& of) const {
     return messages::sign_ready(
         *seven.replicas[replica], cluster.context.cluster_id,
@@ -180,42 +167,126 @@ TEST_CASE_FIXTURE(Epochs, "admission lets in only what would count") {
 
 TEST_CASE_FIXTURE(Epochs, "who may propose, and what (T9.4)") {
   replace_last();
-  schema::ChangeConfig op = statement();
-  SUBCASE("nobody signed") { CHECK(propose(op) == Code::not_permitted); }
+  schema::ChangeConfig op = change_to(next);
+  SUBCASE("nobody signed") {
+    op.signatures.clear();
+    CHECK(execute(op) == Code::not_permitted);
+  }
   SUBCASE("signed as another kind of statement") {
     op.signatures = {
         {0, cluster.admin->sign(tags::kAdmin, {cluster.context.cluster_id, 0}, encode(op.body))}};
-    CHECK(propose(op) == Code::not_permitted);
+    CHECK(execute(op) == Code::not_permitted);
   }
   SUBCASE("changed behind the signature") {
-    sign(op);
     op.body.next.replicas[0].port += 4;
-    CHECK(propose(op) == Code::not_permitted);
+    CHECK(execute(op) == Code::not_permitted);
   }
   SUBCASE("too late, or valid for too long") {
     op.body.valid_until_us = now - 1;
     sign(op);
-    CHECK(propose(op) == Code::invalid);
+    CHECK(execute(op) == Code::invalid);
     op.body.valid_until_us = now + 2 * kHour;
     sign(op);
-    CHECK(propose(op) == Code::invalid);
+    CHECK(execute(op) == Code::invalid);
   }
   SUBCASE("no possible step") {
     op.body.next.replicas.push_back(seven.config().replicas[5]);
     op.body.next.replicas.back().id = 4;
     sign(op);
-    CHECK(propose(op) == Code::invalid);
+    CHECK(execute(op) == Code::invalid);
   }
   SUBCASE("a second one, while one is pending") {
     REQUIRE(propose() == Code::ok);
     CHECK(propose() == Code::exists);
   }
   SUBCASE("an old statement, replayed after the epoch that it made") {
-    sign(op);
-    REQUIRE(propose(op) == Code::ok);
+    REQUIRE(execute(op) == Code::ok);
     run_to(schedule({0, 1, 4}) + 1);
-    CHECK(propose(op) == Code::version_conflict);
+    CHECK(execute(op) == Code::exists);
   }
+  SUBCASE("one that was made for the configuration before") {
+    ++op.body.valid_until_us;
+    sign(op);
+    REQUIRE(propose() == Code::ok);
+    run_to(schedule({0, 1, 4}) + 1);
+    CHECK(execute(op) == Code::version_conflict);
+  }
+}
+
+TEST_CASE_FIXTURE(Epochs, "a statement is executed once, whoever carries it again") {
+  replace_last();
+  const schema::ChangeConfig proposal = change_to(next);
+  const schema::ChangeConfig take_back = change_to(engine.config());
+  CHECK(execute(take_back) == Code::no_entry);
+  REQUIRE(execute(proposal) == Code::ok);
+  REQUIRE(execute(take_back) == Code::ok);  // what was refused is not used up
+  CHECK(execute(proposal) == Code::exists);
+  CHECK_FALSE(engine.pending_change());
+
+  SUBCASE("a new one with the same content is another statement") {
+    REQUIRE(propose() == Code::ok);
+    SUBCASE("which the old one does not take back") {
+      CHECK(execute(take_back) == Code::exists);
+      CHECK(engine.pending_change().has_value());
+    }
+    SUBCASE("and it is scheduled like any other") { schedule({0, 1, 4}); }
+  }
+  SUBCASE("after a restart, too") {
+    tree::MemoryPageStore store;
+    engine = reopened(cluster, engine, store);
+    CHECK(execute(proposal) == Code::exists);
+  }
+  SUBCASE("at its end, and when it is over") {
+    constexpr std::uint64_t kStep = 1000;
+    order({}, proposal.body.valid_until_us - now - kStep);
+    CHECK(execute(proposal) == Code::exists);
+    CHECK(now == proposal.body.valid_until_us);
+    CHECK(execute(proposal) == Code::invalid);
+  }
+}
+
+TEST_CASE_FIXTURE(Epochs, "what an all-or-nothing bundle took back was not executed") {
+  replace_last();
+  const schema::ChangeConfig proposal = change_to(next);
+  World::Options together;
+  together.all_or_nothing = true;
+  schema::ChangeConfig impossible = proposal;
+  impossible.signatures.clear();
+  const auto results =
+      result_of(order({bundle(0, s, ++no, {proposal, impossible}, together)})).results;
+  REQUIRE(results.at(0).code == Code::rolled_back);
+  CHECK(leaves_under(keys::used_statements()) == 0);
+  CHECK(execute(proposal) == Code::ok);
+}
+
+TEST_CASE_FIXTURE(Epochs, "a client that was removed does not come back by the statement of then") {
+  const schema::OperationBody add = registration(1, false);
+  const schema::OperationBody remove = registration(1, true);
+  CHECK(execute(add) == Code::ok);
+  CHECK(execute(add) == Code::exists);
+  CHECK(execute(remove) == Code::ok);
+  CHECK(execute(add) == Code::exists);
+  CHECK(leaves_under(keys::principal(cluster.clients[1]->public_key())) == 0);
+  CHECK(execute(registration(1, false)) == Code::ok);
+  CHECK(execute(remove) == Code::exists);
+  CHECK(leaves_under(keys::principal(cluster.clients[1]->public_key())) == 1);
+}
+
+TEST_CASE_FIXTURE(Epochs, "statements are remembered until they are over, and not for ever") {
+  constexpr std::size_t kMany = 2 * limits::kForgottenPerStatement;
+  for (std::size_t i = 0; i < kMany; ++i) CHECK(execute(registration(1, i % 2 == 0)) == Code::ok);
+  const auto remembered = [&] { return leaves_under(keys::used_statements()); };
+  CHECK(remembered() == kMany);
+  order({}, kHour);
+  CHECK(remembered() == kMany);
+  std::size_t expected = kMany;
+  for (int i = 0; i < 2; ++i) {
+    CHECK(execute(registration(1, i % 2 == 0)) == Code::ok);
+    expected = expected + 1 - limits::kForgottenPerStatement;
+    CHECK(remembered() == expected);
+  }
+  CHECK(execute(registration(1, true)) == Code::ok);
+  CHECK(remembered() == 3);
 }
 
 TEST_CASE_FIXTURE(Epochs, "taken back until it is scheduled, not later") {

@@ -102,6 +102,18 @@ schema::OperationBody World::registration(std::uint32_t client, bool remove) con
   return r;
 }
 
+void World::sign(schema::ChangeConfig& op) const {
+  op.signatures = {
+      {0, cluster.admin->sign(tags::kConfig, {cluster.context.cluster_id, 0}, encode(op.body))}};
+}
+
+schema::ChangeConfig World::change_to(const config::Config& next) const {
+  schema::ChangeConfig op;
+  op.body = {engine.config().hash(), next, now + kHour / 2};
+  sign(op);
+  return op;
+}
+
 bool World::exists(const std::string& name) const {
   const auto root = record<schema::Attributes>(engine, keys::attributes(schema::kRootIno));
   REQUIRE(root.has_value());

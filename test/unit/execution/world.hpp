@@ -46,7 +46,9 @@ class World {
   }
   static schema::OperationBody make(const std::string& name);  // a file in the root directory
   schema::OperationBody registration(std::uint32_t client, bool remove) const;
-  crypto::Context context() const;  // of the next batch
+  void sign(schema::ChangeConfig& op) const;
+  schema::ChangeConfig change_to(const config::Config& next) const;  // signed
+  crypto::Context context() const;                                   // of the next batch
 
   bool exists(const std::string& name) const;  // in the root directory
   std::size_t leaves_under(const Key& prefix) const;

@@ -81,6 +81,7 @@ Vectors key_vectors() {
           {"config", raw(keys::config(0))},
           {"pending_change", raw(keys::pending_change())},
           {"retired", raw(keys::retired(sign_key))},
+          {"used_statement", raw(keys::used_statement(1'700'000'000'000'000, pattern(2)))},
           {"counters", raw(keys::counters())},
           {"history_frontier", raw(keys::history_frontier())},
           {"name_hash", raw(keys::name_hash(pattern(3), view("name")))}};
@@ -143,6 +144,16 @@ void add_frames(Vectors& v, const Cluster& c) {
   add(replica_samples(c));
 }
 
+// Of the operation of that kind in the sample bundle.
+template <class Operation>
+Bytes statement_digest(const Cluster& c, const tags::Tag& tag) {
+  for (const schema::Operation& op : sample_bundle(c).operations)
+    if (const auto* statement = std::get_if<Operation>(&op.body))
+      return raw(schema::statement_digest(
+          crypto::preimage(tag, {c.context.cluster_id, 0}, encode(statement->body))));
+  return {};
+}
+
 Vectors message_vectors() {
   const Cluster c(4);
   const Hash& id = c.context.cluster_id;
@@ -163,6 +174,8 @@ Vectors message_vectors() {
       {"ready.preimage", item_preimage(id, ItemKind::ready, batch.items[2].body)},
       {"ready.item", encode(batch.items[2])},
       {"ready.request_digest", raw(batch.items[2].digest())},
+      {"client_statement.digest", statement_digest<schema::RegisterClient>(c, tags::kAdmin)},
+      {"config_statement.digest", statement_digest<schema::ChangeConfig>(c, tags::kConfig)},
       {"bundle_result", encode(sample_result())},
       {"batch", encode(batch)},
       {"batch.digest", raw(proposal.digest)},

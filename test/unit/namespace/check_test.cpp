@@ -165,6 +165,10 @@ TEST_CASE("clients are registered by enough admins, in time") {
   op.signatures[2].signature[5] ^= 1;
   CHECK(w.run(op).code == Code::ok);
   CHECK(*w.overlay.count(key) == 1);
+  CHECK(w.run(op).code == Code::exists);
+  op.signatures.erase(op.signatures.begin());  // others of the same admins
+  std::ranges::reverse(op.signatures);
+  CHECK(w.run(op).code == Code::exists);
   op.body.client.name = "d";
   CHECK(w.run(op).code == Code::not_permitted);
   const auto again = [&](bool remove, std::uint64_t valid_until, const PublicKey& sign_key) {
@@ -183,5 +187,6 @@ TEST_CASE("clients are registered by enough admins, in time") {
   CHECK(again(false, now + 1000, PublicKey{}) == Code::invalid);
   CHECK(again(true, now + 1000, good) == Code::ok);
   CHECK(*w.overlay.count(key) == 0);
-  CHECK(again(true, now + 1000, good) == Code::no_entry);
+  CHECK(again(true, now + 1000, good) == Code::exists);
+  CHECK(again(true, now + 1001, good) == Code::no_entry);
 }

@@ -9,6 +9,7 @@ namespace mask = schema::set_mask;
 
 namespace {
 constexpr std::size_t kKnown = 48;
+constexpr std::size_t kRegistrations = 8;
 constexpr std::uint64_t kBlock = limits::kBlockSize;
 }  // namespace
 
@@ -222,7 +223,19 @@ schema::CommitData RandomOperations::commit_data() {
   return op;
 }
 
+// Often one that somebody saw, perhaps with other signatures of the same admins.
 schema::RegisterClient RandomOperations::register_client(std::uint64_t time_us) {
+  if (registrations_.size() == kRegistrations && one_in(2)) {
+    schema::RegisterClient again = registrations_[below(kRegistrations)];
+    if (one_in(2)) std::ranges::reverse(again.signatures);
+    return again;
+  }
+  if (registrations_.size() == kRegistrations) registrations_.erase(registrations_.begin());
+  registrations_.push_back(registration(time_us));
+  return registrations_.back();
+}
+
+schema::RegisterClient RandomOperations::registration(std::uint64_t time_us) {
   schema::RegisterClient op;
   op.body.client.name = one_in(20) ? "" : "client";
   op.body.client.sign_key = clients_[below(clients_.size())];
@@ -254,7 +267,7 @@ schema::OperationBody RandomOperations::body(std::uint64_t time_us) {
                             one_in(3) ? static_cast<std::uint32_t>(below(5)) : 0};
   if (dice < 86) return schema::RemoveXattr{target(), xattr_name()};
   if (dice < 95) return commit_data();
-  if (dice < 98) return schema::Hold{ino_of(FileType::regular), one_in(3)};
+  if (dice < 97) return schema::Hold{ino_of(FileType::regular), one_in(3)};
   if (dice < 99) return register_client(time_us);
   if (one_in(2)) return schema::CloseSession{};
   return schema::Noop{};

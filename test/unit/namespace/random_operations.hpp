@@ -50,6 +50,7 @@ class RandomOperations {
   schema::Rename rename();
   schema::CommitData commit_data();
   schema::RegisterClient register_client(std::uint64_t time_us);
+  schema::RegisterClient registration(std::uint64_t time_us);
   std::uint64_t ino();
   std::uint64_t ino_of(schema::FileType type);
   std::uint64_t file();
@@ -67,6 +68,7 @@ class RandomOperations {
   std::vector<Known> known_;
   std::uint64_t file_ = 0;  // whose contents change now
   std::vector<PublicKey> clients_;
+  std::vector<schema::RegisterClient> registrations_;  // the last ones that were sent
 };
 
 }  // namespace bftmeta::test
