@@ -84,8 +84,7 @@ transfer::Options Membership::transfer_options(messages::ReplicaId self,
   options.self = self;
   options.cluster_id = anchor_.cluster_id;
   options.config = config();
-  options.epoch_start_cert = start_cert();
-  if (options.epoch_start_cert) options.epoch_start = options.epoch_start_cert->body;
+  options.epoch_start = start_cert();
   Id16 random{};
   crypto::random_bytes(random);
   options.first_id = load_be64(random.data());

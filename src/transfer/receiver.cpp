@@ -84,11 +84,11 @@ void Receiver::on_offer(ReplicaId from, const NodesData& answer) {
   --offers_awaited_;
   if (!answer.fragments.empty()) return ban(from);
   if (peers_.at(from).banned || !answer.state) return;
-  const bool proven = options_.epoch_start && answer.state->cert.body == *options_.epoch_start;
+  const bool proven = options_.epoch_start && answer.state->cert.body == options_.epoch_start->body;
   // A state of another epoch is one that this replica can not judge: no offer, and no lie.
   if (!proven && answer.state->cert.body.epoch != options_.config.epoch) return;
   CertifiedState state = *answer.state;
-  if (proven && options_.epoch_start_cert) state.cert = *options_.epoch_start_cert;
+  if (proven) state.cert = *options_.epoch_start;
   const Status sound = proven ? messages::verify_state_header(state)
                               : messages::verify_certified_state(verifier_, options_.cluster_id,
                                                                  options_.config, state);

@@ -31,12 +31,10 @@ struct Options {
   ReplicaId self = 0;
   Hash cluster_id{};
   config::Config config;
-  // Of the last batch of the epoch before, which the chain of epochs proves: until the first one
-  // of this epoch is certified, that state is all that there is.
-  std::optional<messages::CertBody> epoch_start;
-  // The chain's certificate of it, which is stored instead of the offer's: to be what the chain
-  // proves says nothing of the signatures that came along.
-  std::optional<messages::RootCert> epoch_start_cert;
+  // Of the last batch of the epoch before, as the chain of epochs proves it: until the first one of
+  // this epoch is certified, that state is all that there is. Stored instead of the certificate in
+  // an offer of it: that its body is proven says nothing of the signatures that came along.
+  std::optional<messages::RootCert> epoch_start;
   messages::Seq floor = 0;             // states below are of no use
   std::uint64_t first_id = 0;          // random: answers to an earlier start are not taken
   std::vector<tree::Subtree> damaged;  // that the own tree has and can not read

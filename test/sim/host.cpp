@@ -467,10 +467,7 @@ transfer::Options Host::transfer_options(Seq floor) {
   options.self = id();
   options.cluster_id = setup_.options.cluster_id;
   options.config = setup_.options.config;
-  if (!steps_.empty()) {
-    options.epoch_start = steps_.back().cert.body;
-    options.epoch_start_cert = messages::plain(steps_.back().cert);
-  }
+  if (!steps_.empty()) options.epoch_start = messages::plain(steps_.back().cert);
   options.floor = floor;
   options.first_id = random_.next();
   options.write_bytes = kTransferWrite;

@@ -96,8 +96,7 @@ void Transfer::start() {
   options.floor = floor_;
   if (setup_.epoch_over) {
     ++options.config.epoch;
-    options.epoch_start_cert = world_.newest().state.cert;
-    options.epoch_start = options.epoch_start_cert->body;
+    options.epoch_start = world_.newest().state.cert;
   }
   options.first_id = rng_();
   options.write_bytes = setup_.write_bytes;
