@@ -142,8 +142,8 @@ Result<ExitCode> propose(const Options& o, const Globals& globals, client::Clien
   BFTMETA_ASSIGN(const schema::OpResult result, execute_change(o, globals, client, now, next));
   if (result.code == schema::Code::exists)
     return fail(Errc::already_exists,
-                "change of the configuration: another one is under way; see "
-                "'bftadm replica list'");
+                "change of the configuration: another one is under way, or this one, carried by "
+                "somebody else who saw the statement; see 'bftadm replica list'");
   if (result.code == schema::Code::invalid)  // the step itself was checked above
     return fail(Errc::identity,
                 "change of the configuration: a vote key in it was that of a member that has left, "
@@ -181,6 +181,9 @@ Result<ExitCode> take_back(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto root, client->root());
   const config::Config now = members_of(*client);
   BFTMETA_ASSIGN(const schema::OpResult result, execute_change(o, globals, *client, now, now));
+  if (result.code == schema::Code::exists)
+    return tl::make_unexpected(
+        carried_before("change of the configuration", "bftadm replica list"));
   if (result.code == schema::Code::no_entry)
     return fail(Errc::not_found,
                 "change of the configuration: none is under way that could still "
