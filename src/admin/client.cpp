@@ -33,8 +33,11 @@ Result<ExitCode> change(const Options& o, const Globals& globals, client::Client
   BFTMETA_ASSIGN(const schema::OpResult result,
                  execute_statement(client, globals, o.admin_keys, tags::kAdmin,
                                    schema::ClientStatement{who, remove}));
+  const std::string what = "client '" + who.name + "'";
+  if (result.code == schema::Code::exists)
+    return tl::make_unexpected(carried_before(what, "bftadm client list"));
   if (result.code != schema::Code::ok)
-    return tl::make_unexpected(operation_error("client '" + who.name + "'", result.code));
+    return tl::make_unexpected(operation_error(what, result.code));
   print(globals.output, {{{"client", who.name},
                           {"registered", !remove},
                           {"key_fingerprint", short_hex(crypto::fingerprint(who.sign_key))}},

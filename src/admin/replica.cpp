@@ -103,11 +103,14 @@ Status wait_for(client::Client& client, const config::Config& now, const config:
                   "; see 'bftadm replica list'");
 }
 
-// What another change that is under way waits for.
-Error already_under_way(client::Client& client, const config::Config& now) {
-  std::string what = "another one is under way";
+// Of a change that was refused since there is one: what that one waits for.
+Error already_under_way(client::Client& client, const config::Config& now,
+                        const config::Config& next) {
   const auto found = ask_membership(client, now.epoch);
-  if (found && found->pending)
+  if (found && (!found->pending || found->pending->next == next))
+    return carried_before("change of the configuration", "bftadm replica list");
+  std::string what = "another one is under way";
+  if (found)
     what += ": " +
             change_progress(now, found->pending->next, *found, ask_status(client, kStatusTimeout));
   return {Errc::already_exists, "change of the configuration: " + what +
@@ -130,7 +133,7 @@ Result<ExitCode> propose(const Options& o, const Globals& globals, client::Clien
   BFTMETA_TRY(config::check_step(now, next));
   BFTMETA_ASSIGN(const schema::OpResult result, execute_change(o, globals, client, now, next));
   if (result.code == schema::Code::exists)
-    return tl::make_unexpected(already_under_way(client, now));
+    return tl::make_unexpected(already_under_way(client, now, next));
   if (result.code == schema::Code::invalid)  // the step itself was checked above
     return fail(Errc::identity,
                 "change of the configuration: a vote key in it was that of a member that has left, "
@@ -168,6 +171,9 @@ Result<ExitCode> take_back(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto root, client->root());
   const config::Config now = members_of(*client);
   BFTMETA_ASSIGN(const schema::OpResult result, execute_change(o, globals, *client, now, now));
+  if (result.code == schema::Code::exists)
+    return tl::make_unexpected(
+        carried_before("change of the configuration", "bftadm replica list"));
   if (result.code == schema::Code::no_entry)
     return fail(Errc::not_found,
                 "change of the configuration: none is under way that could still "

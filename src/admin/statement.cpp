@@ -63,4 +63,11 @@ Result<std::vector<schema::AdminSignature>> sign_statement(const std::vector<std
   return signatures;
 }
 
+Error carried_before(const std::string& what, const std::string& list) {
+  return {Errc::already_exists, what +
+                                    ": this statement was executed already, carried by somebody "
+                                    "else who saw it; see '" +
+                                    list + "'"};
+}
+
 }  // namespace bftmeta::admin

@@ -22,6 +22,10 @@ Result<std::vector<schema::AdminSignature>> sign_statement(const std::vector<std
                                                            client::Client& client,
                                                            const tags::Tag& tag, const Bytes& body);
 
+// What Code::exists of a statement means that was sent once: whoever saw it on its way had it
+// executed first. `list`: the command that shows what has become of it.
+Error carried_before(const std::string& what, const std::string& list);
+
 // Says until when `body` is valid, has it signed (as above) and executed.
 template <class Body>
 Result<schema::OpResult> execute_statement(client::Client& client, const Globals& globals,

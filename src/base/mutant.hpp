@@ -140,8 +140,10 @@ enum class Mutant : std::uint8_t {
   end_executed_is_enough = 113,
   epoch_left_unflushed = 114,
   end_share_unlogged = 115,
+  // ---- statements of admins
+  statement_not_remembered = 116,
 };
-constexpr std::uint8_t kMutants = 115;
+constexpr std::uint8_t kMutants = 116;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

@@ -85,11 +85,19 @@ void Cluster::reconfigure(std::uint32_t n) {
   op.body.next.epoch += 1;
   op.body.next.replicas.clear();
   for (ReplicaId r = 0; r < n; ++r) op.body.next.replicas.push_back(member(r));
+  if (op.body.next.replicas == newest.replicas) op.body.next.epoch = newest.epoch;
   op.body.valid_until_us = kWallEpochUs + scheduler_.now() + kStatementUs;
   const IdealSigner admin(key_of("admin", 0));
   op.signatures.push_back({0, admin.sign(tags::kConfig, {cluster_id_, 0}, encode(op.body))});
   proposed_ = op.body.next;
+  statements_.push_back(op);
   clients_.front()->submit({schema::Operation{{}, std::move(op)}});
+}
+
+bool Cluster::replay_statement() {
+  if (statements_.empty()) return false;
+  clients_.back()->submit({schema::Operation{{}, statements_.front()}});
+  return true;
 }
 
 const config::Config* Cluster::proposed() const {

@@ -109,8 +109,11 @@ class Cluster {
   // False: it did not come true within `us`.
   bool run_until(const std::function<bool()>& condition, std::uint64_t us);
   // The admins propose a configuration of the first `n` replicas, through a client, whatever
-  // becomes of it.
+  // becomes of it. Those of now: they take back what they have proposed.
   void reconfigure(std::uint32_t n);
+  // Somebody else, the last client, carries the first statement of theirs again. False: there is
+  // none.
+  bool replay_statement();
   // What they proposed last, until a correct replica is in it.
   const config::Config* proposed() const;
   // A message that a Byzantine replica makes up, in the epoch that it is in or in another one.
@@ -176,6 +179,7 @@ class Cluster {
   std::uint64_t cuts_ = 0;       // by adversaries
   std::size_t memberships_ = 0;  // of the plan's, in force or past
   std::optional<config::Config> proposed_;
+  std::vector<schema::ChangeConfig> statements_;  // of the admins, in order
   std::function<void(const Outcome&)> observe_;
 };
 

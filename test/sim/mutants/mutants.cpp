@@ -227,6 +227,8 @@ constexpr Entry kAll[] = {
      "§9.2: whoever has executed the last batch leaves the epoch with its state", ""},
     {Mutant::end_share_unlogged, "end-share-unlogged",
      "§3.1: the share of the last batch waits for its EXECUTED record", ""},
+    {Mutant::statement_not_remembered, "statement-not-remembered",
+     "§9.2: a statement of admins is executed once", ""},
 };
 static_assert(std::size(kAll) == kMutants);
 
