@@ -35,7 +35,7 @@ struct BlockServerContext {
   std::function<void(const Hash& digest)> missed;
   // Changes what is served, where a replica lies on purpose (bftmetad-evil); else empty. On the
   // server's thread.
-  std::function<void(Bytes& content)> bend;
+  std::function<void(Bytes& content)> bend = {};
 };
 
 class BlockServer {
