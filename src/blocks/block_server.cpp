@@ -96,7 +96,9 @@ void BlockServer::take(const net::Route& from, const messages::GetBlock& get) {
     return;
   }
   ++served_;
-  answer(from, messages::BlockContent{get.digest, **block});
+  messages::BlockContent content{get.digest, **block};
+  if (around_.bend) around_.bend(content.content);
+  answer(from, content);
 }
 
 void BlockServer::take(const net::Route& from, const messages::CheckBlock& check) {

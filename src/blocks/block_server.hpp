@@ -33,6 +33,9 @@ struct BlockServerContext {
   // Told of each block that somebody else than a member asked for and that is not here; on the
   // server's thread. May be empty.
   std::function<void(const Hash& digest)> missed;
+  // Changes what is served, where a replica lies on purpose (bftmetad-evil); else empty. On the
+  // server's thread.
+  std::function<void(Bytes& content)> bend = {};
 };
 
 class BlockServer {

@@ -209,6 +209,7 @@ Status Replica::open_block_port(net::ServerOptions port) {
                      block_keeper_options(setup_, directory_, membership_.config(), self_)));
   blocks::BlockServerContext around;
   around.cluster = block_context(cluster_id_);
+  around.bend = setup_.bend_block;
   around.missed = [keeper = block_keeper_.get()](const Hash& digest) { keeper->missed(digest); };
   BFTMETA_ASSIGN(block_server_,
                  blocks::BlockServer::start(net_context_, setup_.link_key, std::move(port),

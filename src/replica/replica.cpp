@@ -166,13 +166,16 @@ void Replica::release(const consensus::action::Send& send) {
       mesh_->broadcast(frame);
     return;
   }
-  for (ReplicaId to = 0; to < membership_.config().n(); ++to) {
-    if (to == self_ || (send.to && *send.to != to)) continue;
-    std::vector<messages::PeerMessage> out{send.message};
-    setup_.interceptor->outgoing(to, out, now());
-    for (const messages::PeerMessage& m : out)
-      mesh_->send(to, messages::encode_frame(context(), m));
-  }
+  if (send.to) return release_bent(*send.to, send.message);
+  for (ReplicaId to = 0; to < membership_.config().n(); ++to) release_bent(to, send.message);
+}
+
+// As the strategy of a malicious replica wants it, to a member or to one that joins.
+void Replica::release_bent(ReplicaId to, const PeerMessage& message) {
+  if (to == self_) return;
+  std::vector<PeerMessage> out{message};
+  setup_.interceptor->outgoing(to, out, now());
+  for (const PeerMessage& m : out) mesh_->send(to, messages::encode_frame(context(), m));
 }
 
 // One group, one sync; then everything whose records it covers may leave. A full disk only keeps

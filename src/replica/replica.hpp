@@ -82,6 +82,7 @@ class Replica {
   Status step(consensus::Event event);
   Status perform(consensus::Actions& actions);
   void release(const consensus::action::Send& send);
+  void release_bent(messages::ReplicaId to, const messages::PeerMessage& message);
   Status sync_log();
   Status note_space(const Result<storage::Lsn>& committed);
   messages::TransferProgress transfer_progress() const;

@@ -1,6 +1,8 @@
 // What bftmetad is started with. Thread-safety: plain values.
 #pragma once
 
+#include <functional>
+
 #include "config/cards.hpp"
 #include "config/settings.hpp"
 #include "consensus/interceptor.hpp"
@@ -15,6 +17,8 @@ struct Setup {
   crypto::LinkKey link_key;
   std::optional<config::ReplicaCard> card;  // of who may be no member yet: where it listens
   std::unique_ptr<consensus::Interceptor> interceptor;  // nullptr: a correct replica
+  // Of the blocks that its block port serves; empty: a correct replica. On the port's thread.
+  std::function<void(Bytes& content)> bend_block;
 };
 
 }  // namespace bftmeta::replica

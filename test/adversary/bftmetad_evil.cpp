@@ -1,5 +1,5 @@
 // bftmetad with a strategy in its one seam: a test target that no release build contains. At a
-// clean stop it prints how often it lied.
+// clean stop it prints how often it lied, and how many blocks were not what they should be.
 #include <cstdio>
 
 #include "adversary/strategies.hpp"
@@ -42,22 +42,39 @@ adversary::Identity identity_of(const replica::Setup& setup) {
   return id;
 }
 
+// A source of a state that lies about the state lies about file data, too: another byte in each
+// block, or an end that is missing. Nobody asks for it, so it is no strategy of the core's seam.
+std::function<void(Bytes&)> wrong_block(std::atomic<std::uint64_t>& blocks) {
+  return [&blocks](Bytes& content) {
+    const std::uint64_t n = blocks++;
+    if (content.empty()) return;
+    if (n % 4 == 0)
+      content.resize(content.size() / 2);
+    else
+      content[n * 4099 % content.size()] ^= 1;
+  };
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::shared_ptr<const std::atomic<std::uint64_t>> lies;
+  std::atomic<std::uint64_t> blocks{0};
   const int code = replica::run_main(
       argc, argv,
-      [&lies](const std::string& name,
-              const replica::Setup& setup) -> Result<std::unique_ptr<consensus::Interceptor>> {
+      [&](const std::string& name,
+          replica::Setup& setup) -> Result<std::unique_ptr<consensus::Interceptor>> {
         const adversary::Named* found = adversary::find_strategy(name);
         if (found == nullptr || found->simulator_only)
           return fail(Errc::invalid_argument,
                       "--strategy '" + name + "': unknown; there are:" + known_names());
         auto strategy = found->make(identity_of(setup));
         lies = strategy->lies();
+        if (found->transfer) setup.bend_block = wrong_block(blocks);
         return strategy;
       });
-  if (lies) std::printf("lies: %llu\n", static_cast<unsigned long long>(lies->load()));
+  if (lies)
+    std::printf("lies: %llu\nwrong blocks: %llu\n", static_cast<unsigned long long>(lies->load()),
+                static_cast<unsigned long long>(blocks.load()));
   return code;
 }

@@ -98,6 +98,13 @@ class BlockFiles {
     return crypto::sha256(view(bytes)) == digest;
   }
 
+  // How many of all blocks are.
+  std::size_t intact_at(std::uint32_t replica) const {
+    std::size_t sound = 0;
+    for (const auto& [digest, content] : contents_) sound += intact(replica, digest) ? 1 : 0;
+    return sound;
+  }
+
   // As a client that knows only this replica. True: it has answered that it has no such block.
   bool asks_in_vain(std::uint32_t replica, const Hash& digest) {
     const config::Config& config = cluster_.genesis().config;
