@@ -30,6 +30,9 @@ Difference difference(const Config& from, const Config& to) {
 Status check_step(const Config& from, const Config& to) {
   const std::string step = "change from " + size_text(from) + " to " + size_text(to) + ": ";
   const auto refuse = [&](const std::string& why) { return fail(Errc::config, step + why); };
+  const bool three = to.n() == from.n() + 3 || to.n() + 3 == from.n();
+  if (to.n() != from.n() && !three)
+    return refuse("a step adds or removes three replicas, since n = 3f + 1; name three at once");
   if (auto valid = validate(to); !valid) return refuse(valid.error().message);
   if (to.epoch != from.epoch + 1)
     return refuse("the next epoch is " + std::to_string(from.epoch + 1) + ", not " +
@@ -53,12 +56,9 @@ Status check_step(const Config& from, const Config& to) {
       return refuse("nobody may leave in a step that adds; replace in a step of its own");
     return {};
   }
-  if (to.n() + 3 == from.n()) {
-    if (!d.joining.empty())
-      return refuse("nobody may join in a step that removes; replace in a step of its own");
-    return {};
-  }
-  return refuse("a step adds or removes three replicas, since n = 3f + 1");
+  if (!d.joining.empty())
+    return refuse("nobody may join in a step that removes; replace in a step of its own");
+  return {};
 }
 
 }  // namespace bftmeta::config

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "admin/change_progress.hpp"
 #include "admin/statement.hpp"
 #include "config/change.hpp"
 #include "config/load.hpp"
@@ -79,54 +80,42 @@ Result<config::Config> with_removed(const Options& o, config::Config c) {
 
 // ---- waiting
 
-std::string members(const std::vector<std::uint32_t>& ids) {
-  std::string text;
-  for (const std::uint32_t id : ids) text += (text.empty() ? "" : ", ") + std::to_string(id);
-  return text.empty() ? "none" : text;
-}
+constexpr seconds kStatusTimeout{2};
 
-// Who of the next configuration has not said that it is ready, those who join first.
-std::string who_is_missing(const config::Config& now, const schema::PendingChange& change) {
-  std::vector<std::uint32_t> joining;
-  std::vector<std::uint32_t> staying;
-  const auto joins = config::difference(now, change.next).joining;
-  for (const config::Replica& r : change.next.replicas) {
-    if ((change.ready >> r.id & 1) != 0) continue;
-    (std::ranges::find(joins, r.id) != joins.end() ? joining : staying).push_back(r.id);
-  }
-  return "joining replicas that are not ready: " + members(joining) +
-         "; others that are not: " + members(staying) + "; needed are all that join, and " +
-         std::to_string(change.next.quorum()) + " of " + std::to_string(change.next.n());
-}
-
-Status wait_for(client::Client& client, const config::Config& now, std::uint32_t timeout_s) {
+Status wait_for(client::Client& client, const config::Config& now, const config::Config& next,
+                std::uint32_t timeout_s) {
   const auto end = std::chrono::steady_clock::now() + seconds(timeout_s);
-  std::string missing = "nothing was heard of it";
+  std::optional<ns::MembershipAnswer> heard;
   while (std::chrono::steady_clock::now() < end) {
     // A read finds out by itself when the epoch is over.
-    if (const auto found = ask_membership(client, now.epoch)) {
-      if (found->pending && found->pending->epoch_end_seq == 0)
-        missing = who_is_missing(now, *found->pending);
-      else if (found->pending)
-        missing = "the epoch ends at " + std::to_string(found->pending->epoch_end_seq);
-      else if (!found->next)
+    if (auto found = ask_membership(client, now.epoch)) {
+      if (!found->pending && !found->next)
         return fail(Errc::stale, "change of the configuration: it was taken back or dropped");
-      else
-        missing = "the members of both configurations have to sign the last batch";
+      heard = std::move(*found);
     }
     if (members_of(client).epoch > now.epoch) return {};
     std::this_thread::sleep_for(milliseconds(200));
   }
   return fail(Errc::unreachable,
               "change of the configuration: not in force after " + std::to_string(timeout_s) +
-                  " s, and still under way: " + missing + "; see 'bftadm replica list'");
+                  " s, and still under way: " +
+                  change_progress(now, next, heard, ask_status(client, kStatusTimeout)) +
+                  "; see 'bftadm replica list'");
+}
+
+// What another change that is under way waits for.
+Error already_under_way(client::Client& client, const config::Config& now) {
+  std::string what = "another one is under way";
+  const auto found = ask_membership(client, now.epoch);
+  if (found && found->pending)
+    what += ": " +
+            change_progress(now, found->pending->next, *found, ask_status(client, kStatusTimeout));
+  return {Errc::already_exists, "change of the configuration: " + what +
+                                    "; see 'bftadm replica list', or take it back with 'bftadm "
+                                    "replica cancel'"};
 }
 
 // ---- the commands
-
-std::string quorum_text(const config::Config& c) {
-  return std::to_string(c.quorum()) + " of " + std::to_string(c.n());
-}
 
 Result<schema::OpResult> execute_change(const Options& o, const Globals& globals,
                                         client::Client& client, const config::Config& now,
@@ -141,16 +130,14 @@ Result<ExitCode> propose(const Options& o, const Globals& globals, client::Clien
   BFTMETA_TRY(config::check_step(now, next));
   BFTMETA_ASSIGN(const schema::OpResult result, execute_change(o, globals, client, now, next));
   if (result.code == schema::Code::exists)
-    return fail(Errc::already_exists,
-                "change of the configuration: another one is under way; see "
-                "'bftadm replica list'");
+    return tl::make_unexpected(already_under_way(client, now));
   if (result.code == schema::Code::invalid)  // the step itself was checked above
     return fail(Errc::identity,
                 "change of the configuration: a vote key in it was that of a member that has left, "
                 "and never comes back; make new keys with 'bftadm keygen replica'");
   if (result.code != schema::Code::ok)
     return tl::make_unexpected(operation_error("change of the configuration", result.code));
-  if (!o.no_wait) BFTMETA_TRY(wait_for(client, now, o.timeout_s));
+  if (!o.no_wait) BFTMETA_TRY(wait_for(client, now, next, o.timeout_s));
   print(globals.output, {{{"epoch", next.epoch},
                           {"in_force", !o.no_wait},
                           {"replicas", std::uint64_t{next.n()}},

@@ -57,7 +57,7 @@ TEST_CASE("a refused step says why, with the quorums before and after") {
   const Config four = config_of(0, {1, 2, 3, 4});
   const std::string five = refusal(four, config_of(1, {1, 2, 3, 4, 5}));
   CHECK(five.find("4 replicas (quorum 3) to 5 replicas") != std::string::npos);
-  CHECK(five.find("n = 3f + 1") != std::string::npos);
+  CHECK(five.find("since n = 3f + 1; name three at once") != std::string::npos);
   CHECK(refusal(four, config_of(1, {1, 2, 5, 6})).find("at most f = 1") != std::string::npos);
   CHECK(refusal(four, config_of(2, {1, 2, 3, 4})).find("the next epoch is 1") != std::string::npos);
 }
