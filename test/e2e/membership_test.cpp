@@ -3,7 +3,10 @@
 
 #include <thread>
 
+#include "admin/keyring.hpp"
 #include "block_files.hpp"
+#include "crypto/keys.hpp"
+#include "verify/epoch_chain.hpp"
 
 using namespace bftmeta;
 using namespace std::chrono_literals;
@@ -42,6 +45,7 @@ struct Members {
     return true;
   }
   std::uint64_t epoch() { return client->membership()->config.epoch; }
+  std::vector<config::Replica> members_now() { return client->membership()->config.replicas; }
   // These are the members; with no load a read finds out.
   void change(const std::vector<std::uint32_t>& next) {
     const std::uint64_t before = epoch();
@@ -71,7 +75,105 @@ struct Members {
   }
 };
 
+using PortOf = std::uint16_t (config::Replica::*)() const;
+
+crypto::LinkKey link_key(const std::string& directory) {
+  auto none = crypto::PassphraseSource::descriptor(-2);
+  auto key = crypto::load_link_key(directory + "/" + admin::kLinkKeyFile, none);
+  REQUIRE(key);
+  return *key;
+}
+
+// Whether the replica takes a connection of this key at this port.
+bool lets_in(const config::Replica& replica, PortOf port, const crypto::LinkKey& key) {
+  const net::Context context;
+  net::Poller poller;
+  net::LinkOptions to = net::client_link_options();
+  to.host = replica.host;
+  to.port = (replica.*port)();
+  to.server_key = replica.link_key;
+  const auto link = net::ClientLink::open(context, key, std::move(to), poller.waker());
+  REQUIRE(link);
+  poller.add(**link);
+  const auto until = std::chrono::steady_clock::now() + 10s;
+  while ((*link)->state() == net::LinkState::connecting &&
+         std::chrono::steady_clock::now() < until) {
+    poller.wait(50ms);
+    (*link)->receive([](ByteView) {});
+  }
+  poller.remove(**link);
+  REQUIRE((*link)->state() != net::LinkState::connecting);
+  return (*link)->state() == net::LinkState::connected;
+}
+
 }  // namespace
+
+// Of the members that it knew one is left, of those of its genesis none.
+TEST_CASE_FIXTURE(Members, "T6.2 a client that was away for five epochs comes back by its state") {
+  const auto replace = [this](std::uint32_t position) {
+    std::vector<std::uint32_t> next = members;
+    next[position] = learner();
+    const std::uint32_t old = members[position];
+    change(next);
+    cluster.kill(old);
+  };
+  replace(0);
+  client::Options options = cluster.client_options(1);
+  options.state_file = cluster.dir() / "client.state";
+  options.on_fault = [this](const client::Fault&) { ++faults; };
+  {
+    const auto away = cluster.open(options);
+    CHECK(away->execute(test::create_file("before")));
+    REQUIRE(away->membership()->config.epoch == 1);
+    REQUIRE(away->close());
+  }
+  // A new one has to find a member of its genesis, so the last of these leaves last.
+  for (const std::uint32_t position : {1U, 2U, 1U, 2U, 3U}) replace(position);
+  const auto back = cluster.open(options);
+  CHECK(back->execute(test::create_file("after"))->code == schema::Code::ok);
+  CHECK(test::missing(*back, {"before", "after"}).empty());
+  const auto led = back->membership();
+  REQUIRE(led);
+  CHECK(led->config == client->membership()->config);
+  REQUIRE(led->steps.size() == 6);
+  const auto proven = verify::follow_chain(crypto::Ed25519Verifier(),
+                                           verify::TrustAnchor::of(cluster.genesis()), led->steps);
+  REQUIRE_MESSAGE(proven, (proven ? "" : proven.error().message));
+  CHECK(proven->config == led->config);
+  REQUIRE(back->close());
+
+  // It is the state that led it: the genesis alone leads nowhere.
+  options.state_file.clear();
+  const auto lost = client::Client::connect(options);
+  REQUIRE(lost);
+  CHECK((*lost)->wait_ready(2s).error().code == Errc::unreachable);
+}
+
+TEST_CASE_FIXTURE(Members, "the link key of a member that has left opens no port of the others") {
+  const crypto::LinkKey retired = link_key(cluster.replica_dir(0));
+  const crypto::LinkKey stays = link_key(cluster.replica_dir(1));
+  const crypto::LinkKey guest = link_key(cluster.client_dir(1));
+  for (const config::Replica& r : members_now()) {
+    if (r.id == 0) continue;
+    CAPTURE(r.id);
+    CHECK(lets_in(r, &config::Replica::peer_port, retired));
+    CHECK(lets_in(r, &config::Replica::block_port, retired));
+    CHECK_FALSE(lets_in(r, &config::Replica::client_port, retired));  // no replica is a client
+  }
+  change({learner(), 1, 2, 3});
+  REQUIRE(all_follow());
+  for (const config::Replica& r : members_now()) {
+    CAPTURE(r.id);
+    for (const PortOf port :
+         {&config::Replica::peer_port, &config::Replica::client_port, &config::Replica::block_port})
+      CHECK_FALSE(lets_in(r, port, retired));
+    CHECK(lets_in(r, &config::Replica::client_port, guest));
+    CHECK(lets_in(r, &config::Replica::block_port, guest));
+    if (r.id == 1) continue;
+    CHECK(lets_in(r, &config::Replica::peer_port, stays));
+    CHECK(lets_in(r, &config::Replica::block_port, stays));
+  }
+}
 
 TEST_CASE_FIXTURE(Members, "all four replicas are replaced, one after the other, under load") {
   test::CreateLoad load(*client, "f");
