@@ -162,18 +162,22 @@ class Lied {
 
 TEST_CASE("a source of state and blocks that lies: replicas that join or lost all are whole soon") {
   Lied lied;
-  const Round honest = lied.round("");
+  std::map<std::string, Round> took;
+  Round honest = lied.round("");
   for (const std::string strategy : {"state-transfer-lies", "wrong-fragments", "leafless-fragments",
                                      "trickling-fragments", "gone-fragments", "old-targets"}) {
-    const Round took = lied.round(strategy);
     CAPTURE(strategy);
-    CAPTURE(honest.joined.count());
-    CAPTURE(honest.restored.count());
-    // How long exactly is a matter of virtual time (T7.4); here processes share a busy machine.
-    constexpr Seconds kNoise{10};
-    CHECK(took.joined <= 2 * honest.joined + kNoise);
-    CHECK(took.restored <= 2 * honest.restored + kNoise);
-    MESSAGE(strategy, ": joined in ", took.joined.count(), " s, restored in ",
-            took.restored.count(), " s");
+    took[strategy] = lied.round(strategy);
+  }
+  // Every round leaves a longer chain and more files, so honest ones stand at both ends.
+  const Round last = lied.round("");
+  honest = {std::max(honest.joined, last.joined), std::max(honest.restored, last.restored)};
+  // How long exactly is a matter of virtual time (T7.4); here processes share a busy machine.
+  constexpr Seconds kNoise{10};
+  MESSAGE("honest: joined in ", honest.joined.count(), " s, restored in ", honest.restored.count());
+  for (const auto& [strategy, t] : took) {
+    MESSAGE(strategy, ": joined in ", t.joined.count(), " s, restored in ", t.restored.count());
+    CHECK(t.joined <= 2 * honest.joined + kNoise);
+    CHECK(t.restored <= 2 * honest.restored + kNoise);
   }
 }
