@@ -8,6 +8,7 @@ namespace bftmeta::replica {
 namespace {
 
 constexpr std::uint64_t kRoundUs = 200'000;
+constexpr std::uint64_t kProgressUs = 10'000'000;
 constexpr std::size_t kSliceRecords = 2000;
 
 }  // namespace
@@ -89,6 +90,7 @@ Status Learner::turn() {
   if (now_us() >= next_round_us_) {
     next_round_us_ = now_us() + kRoundUs;
     announce();
+    say_progress();
     if (!receiver_) BFTMETA_TRY(begin_transfer());
   }
   mesh_->flush();
@@ -125,6 +127,8 @@ Status Learner::begin_transfer() {
   BFTMETA_ASSIGN(auto own, tree::Version::open(std::move(snapshot)));
   transfer::Options options = membership_.transfer_options(
       limits::kMaxReplicas, setup_.settings.state_fetch_rate);  // none of those who are asked
+  meter_.begin(own.leaf_count(), now_us());
+  next_progress_us_ = now_us() + kProgressUs;
   options.floor = state_ ? state_->cert.body.seq + 1 : 1;
   receiver_ = std::make_unique<transfer::Receiver>(std::move(options), verifier_, std::move(own));
   transfer::Actions actions;
@@ -202,6 +206,13 @@ void Learner::announce() {
     log_line(LogLevel::info,
              "no member of epoch " + std::to_string(membership_.epoch()) + ": " + waits);
   said_ = std::move(waits);
+}
+
+// Of a transfer that takes its time, to whoever waits for it: no member knows.
+void Learner::say_progress() {
+  if (!receiver_ || !receiver_->target() || now_us() < next_progress_us_) return;
+  next_progress_us_ = now_us() + kProgressUs;
+  log_line(LogLevel::info, to_string(meter_.progress(*receiver_, now_us())));
 }
 
 std::string Learner::waits_for_blocks() const {

@@ -13,9 +13,9 @@
 #include "replica/membership.hpp"
 #include "replica/setup.hpp"
 #include "replica/store_marks.hpp"
+#include "replica/transfer_meter.hpp"
 #include "storage/data_dir.hpp"
 #include "storage/lmdb_store.hpp"
-#include "transfer/receiver.hpp"
 
 namespace bftmeta::replica {
 
@@ -49,6 +49,7 @@ class Learner {
   Status write(transfer::action::Write write, transfer::Actions& more);
   Status arrived();
   void announce();
+  void say_progress();
   std::string waits_for_blocks() const;
   void send_all(const messages::PeerMessage& message);
   std::uint64_t now_us() const;
@@ -61,6 +62,8 @@ class Learner {
   crypto::Ed25519Verifier verifier_;
   std::unique_ptr<storage::LmdbPageStore> store_;
   std::unique_ptr<transfer::Receiver> receiver_;
+  TransferMeter meter_;
+  std::uint64_t next_progress_us_ = 0;
   std::optional<messages::CertifiedState> state_;  // that the store holds
   std::optional<tree::Version> version_;           // its tree
   execution::Joining joining_;                     // what it asks of this replica

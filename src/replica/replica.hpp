@@ -21,6 +21,7 @@
 #include "replica/scrubber.hpp"
 #include "replica/setup.hpp"
 #include "replica/store_marks.hpp"
+#include "replica/transfer_meter.hpp"
 #include "storage/consensus_log.hpp"
 #include "storage/data_dir.hpp"
 #include "transfer/receiver.hpp"
@@ -166,10 +167,9 @@ class Replica {
   // ---- state transfer; one writer of the store at a time
   std::optional<messages::Seq> transfer_floor_;  // wanted, and not begun
   std::unique_ptr<transfer::Receiver> receiver_;
-  std::int64_t transfer_began_us_ = 0;
-  std::uint64_t transfer_first_leaves_ = 0;  // of the own tree when it began
-  std::vector<tree::Subtree> damaged_;       // of the store, for the next transfer to fetch anew
-  std::vector<tree::Subtree> replaced_;      // ... and those that the one under way does
+  TransferMeter transfer_meter_;
+  std::vector<tree::Subtree> damaged_;   // of the store, for the next transfer to fetch anew
+  std::vector<tree::Subtree> replaced_;  // ... and those that the one under way does
   // ---- repair; the receiver's, too
   Repairs repairs_;
   std::vector<tree::Subtree> restored_;  // what is repaired now

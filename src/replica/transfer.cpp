@@ -37,8 +37,7 @@ Status Replica::try_transfer() {
     if (core_->out_of_service()) why = "the state has diverged";
     log_line(LogLevel::warn,
              why + ": fetching the state at or behind " + std::to_string(options.floor));
-    transfer_began_us_ = net::steady_us();
-    transfer_first_leaves_ = own.leaf_count();
+    transfer_meter_.begin(own.leaf_count(), now().mono_us);
     receiver_ =
         std::make_unique<transfer::Receiver>(std::move(options), *verifier_, std::move(own));
   }
@@ -100,25 +99,10 @@ Status Replica::transferred() {
   return step(consensus::event::Transferred{done->state()});
 }
 
-// How long it goes on is known only to a replica that began with little: of a stale tree nobody can
-// tell how much of it is the target's before that is compared.
 messages::TransferProgress Replica::transfer_progress() const {
+  if (receiver_) return transfer_meter_.progress(*receiver_, now().mono_us);
   messages::TransferProgress p;
-  p.running = receiver_ != nullptr || transfer_floor_.has_value();
-  if (!receiver_) return p;
-  if (const auto& target = receiver_->target()) p.target = target->cert.body.seq;
-  p.leaves = receiver_->leaves();
-  p.target_leaves = receiver_->target_leaves();
-  p.received_bytes = receiver_->received_bytes();
-  const auto elapsed = static_cast<double>(net::steady_us() - transfer_began_us_);
-  if (elapsed <= 0) return p;
-  p.bytes_per_second =
-      static_cast<std::uint64_t>(static_cast<double>(p.received_bytes) * 1e6 / elapsed);
-  const bool began_empty = transfer_first_leaves_ < p.target_leaves / 8;
-  if (began_empty && p.leaves > transfer_first_leaves_ && p.leaves <= p.target_leaves)
-    p.left_us =
-        static_cast<std::uint64_t>(elapsed * static_cast<double>(p.target_leaves - p.leaves) /
-                                   static_cast<double>(p.leaves - transfer_first_leaves_));
+  p.running = transfer_floor_.has_value();
   return p;
 }
 
