@@ -109,8 +109,9 @@ class Cluster {
   // False: it did not come true within `us`.
   bool run_until(const std::function<bool()>& condition, std::uint64_t us);
   // The admins propose a configuration of the first `n` replicas, through a client, whatever
-  // becomes of it. Those of now: they take back what they have proposed.
+  // becomes of it.
   void reconfigure(std::uint32_t n);
+  void take_back();  // what they have proposed, unless it is scheduled
   // Somebody else, the last client, carries the first statement of theirs again. False: there is
   // none.
   bool replay_statement();
@@ -148,6 +149,8 @@ class Cluster {
   void send_to_replica(std::uint32_t client, messages::ReplicaId to,
                        const messages::ClientMessage& message);
   void sample();
+  // Of the admins, that `next` is to follow what is in force.
+  void submit_statement(const config::Config& next);
   void want_memberships();
   void begin_faults();
   bool first_primaries_correct() const;

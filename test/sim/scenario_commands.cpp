@@ -359,6 +359,7 @@ Result<Run> simple(const Words& w, const Sizes&) {
 
 Result<Run> reconfigure(const Words& w, const Sizes& sizes) {
   BFTMETA_TRY(options(w, 2, {}));
+  if (w[1] == "back") return always([](Cluster& c) { c.take_back(); });
   if (w[1] == "replayed")
     return Run([](Cluster& c) -> Status {
       if (c.replay_statement()) return {};
