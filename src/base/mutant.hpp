@@ -136,8 +136,10 @@ enum class Mutant : std::uint8_t {
   certified_proposals_timed = 110,
   unknown_requests_timed = 111,
   kept_without_bound = 112,
+  // ---- statements of admins
+  statement_not_remembered = 113,
 };
-constexpr std::uint8_t kMutants = 112;
+constexpr std::uint8_t kMutants = 113;
 
 #ifdef BFTMETA_MUTANTS
 inline Mutant chosen_mutant = Mutant::none;

@@ -1,5 +1,7 @@
 #include "namespace/statements.hpp"
 
+#include "base/mutant.hpp"
+
 namespace bftmeta::ns {
 
 using schema::Code;
@@ -34,7 +36,8 @@ Code Statement::check_unused(const Transaction& t) const {
   schema::Marker marker;
   const tree::Found found = t.record(used_key(), marker);
   if (found == tree::Found::unknown) return Code::io_error;
-  return found == tree::Found::value ? Code::exists : Code::ok;
+  const bool used = found == tree::Found::value && !mutant(Mutant::statement_not_remembered);
+  return used ? Code::exists : Code::ok;
 }
 
 Code Statement::remember(Transaction& t) const {

@@ -78,18 +78,29 @@ config::Replica Cluster::member(ReplicaId r) const {
 }
 
 void Cluster::reconfigure(std::uint32_t n) {
-  const config::Config& newest = newest_config();
+  config::Config next = newest_config();
+  next.epoch += 1;
+  next.replicas.clear();
+  for (ReplicaId r = 0; r < n; ++r) next.replicas.push_back(member(r));
+  proposed_ = next;
+  submit_statement(next);
+}
+
+void Cluster::take_back() { submit_statement(newest_config()); }
+
+void Cluster::submit_statement(const config::Config& next) {
   schema::ChangeConfig op;
-  op.body.config_hash = newest.hash();
-  op.body.next = newest;
-  op.body.next.epoch += 1;
-  op.body.next.replicas.clear();
-  for (ReplicaId r = 0; r < n; ++r) op.body.next.replicas.push_back(member(r));
-  op.body.valid_until_us = kWallEpochUs + scheduler_.now() + kStatementUs;
+  op.body = {newest_config().hash(), next, kWallEpochUs + scheduler_.now() + kStatementUs};
   const IdealSigner admin(key_of("admin", 0));
   op.signatures.push_back({0, admin.sign(tags::kConfig, {cluster_id_, 0}, encode(op.body))});
-  proposed_ = op.body.next;
+  statements_.push_back(op);
   clients_.front()->submit({schema::Operation{{}, std::move(op)}});
+}
+
+bool Cluster::replay_statement() {
+  if (statements_.empty()) return false;
+  clients_.back()->submit({schema::Operation{{}, statements_.front()}});
+  return true;
 }
 
 const config::Config* Cluster::proposed() const {

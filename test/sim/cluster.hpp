@@ -111,6 +111,10 @@ class Cluster {
   // The admins propose a configuration of the first `n` replicas, through a client, whatever
   // becomes of it.
   void reconfigure(std::uint32_t n);
+  void take_back();  // what they have proposed, unless it is scheduled
+  // Somebody else, the last client, carries the first statement of theirs again. False: there is
+  // none.
+  bool replay_statement();
   // What they proposed last, until a correct replica is in it.
   const config::Config* proposed() const;
   // A message that a Byzantine replica makes up, in the epoch that it is in or in another one.
@@ -145,6 +149,8 @@ class Cluster {
   void send_to_replica(std::uint32_t client, messages::ReplicaId to,
                        const messages::ClientMessage& message);
   void sample();
+  // Of the admins, that `next` is to follow what is in force.
+  void submit_statement(const config::Config& next);
   void want_memberships();
   void begin_faults();
   bool first_primaries_correct() const;
@@ -176,6 +182,7 @@ class Cluster {
   std::uint64_t cuts_ = 0;       // by adversaries
   std::size_t memberships_ = 0;  // of the plan's, in force or past
   std::optional<config::Config> proposed_;
+  std::vector<schema::ChangeConfig> statements_;  // of the admins, in order
   std::function<void(const Outcome&)> observe_;
 };
 

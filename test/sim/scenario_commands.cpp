@@ -359,6 +359,12 @@ Result<Run> simple(const Words& w, const Sizes&) {
 
 Result<Run> reconfigure(const Words& w, const Sizes& sizes) {
   BFTMETA_TRY(options(w, 2, {}));
+  if (w[1] == "back") return always([](Cluster& c) { c.take_back(); });
+  if (w[1] == "replayed")
+    return Run([](Cluster& c) -> Status {
+      if (c.replay_statement()) return {};
+      return fail(Errc::malformed, "the admins have stated nothing yet");
+    });
   BFTMETA_ASSIGN(const std::uint64_t n, number(w[1]));
   if (n > sizes.n)
     return fail(Errc::malformed, "there are " + std::to_string(sizes.n) + " replicas");

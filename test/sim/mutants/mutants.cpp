@@ -221,6 +221,8 @@ constexpr Entry kAll[] = {
      "§5.4: who fetches a state cannot know which requests wait", "lonely-suspect"},
     {Mutant::kept_without_bound, "kept-without-bound",
      "§8.4: what is kept is bounded, while a state is fetched, too", ""},
+    {Mutant::statement_not_remembered, "statement-not-remembered",
+     "§9.2: a statement of admins is executed once", ""},
 };
 static_assert(std::size(kAll) == kMutants);
 
