@@ -57,6 +57,7 @@ enum class Domain : std::uint8_t {
   request_body = 0x17,
   new_view = 0x18,
   admin_statement = 0x19,
+  proposal = 0x1a,
   name = 0x20,  // directory entry and xattr names under a salt
   salt = 0x21,
   genesis = 0x30,
@@ -76,6 +77,7 @@ inline constexpr std::array kAllDomains = {
     Domain::cert_body,     Domain::view_change,  Domain::request_body,
     Domain::new_view,      Domain::name,         Domain::salt,
     Domain::genesis,       Domain::config,       Domain::key_fingerprint,
-    Domain::log_group,     Domain::block,        Domain::admin_statement};
+    Domain::log_group,     Domain::block,        Domain::admin_statement,
+    Domain::proposal};
 
 }  // namespace bftmeta::tags

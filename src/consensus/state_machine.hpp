@@ -37,7 +37,7 @@ class StateMachine {
   // The configuration under which the next batch is executed: that of the next epoch once the last
   // batch of this one is. nullopt: that of this epoch.
   virtual std::optional<config::Config> next_config() const { return std::nullopt; }
-  // Hash of a pending configuration that waits for a READY of the member with this key.
+  // Of a pending change that waits for READY of the member with this key (schema::proposal_hash).
   virtual std::optional<Hash> unconfirmed(const PublicKey&) const { return std::nullopt; }
 };
 

@@ -248,10 +248,10 @@ std::optional<SessionInfo> Engine::session(const Id16& id) const {
 // Only what would count now: anybody can sign READYs with keys of his own.
 messages::Admission Engine::admit(const messages::Ready& ready) const {
   using messages::Admission;
-  if (unconfirmed(ready.vote_key) == ready.config_hash) return Admission::accept;
+  if (unconfirmed(ready.vote_key) == ready.proposal) return Admission::accept;
   const auto change = pending_change();
   const bool said = change && change->epoch_end_seq == 0 &&
-                    change->next.hash() == ready.config_hash &&
+                    schema::proposal_hash(*change) == ready.proposal &&
                     config::position_of(change->next, ready.vote_key);
   return said ? Admission::done : Admission::no_session;
 }
@@ -261,7 +261,7 @@ std::optional<Hash> Engine::unconfirmed(const PublicKey& vote_key) const {
   if (!change || change->epoch_end_seq != 0) return std::nullopt;
   const auto member = config::position_of(change->next, vote_key);
   if (!member || (change->ready >> *member & 1) != 0) return std::nullopt;
-  return change->next.hash();
+  return schema::proposal_hash(*change);
 }
 
 // Bundles that are past their valid_until are accepted: a batch decides them.

@@ -25,7 +25,7 @@ schema::BundleResult Epochs::ready(const messages::Ready& ready, bool& first_tim
   schema::BundleResult result;
   result.code = Code::no_entry;
   auto change = pending();
-  if (!change || change->epoch_end_seq != 0 || change->next.hash() != ready.config_hash)
+  if (!change || change->epoch_end_seq != 0 || schema::proposal_hash(*change) != ready.proposal)
     return result;
   const auto member = config::position_of(change->next, ready.vote_key);
   if (!member) return result;
@@ -78,9 +78,8 @@ Result<Joining> joining(const tree::Reader& state, const messages::CertBody& bod
                  schema::decode_record<schema::PendingChange>(value, "pending change"));
   const auto position = config::position_of(change.next, vote_key);
   says.expected = position.has_value();
-  says.deadline_us = change.deadline_us;
   if (position && change.epoch_end_seq == 0 && (change.ready >> *position & 1) == 0)
-    says.ready = messages::Ready{change.next.hash(), vote_key, body.seq};
+    says.ready = messages::Ready{schema::proposal_hash(change), vote_key, body.seq};
   return says;
 }
 

@@ -45,7 +45,6 @@ class Epochs {
 struct Joining {
   std::optional<messages::Ready> ready;          // to be said
   std::optional<messages::ReplicaId> end_share;  // position there: the last batch is to be signed
-  std::uint64_t deadline_us = 0;                 // of the proposal; tells two of them apart
   messages::Seq epoch_end = 0;                   // 0: not scheduled
   bool expected = false;                         // a change under way names it
 };

@@ -56,13 +56,13 @@ struct SessionOpen {
 
 // CONFIG-READY: a member of the next configuration has the state and can begin (protocol §9.2).
 struct Ready {
-  Hash config_hash{};  // of the next configuration
+  Hash proposal{};  // schema::proposal_hash of the pending change
   PublicKey vote_key{};
   Seq seq = 0;  // of the state that it has
 
   template <class V, class Self>
   static void fields(V& v, Self& s) {
-    v.field("config_hash", s.config_hash);
+    v.field("proposal", s.proposal);
     v.field("vote_key", s.vote_key);
     v.field("seq", s.seq);
   }

@@ -176,9 +176,8 @@ Status Learner::arrived() {
   // A pass over an older state, of a peer that was behind or of a proposal that was taken back, has
   // not seen what was named before this one.
   if (joining_.ready) {
-    const Proposal proposal{joining_.ready->config_hash, joining_.deadline_us};
-    if (proposal_ != proposal) block_keeper_->transferred();
-    proposal_ = proposal;
+    if (proposal_ != joining_.ready->proposal) block_keeper_->transferred();
+    proposal_ = joining_.ready->proposal;
   }
   block_keeper_->publish(*version_, {});
   announce();

@@ -38,9 +38,6 @@ class Learner {
         membership_(membership),
         marks_(storage::posix_file_system(), directory.path()) {}
 
-  // One of two that propose the same has the later deadline.
-  using Proposal = std::pair<Hash, std::uint64_t>;
-
   Status open_blocks(const storage::DataDirectory& directory);
   Status begin_transfer();
   Status turn();
@@ -67,7 +64,7 @@ class Learner {
   std::optional<messages::CertifiedState> state_;  // that the store holds
   std::optional<tree::Version> version_;           // its tree
   execution::Joining joining_;                     // what it asks of this replica
-  std::optional<Proposal> proposal_;               // that blocks were looked for since
+  std::optional<Hash> proposal_;                   // that blocks were looked for since
   std::uint64_t next_round_us_ = 0;                // the next transfer, and what is said again
   std::optional<Error> failure_;
   bool next_epoch_ = false;

@@ -310,6 +310,10 @@ struct PendingChange {
   friend bool operator==(const PendingChange&, const PendingChange&) = default;
 };
 
+// H(0x1a || hash of the next configuration || deadline_us): of one proposal. The same
+// configuration, proposed again after it was taken back, is another one.
+Hash proposal_hash(const PendingChange& change);
+
 struct Counters {
   std::uint8_t format = kRecordFormat;
   std::uint64_t next_ino = kRootIno + 1;

@@ -32,9 +32,9 @@ struct Powers {
   std::function<bool()> cut_power;
   // When the next timer of this replica fires.
   std::function<std::uint64_t(ReplicaId)> next_timer;
-  // The configuration that the admins want next (nullptr: none), and the one that correct replicas
-  // have got to.
-  std::function<const config::Config*()> proposed;
+  // The change that waits for READY of this key in the state of a correct replica, and the
+  // configuration that correct replicas have got to.
+  std::function<std::optional<Hash>(const PublicKey&)> unconfirmed;
   std::function<const config::Config&()> newest;
   // Sends a message in another epoch than the sender is in.
   std::function<void(std::uint64_t epoch, ReplicaId from, ReplicaId to, const PeerMessage&)> say_in;

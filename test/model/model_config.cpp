@@ -71,7 +71,7 @@ bool Model::signed_by_admins(const tags::Tag& tag, const Bytes& body,
 }
 
 Code Model::ready(const messages::Ready& ready) {
-  if (!change_ || change_->epoch_end_seq != 0 || change_->next.hash() != ready.config_hash)
+  if (!change_ || change_->epoch_end_seq != 0 || schema::proposal_hash(*change_) != ready.proposal)
     return Code::no_entry;
   for (const config::Replica& r : change_->next.replicas) {
     if (r.vote_key != ready.vote_key) continue;

@@ -65,7 +65,7 @@ std::shared_ptr<adversary::Conspiracy> Adversary::plot_of(const consensus::Optio
 void Adversary::attach(Cluster& cluster) {
   powers_.cut_power = [&cluster] { return cluster.cut_power_of_correct(); };
   powers_.next_timer = [&cluster](ReplicaId r) { return cluster.host(r).next_timer(); };
-  powers_.proposed = [&cluster] { return cluster.proposed(); };
+  powers_.unconfirmed = [&cluster](const PublicKey& key) { return cluster.unconfirmed(key); };
   powers_.newest = [&cluster]() -> const config::Config& { return cluster.newest_config(); };
   powers_.say_in = [&cluster](std::uint64_t epoch, ReplicaId from, ReplicaId to,
                               const messages::PeerMessage& m) {

@@ -82,7 +82,6 @@ void Cluster::reconfigure(std::uint32_t n) {
   next.epoch += 1;
   next.replicas.clear();
   for (ReplicaId r = 0; r < n; ++r) next.replicas.push_back(member(r));
-  proposed_ = next;
   submit_statement(next);
 }
 
@@ -103,8 +102,11 @@ bool Cluster::replay_statement() {
   return true;
 }
 
-const config::Config* Cluster::proposed() const {
-  return proposed_ && proposed_->epoch > newest_config().epoch ? &*proposed_ : nullptr;
+std::optional<Hash> Cluster::unconfirmed(const PublicKey& vote_key) const {
+  for (const auto& host : hosts_)
+    if (host->correct() && host->running())
+      if (const auto proposal = host->machine().unconfirmed(vote_key)) return proposal;
+  return std::nullopt;
 }
 
 const config::Config& Cluster::newest_config() const {

@@ -115,8 +115,8 @@ class Cluster {
   // Somebody else, the last client, carries the first statement of theirs again. False: there is
   // none.
   bool replay_statement();
-  // What they proposed last, until a correct replica is in it.
-  const config::Config* proposed() const;
+  // The change that waits for READY of this key in the state of a correct replica.
+  std::optional<Hash> unconfirmed(const PublicKey& vote_key) const;
   // A message that a Byzantine replica makes up, in the epoch that it is in or in another one.
   void inject(messages::ReplicaId from, messages::ReplicaId to, const messages::PeerMessage& m);
   void inject(messages::ReplicaId from, messages::ReplicaId to, const messages::PeerMessage& m,
@@ -179,9 +179,8 @@ class Cluster {
   std::uint64_t healed_us_ = 0;
   std::uint64_t done_us_ = 0;
   std::uint64_t restarts_ = 0;
-  std::uint64_t cuts_ = 0;       // by adversaries
-  std::size_t memberships_ = 0;  // of the plan's, in force or past
-  std::optional<config::Config> proposed_;
+  std::uint64_t cuts_ = 0;                        // by adversaries
+  std::size_t memberships_ = 0;                   // of the plan's, in force or past
   std::vector<schema::ChangeConfig> statements_;  // of the admins, in order
   std::function<void(const Outcome&)> observe_;
 };

@@ -61,12 +61,11 @@ class Unready final : public OfEpochs {
 
  private:
   void act() override {
-    const auto& proposed = plot().powers.proposed;
-    const config::Config* next = proposed ? proposed() : nullptr;
-    if (next == nullptr || next->epoch != config().epoch + 1 || !config::position_of(*next, key()))
-      return;
+    const auto& unconfirmed = plot().powers.unconfirmed;
+    const auto proposal = unconfirmed ? unconfirmed(key()) : std::nullopt;
+    if (!proposal) return;
     say_to_all(messages::Forward{messages::sign_ready(
-        *id_.signer, id_.cluster_id, {next->hash(), key(), witness().certified() + 1})});
+        *id_.signer, id_.cluster_id, {*proposal, key(), witness().certified() + 1})});
   }
   void send(ReplicaId, Messages& messages) override {
     const Seq end = epoch_end();

@@ -191,10 +191,11 @@ void FakeCluster::schedule(const config::Config& next) {
       {0, keys.admin->sign(tags::kConfig, {keys.context.cluster_id, 0}, encode(op.body))}};
   const auto proposed = other_client(op);
   REQUIRE(proposed.results.at(0).code == schema::Code::ok);
+  const Hash proposal = schema::proposal_hash(*engine_.pending_change());
   std::vector<messages::Item> ready;
   for (const ReplicaId r : members_of(next))
     ready.push_back(messages::sign_ready(*pool.replicas[r], keys.context.cluster_id,
-                                         {next.hash(), pool.replicas[r]->public_key(), seq()}));
+                                         {proposal, pool.replicas[r]->public_key(), seq()}));
   execute(ready);
   REQUIRE(engine_.body().epoch_end_seq > seq());
 }

@@ -39,9 +39,12 @@ struct Epochs : OneSession {
   }
   Code propose() { return execute(change_to(next)); }
   Item ready_item(std::uint32_t replica, const config::Config& of) const {
-    return messages::sign_ready(
-        *seven.replicas[replica], cluster.context.cluster_id,
-        {of.hash(), seven.replicas[replica]->public_key(), engine.executed_seq()});
+    schema::PendingChange change;
+    change.next = of;
+    if (const auto pending = engine.pending_change()) change.deadline_us = pending->deadline_us;
+    return messages::sign_ready(*seven.replicas[replica], cluster.context.cluster_id,
+                                {schema::proposal_hash(change),
+                                 seven.replicas[replica]->public_key(), engine.executed_seq()});
   }
   Code ready(std::uint32_t replica) { return result_of(order({ready_item(replica, next)})).code; }
   // Everybody who has to; returns the number of the last batch of the epoch.
@@ -148,6 +151,21 @@ TEST_CASE_FIXTURE(Epochs, "READY counts once, of members of the pending configur
   CHECK(ready(1) == Code::ok);
   CHECK(ready(4) == Code::ok);
   CHECK(ready(2) == Code::no_entry);  // scheduled
+}
+
+TEST_CASE_FIXTURE(Epochs,
+                  "READY is of one proposal, not of another one of the same configuration") {
+  using messages::Admission;
+  replace_last();
+  REQUIRE(propose() == Code::ok);
+  const Item old = ready_item(4, next);
+  REQUIRE(result_of(order({old})).code == Code::ok);
+  REQUIRE(execute(change_to(engine.config())) == Code::ok);
+  REQUIRE(propose() == Code::ok);
+  CHECK(engine.admit(*messages::parse_item(old)) == Admission::no_session);
+  CHECK(result_of(order({old})).code == Code::no_entry);
+  CHECK(engine.pending_change()->ready == 0);
+  CHECK(ready(4) == Code::ok);
 }
 
 TEST_CASE_FIXTURE(Epochs, "admission lets in only what would count") {
