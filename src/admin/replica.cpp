@@ -107,9 +107,10 @@ Status wait_for(client::Client& client, const config::Config& now, const config:
 Error already_under_way(client::Client& client, const config::Config& now,
                         const config::Config& next) {
   const auto found = ask_membership(client, now.epoch);
-  if (found && (!found->pending || found->pending->next == next))
+  if (found && !found->pending)
     return carried_before("change of the configuration", "bftadm replica list");
-  std::string what = "another one is under way";
+  const bool same = found && found->pending->next == next;
+  std::string what = same ? "this one is under way already" : "another one is under way";
   if (found)
     what += ": " +
             change_progress(now, found->pending->next, *found, ask_status(client, kStatusTimeout));

@@ -92,6 +92,8 @@ TEST_CASE("a change that can not be made, or not yet: the quorums, who is missin
   a.refused({"replica", "replace", "1", card, "--timeout", "5"}, ExitCode::unreachable,
             {"not in force after 5 s", waits, "bftadm replica list"});
   a.refused({"replica", "replace", "1", card}, ExitCode::failed,
+            {"this one is under way already: " + waits, "bftadm replica cancel"});
+  a.refused({"replica", "replace", "3", card}, ExitCode::failed,
             {"another one is under way: " + waits, "bftadm replica cancel"});
   const json pending = a.ok({"replica", "list"});
   CHECK(pending["pending_quorum"] == "3 of 4");
