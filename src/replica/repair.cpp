@@ -122,18 +122,18 @@ Status Replica::note_unreadable(const Error& error) {
   if (const auto broken = store_->broken()) return give_up_store(*broken);
   std::vector<Subtree> met = machine_->engine().version().take_rotten();
   if (met.empty() && damaged_.empty() && restored_.empty()) return tl::make_unexpected(error);
-  BFTMETA_TRY(note_damaged(std::move(met)));
+  BFTMETA_TRY(note_damaged(met));
   log_line(LogLevel::error, error.message);
   return {};
 }
 
 // For the next transfer to fetch anew. A reader of an older version may have met what was repaired
 // a moment before.
-Status Replica::note_damaged(std::vector<Subtree> places) {
+Status Replica::note_damaged(const std::vector<Subtree>& places) {
   if (places.empty()) return {};
   BFTMETA_ASSIGN(auto snapshot, store_->snapshot());
   BFTMETA_ASSIGN(const auto own, tree::Version::open(std::move(snapshot), {.pinned_nodes = 0}));
-  for (Subtree& place : tree::unreadable(own, std::move(places))) {
+  for (Subtree& place : tree::unreadable(own, places)) {
     BFTMETA_TRY(check_repaired(place));
     damaged_.push_back(std::move(place));
   }

@@ -104,7 +104,7 @@ class Replica {
   Status repaired();
   Status fetch_instead(const std::string& why);
   Status note_unreadable(const Error& error);
-  Status note_damaged(std::vector<tree::Subtree> places);
+  Status note_damaged(const std::vector<tree::Subtree>& places);
   Status check_repaired(const tree::Subtree& place);
   tl::unexpected<Error> give_up_store(const Error& error);
   void write(transfer::action::Write write);

@@ -1,5 +1,7 @@
 #include "tree/fragment.hpp"
 
+#include <algorithm>
+
 #include "base/mutant.hpp"
 #include "tree/partial_tree_writer.hpp"
 
@@ -101,12 +103,17 @@ Result<bool> holds_any(const Version& own, const Region& region, NodeCache& cach
   return !found.ref.empty();
 }
 
-std::vector<Subtree> unreadable(const Version& own, std::vector<Subtree> places) {
+std::vector<Subtree> unreadable(const Version& own, const std::vector<Subtree>& places) {
   NodeCache cache;
-  std::erase_if(places,
-                [&](const Subtree& s) { return holds_any(own, s.region, cache).has_value(); });
-  own.take_rotten();
-  return places;
+  std::vector<Subtree> rotten;
+  for (const Subtree& place : places) {
+    if (holds_any(own, place.region, cache)) continue;
+    std::vector<Subtree> met = own.take_rotten();
+    if (met.empty()) met.push_back(place);  // the store gives nothing at all
+    for (Subtree& here : met)
+      if (std::ranges::find(rotten, here) == rotten.end()) rotten.push_back(std::move(here));
+  }
+  return rotten;
 }
 
 // Walks the parts of a partial tree in pre-order with an explicit stack.

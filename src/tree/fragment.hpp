@@ -44,8 +44,9 @@ Result<bool> holds(const Version& own, const Subtree& subtree, NodeCache& cache)
 // Whether `own` has any leaf in the region. Errors: corrupt, io.
 Result<bool> holds_any(const Version& own, const Region& region, NodeCache& cache);
 
-// Those of `places` (Version::take_rotten) that `own` cannot read, either: what an older version
-// met may have been repaired or replaced since. What `own` meets is taken, by looking.
-std::vector<Subtree> unreadable(const Version& own, std::vector<Subtree> places);
+// What `own` meets itself where others met `places` (Version::take_rotten), none twice. What an
+// older version met may have been repaired or replaced since; and one that has more nodes in memory
+// meets a part of what `own` reads as a whole, which may be sound while another part is rotten.
+std::vector<Subtree> unreadable(const Version& own, const std::vector<Subtree>& places);
 
 }  // namespace bftmeta::tree

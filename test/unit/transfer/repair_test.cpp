@@ -70,6 +70,19 @@ Transfer::Setup restoring(std::size_t state, std::vector<tree::Subtree> damaged,
   return setup;
 }
 
+// One leaf is gone: its key, and where that is noticed.
+struct Rotten {
+  explicit Rotten(tree::MemoryPageStore& store) {
+    const auto keys = store.leaf_keys();
+    key = keys[keys.size() / 2];
+    store.tamper_leaf(key, std::nullopt);
+    places = rotten_in(store);
+    REQUIRE(places.size() == 1);
+  }
+  Key key;
+  std::vector<tree::Subtree> places;
+};
+
 }  // namespace
 
 TEST_CASE("T7.7 what is rotten in a store is fetched again, and the store is what it was") {
@@ -102,13 +115,11 @@ TEST_CASE("what an older version meets after the repair is not damaged") {
   World world(5, 4, 500);
   world.grow(500, 0);
   const auto store = stored(world.newest().version);
-  const auto keys = store->leaf_keys();
-  store->tamper_leaf(keys[keys.size() / 2], std::nullopt);
+  const Rotten rotten(*store);
+  const auto& damaged = rotten.places;
   const auto older = tree::Version::open(*store->snapshot(), {.pinned_nodes = 0});
-  const auto damaged = rotten_in(*store);
-  REQUIRE(damaged.size() == 1);
   REQUIRE(Transfer(world, store, restoring(world.size() - 1, damaged)).run(10 * kSecond));
-  CHECK_FALSE(older->read(keys[keys.size() / 2]));
+  CHECK_FALSE(older->read(rotten.key));
   const auto met = older->take_rotten();
   CHECK(met == damaged);
   CHECK(tree::unreadable(*older, met) == damaged);
@@ -117,14 +128,28 @@ TEST_CASE("what an older version meets after the repair is not damaged") {
   CHECK(tree::unreadable(*now, met).empty());
 }
 
+// Who has the nodes above it in memory meets one leaf; who has not reads its whole subtree.
+TEST_CASE("a sound part of what is rotten is not what is damaged") {
+  World world(5, 4, 500);
+  world.grow(500, 0);
+  const auto store = stored(world.newest().version);
+  const auto keys = store->leaf_keys();
+  const auto damaged = Rotten(*store).places;
+  const tree::Region& region = damaged[0].region;
+  std::vector<tree::Subtree> parts;
+  for (const Key& key : keys)
+    if (region.covers(key, 8 * key.size())) parts.push_back({{key, 8 * key.size()}, Hash{1}});
+  REQUIRE(parts.size() > 1);
+  const auto now = tree::Version::open(*store->snapshot(), {.pinned_nodes = 0});
+  CHECK(tree::unreadable(*now, parts) == damaged);
+  CHECK(now->take_rotten().empty());
+}
+
 TEST_CASE("a repair fetches what is damaged, and no more") {
   World world(3, 4, 3000);
   world.grow(3000, 0);
   const auto store = stored(world.newest().version);
-  const auto keys = store->leaf_keys();
-  store->tamper_leaf(keys[keys.size() / 2], std::nullopt);
-  const auto damaged = rotten_in(*store);
-  REQUIRE(damaged.size() == 1);
+  const auto damaged = Rotten(*store).places;
   Transfer t(world, store, restoring(world.size() - 1, damaged));
   REQUIRE(t.run(10 * kSecond));
   CHECK(t.received() < 32 * 1024);
