@@ -185,6 +185,7 @@ TEST_CASE_FIXTURE(Members, "all four replicas are replaced, one after the other,
     change(next);
     REQUIRE(load.wait_acknowledged(200, 30s));
     CHECK(all_follow());
+    CHECK(says(old, "has left the configuration"));  // as its disk says, too
     cluster.kill(old);
     REQUIRE(load.wait_acknowledged(200, 30s));
   }
