@@ -3,6 +3,7 @@
 // know it yet can not have voted beyond it. Nobody votes beyond it; the primary fills up to it; its
 // last batch is certified by both memberships. Then the driver makes a new core, with nothing of
 // this one: no vote, view or P-entry crosses from one epoch into another.
+#include "config/change.hpp"
 #include "consensus/core.hpp"
 
 namespace bftmeta::consensus {
@@ -139,9 +140,9 @@ std::map<ReplicaId, Signature> Core::joint_shares(const config::Config& next) {
 }
 
 // Others are in the next epoch. Who has not executed the last batch follows them at once, and
-// fetches there what it lacks. Who has executed it may be one of those that the state is fetched
-// from: it goes when its page store has it. The certificate that comes with the step is what it
-// flushes by, whatever else keeps it from hearing one.
+// fetches there what it lacks; so does whoever leaves. Who stays and has executed it may be one of
+// those that the state is fetched from: it goes when its page store has it. The certificate that
+// comes with the step is what it flushes by, whatever else keeps it from hearing one.
 void Core::on_epoch_shown(messages::EpochStep step) {
   if (shown_end_ || ended_) return;
   messages::RootCert end = messages::plain(step.cert);
@@ -158,7 +159,8 @@ void Core::on_epoch_shown(messages::EpochStep step) {
 
 void Core::leave_shown_epoch() {
   if (!shown_end_ || ended_) return;
-  const bool held = epoch_over() && !transferring_ && !out_of_service();
+  const bool stays = config::position_of(shown_end_->next, signer_.public_key()).has_value();
+  const bool held = stays && epoch_over() && !transferring_ && !out_of_service();
   if (held && flushed_ < epoch_end_ && !mutant(Mutant::epoch_left_unflushed)) return;
   ended_ = true;
   out_->push_back(action::EpochEnded{*shown_end_});

@@ -348,6 +348,13 @@ TEST_CASE("who is shown the next epoch leaves with the state of what it has exec
   CHECK(r.halts.empty());
 }
 
+TEST_CASE("who is shown the next epoch and is no member of it leaves at once") {
+  Ending r(3);
+  for (Seq seq = 1; seq <= kEnd; ++seq) r.commit_batch(0, seq);
+  r.step(r.shown());
+  CHECK(r.epoch_ends.size() == 1);
+}
+
 TEST_CASE("the end of the epoch is known after a restart, if only a certificate told of it") {
   Ending r(1);
   messages::CertBody body;
