@@ -13,8 +13,7 @@ enum class LogLevel : std::uint8_t { trace, debug, info, warn, error };
 
 // Sizes for clusters that share one machine (`bftadm dev`, tests).
 constexpr std::uint64_t kDevLogSegmentBytes = 8ULL << 20;
-constexpr std::uint64_t kDevLmdbMapBytes =
-    64ULL << 30;  // address space: a load of some minutes fills 4 GiB
+constexpr std::uint64_t kDevLmdbMapBytes = 64ULL << 30;  // of address space
 constexpr std::uint64_t kDevStateFetchRate = 8ULL << 20;
 
 struct ReplicaSettings {

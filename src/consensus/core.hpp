@@ -185,7 +185,7 @@ struct Diverged {
 };
 // The epoch of this core is over: what follows is of the next configuration, for which the driver
 // makes another core, unless this replica is no member of it (protocol §9.2). This one goes on
-// answering. Whatever it has executed of the epoch is in the page store, durably.
+// answering. Whatever it has executed of the epoch is in the page store, unless it leaves.
 struct EpochEnded {
   messages::EpochStep step;
 };

@@ -32,12 +32,14 @@ Result<std::unique_ptr<Learner>> Learner::open(const Setup& setup,
   learner->poller_.add(*learner->mesh_);
   BFTMETA_TRY(learner->open_blocks(directory));
   BFTMETA_TRY(open_state_store(learner->marks_, directory, [&]() -> Status {
-    learner->receiver_.reset();
-    learner->store_.reset();
     BFTMETA_ASSIGN(learner->store_,
                    storage::LmdbPageStore::open(directory.state_path(),
                                                 {.map_bytes = setup.settings.lmdb_map_bytes}));
-    return learner->begin_transfer();
+    Status status = learner->begin_transfer();
+    if (status) return status;
+    learner->receiver_.reset();
+    learner->store_.reset();
+    return status;
   }));
   return learner;
 }

@@ -66,8 +66,9 @@ Status Replica::open_storage() {
   const config::ReplicaSettings& s = setup_.settings;
   marks_.emplace(storage::posix_file_system(), directory_.path());
   BFTMETA_TRY(open_state_store(*marks_, directory_, [this] {
-    store_.reset();  // of the first try
-    return read_store();
+    Status status = read_store();
+    if (!status) store_.reset();
+    return status;
   }));
 
   BFTMETA_ASSIGN(

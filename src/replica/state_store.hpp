@@ -11,7 +11,7 @@
 namespace bftmeta::replica {
 
 // `read` opens the store and everything above it; Errc::corrupt from it sets the store aside, and
-// it is called again, on an empty one. Each call replaces what the one before has left behind.
+// it is called again, on an empty one. Where it fails it leaves the store closed.
 // Errors: what else `read` says; corrupt (twice within StoreMarks::kInARow); io, permission.
 Status open_state_store(StoreMarks& marks, const storage::DataDirectory& directory,
                         const std::function<Status()>& read);
