@@ -1,5 +1,7 @@
 #include "net/peer_mesh.hpp"
 
+#include <algorithm>
+
 namespace bftmeta::net {
 
 namespace {
@@ -119,6 +121,12 @@ void PeerMesh::broadcast(ByteView message) {
 
 void PeerMesh::flush() {
   for (const auto& [number, link] : links_) link->flush();
+}
+
+bool PeerMesh::refused() const {
+  return std::all_of(members_.begin(), members_.end(), [this](const auto& member) {
+    return links_.at(member.first)->state() == LinkState::refused;
+  });
 }
 
 const ClientLink* PeerMesh::link(std::uint32_t replica) const {

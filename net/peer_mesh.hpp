@@ -51,6 +51,9 @@ class PeerMesh final : public PollSource {
   void broadcast(ByteView message);  // to the members
   void flush();
 
+  // Every member's port refuses this replica's key.
+  bool refused() const;
+
   // For status pages: nullptr for the replica itself.
   const ClientLink* link(std::uint32_t replica) const;
   const Server& server() const { return *server_; }

@@ -119,6 +119,7 @@ Status Replica::drop_dead_links() {
   const std::int64_t now_us = net::steady_us();
   if (now_us - swept_us_ < kSweepUs) return {};
   swept_us_ = now_us;
+  note_doors();
   for (const std::uint64_t link :
        links_.sweep([this](const net::Route& r) { return client_port_->connected(r); }))
     BFTMETA_TRY(step(consensus::event::LinkClosed{link}));
@@ -127,8 +128,8 @@ Status Replica::drop_dead_links() {
 
 // The worst first: who does not vote is one of the f faults, whatever else is wrong.
 std::string Replica::condition() const {
-  for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_,
-                                   repairs_.alarm(net::steady_us())})
+  for (const std::string& fault : {core_->standing_text(), space_fault_, refused_fault_,
+                                   read_fault_, flush_fault_, repairs_.alarm(net::steady_us())})
     if (!fault.empty()) return fault;
   if (const std::uint32_t accused = core_->evidence().accused() | evidence_files_->accused();
       accused != 0)

@@ -13,6 +13,8 @@ constexpr std::int64_t kLeaveUs = 30'000'000;
 // Steps that do not hold cost up to f + 1 signature checks; their sender is not heard for so long.
 constexpr std::int64_t kUnbelievedUs = 1'000'000;
 constexpr std::int64_t kEnterAgainUs = 5'000'000;
+constexpr std::int64_t kShowAgainUs = 50'000;  // to one peer
+constexpr std::int64_t kRefusedUs = 10'000'000;
 
 }  // namespace
 
@@ -25,6 +27,15 @@ bool Replica::of_this_epoch(ByteView frame, const ShowEpochs& show) {
   if (const auto from = messages::epoch_to_show(cluster_id_, membership_.epoch(), frame))
     show({cluster_id_, *from}, membership_.steps_from(*from));
   return false;
+}
+
+// A peer that is behind sends many frames, and one answer leads it.
+void Replica::show_epochs(messages::ReplicaId to, const crypto::Context& theirs,
+                          messages::Epochs steps) {
+  const std::int64_t now_us = net::steady_us();
+  if (now_us < shown_again_us_[to]) return;
+  shown_again_us_[to] = now_us + kShowAgainUs;
+  mesh_->send(to, messages::encode_frame(theirs, messages::PeerMessage(std::move(steps))));
 }
 
 // When the core may go there is the core's matter.
@@ -80,8 +91,43 @@ void Replica::expect_joining() {
   if (joining == joining_) return;
   joining_ = joining;
   refresh_members();
-  if (const Status expected = mesh_->expect(joining); !expected)
+  expect_others();
+}
+
+// Whom the last step has left out can not hear of it from anybody else: when the others had the
+// joint certificate, their links of the epoch before were gone. It is let in for as long as it
+// would show the step to others, and heard for nothing but to be shown it.
+void Replica::expect_others() {
+  net::PeerMesh::Peers others = joining_;
+  if (net::steady_us() < lets_left_in_until_us_)
+    for (const config::Replica& r : membership_.left_out()) others[kFirstLeftOut + r.id] = r;
+  if (const Status expected = mesh_->expect(others); !expected)
     log_line(LogLevel::warn, "a joining replica: " + expected.error().message);
+}
+
+void Replica::begin_epoch() {
+  lets_left_in_until_us_ = net::steady_us() + kLeaveUs;
+  expect_others();
+}
+
+// Now and then. After that nobody tells a replica that it was left out, but all refuse it.
+void Replica::note_doors() {
+  const std::int64_t now_us = net::steady_us();
+  if (lets_left_in_until_us_ != 0 && now_us >= lets_left_in_until_us_) {
+    lets_left_in_until_us_ = 0;
+    expect_others();
+  }
+  if (!mesh_->refused()) {
+    refused_since_us_ = 0;
+    refused_fault_.clear();
+    return;
+  }
+  if (refused_since_us_ == 0) refused_since_us_ = now_us;
+  if (now_us - refused_since_us_ < kRefusedUs || !refused_fault_.empty()) return;
+  refused_fault_ =
+      "every other member refuses this replica's link key: it has probably been removed or "
+      "replaced while it was away; ask 'bftadm replica list' of another, and stop this one";
+  log_line(LogLevel::error, refused_fault_);
 }
 
 }  // namespace bftmeta::replica

@@ -1,5 +1,7 @@
 #include "replica/membership.hpp"
 
+#include <set>
+
 namespace bftmeta::replica {
 
 Result<Membership> Membership::load(storage::FileSystem& fs, std::string path,
@@ -62,6 +64,16 @@ const config::Config* Membership::config_of(std::uint64_t epoch) const {
 
 std::optional<verify::Epoch> Membership::epoch_at(std::uint64_t epoch) const {
   return verify::epoch_at(first_, steps_, epoch);
+}
+
+std::vector<config::Replica> Membership::left_out() const {
+  std::vector<config::Replica> left;
+  if (steps_.empty()) return left;
+  std::set<PublicKey> open;
+  for (const config::Replica& r : config().replicas) open.insert(r.link_key);
+  for (const config::Replica& r : config_of(epoch() - 1)->replicas)
+    if (!open.contains(r.link_key)) left.push_back(r);
+  return left;
 }
 
 std::optional<messages::RootCert> Membership::start_cert() const {

@@ -193,6 +193,7 @@ void Replica::recover() {
   machine_->set_audience([this](const auto& results) { return answers_->awaited(results); });
   log_->set_state_provider([this] { return storage::to_state_group(core_->control_state()); });
   refresh_members();
+  begin_epoch();
   consensus::Actions actions;
   core_->start(std::move(recovered_), now(), actions);
   if (core_->out_of_service()) log_line(LogLevel::error, core_->standing_text());

@@ -82,9 +82,9 @@ void Replica::receive() {
 void Replica::receive_peer(ReplicaId from, ByteView bytes) {
   if (failure_) return;
   const auto show = [&](const crypto::Context& theirs, messages::Epochs steps) {
-    mesh_->send(from, messages::encode_frame(theirs, PeerMessage(std::move(steps))));
+    show_epochs(from, theirs, std::move(steps));
   };
-  if (!of_this_epoch(bytes, show)) return;
+  if (!of_this_epoch(bytes, show) || from >= kFirstLeftOut) return;
   auto message = messages::decode_peer_frame(context(), bytes);
   if (!message) {
     log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + message.error().message);

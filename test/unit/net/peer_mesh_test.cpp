@@ -94,6 +94,33 @@ TEST_CASE("a replica that restarts is connected again both ways") {
   CHECK(exchange());
 }
 
+TEST_CASE("a replica that is no member for any of the others knows that all refuse it") {
+  Cluster cluster(4);
+  const config::Config before = cluster.config;
+  const std::vector<crypto::LinkKey> keys = cluster.keys;
+  cluster.keys[2] = crypto::generate_link_key();
+  cluster.config.replicas[2].link_key = cluster.keys[2].public_key;
+  cluster.nodes[2].reset();
+  for (const std::uint32_t i : {0U, 1U, 3U}) {
+    cluster.nodes[i].reset();
+    cluster.start(i);
+  }
+  cluster.config = before;
+  cluster.keys = keys;
+  cluster.start(2);
+  CHECK_FALSE(cluster.nodes[2]->mesh->refused());
+  CHECK(cluster.run_until([&] { return cluster.nodes[2]->mesh->refused(); }));
+
+  // Let in by one is enough.
+  REQUIRE(cluster.nodes[0]->mesh->expect({{62, before.replicas[2]}}));
+  CHECK(cluster.run_until([&] {
+    cluster.nodes[2]->mesh->send(0, view("am I one"));
+    return !cluster.nodes[0]->inbox.empty();
+  }));
+  CHECK(cluster.nodes[0]->inbox.front().first == 62);
+  CHECK_FALSE(cluster.nodes[2]->mesh->refused());
+}
+
 TEST_CASE("a link key of another replica is refused at start") {
   Cluster cluster(4);
   Node node;

@@ -20,7 +20,8 @@ struct ChainDisk {
     messages::EpochStep step;
     step.next = four.config();
     step.next.epoch = 1;
-    step.next.replicas[3].vote_key = seven.replicas[6]->public_key();
+    step.next.replicas[3] = seven.config().replicas[6];
+    step.next.replicas[3].id = 3;
     messages::CertBody body = sample_body(four, 6);
     body.epoch_end_seq = body.seq;
     body.next_config_hash = step.next.hash();
