@@ -74,6 +74,19 @@ std::optional<Domain::Member> Domain::member(const PublicKey& key) const {
   return Member{it->second.name, it->second.activity};
 }
 
+namespace {
+
+// The lowest gives way to a new connection: a free slot, one over which nothing came in time, so
+// that it has probably gone, the least recently used.
+std::pair<int, std::int64_t> rank(std::int64_t activity, std::int64_t now_us) {
+  constexpr std::int64_t kUnheardUs = 10'000'000;
+  if (activity == 0) return {0, 0};
+  if (activity < 0 && now_us + activity > kUnheardUs) return {1, -activity};
+  return {2, std::abs(activity)};
+}
+
+}  // namespace
+
 Domain::Decision Domain::admit(const PublicKey& key) {
   const std::lock_guard lock(mutex_);
   const auto it = entries_.find(key);
@@ -90,8 +103,8 @@ Domain::Decision Domain::admit(const PublicKey& key) {
   Activity& activity = *entry.activity;
   std::size_t slot = 0;
   for (std::size_t i = 1; i < slots_; ++i)
-    if (activity[i].load() < activity[slot].load()) slot = i;
-  activity[slot].store(now);
+    if (rank(activity[i].load(), now) < rank(activity[slot].load(), now)) slot = i;
+  activity[slot].store(-now);
   return {routing_id_of({key, static_cast<std::uint8_t>(slot)}), {}};
 }
 

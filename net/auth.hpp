@@ -32,6 +32,8 @@ struct Route {
 class Domain {
  public:
   static constexpr std::size_t kMaxSlots = 64;
+  // When something came last (steady clock, us); negative: when the slot was given out, and nothing
+  // has come yet; 0: it is free.
   using Activity = std::array<std::atomic<std::int64_t>, kMaxSlots>;
 
   // slots: connections per key, 1..kMaxSlots.

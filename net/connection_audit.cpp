@@ -2,11 +2,13 @@
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.hpp"
 
@@ -15,6 +17,9 @@ namespace bftmeta::net {
 namespace {
 
 constexpr std::int64_t kCheckUs = 250'000;
+// Without a receive mark libzmq takes what the kernel has at once, but for a moment or two on a
+// machine that is short of processors.
+constexpr std::int64_t kDeafUs = 1'000'000;
 
 std::uint16_t port_of(const sockaddr_storage& address) {
   if (address.ss_family == AF_INET6) {
@@ -43,6 +48,12 @@ std::uint64_t bytes_received(int fd) {
   socklen_t size = sizeof info;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
   return info.tcpi_bytes_received;
+}
+
+// Of what was received, what nobody has taken.
+std::uint64_t bytes_waiting(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
 }
 
 }  // namespace
@@ -144,10 +155,23 @@ void ConnectionAudit::check_connection(int fd, Connection& connection) {
   const std::uint64_t received = bytes_received(fd);
   // More was read than has come: messages of a connection that had this descriptor before.
   connection.read = std::min(connection.read, received);
-  if (received - connection.read <= limits_.max_unread) return;
-  ++counters_.shut_unread;
+  const bool deaf = is_deaf(fd, connection, received);
+  if (!deaf && received - connection.read <= limits_.max_unread) return;
+  ++(deaf ? counters_.shut_deaf : counters_.shut_unread);
   shut_connection(fd);
   closed(fd);
+}
+
+// Seen twice at least: what came just now waits as well.
+bool ConnectionAudit::is_deaf(int fd, Connection& connection, std::uint64_t received) const {
+  const std::uint64_t waiting = bytes_waiting(fd);
+  const std::uint64_t taken = received - std::min(waiting, received);
+  const bool stuck = waiting != 0 && std::exchange(connection.taken, taken) == taken;
+  if (!stuck)
+    connection.stuck_us = 0;
+  else if (connection.stuck_us == 0)
+    connection.stuck_us = checked_us_;
+  return stuck && checked_us_ - connection.stuck_us >= kDeafUs;
 }
 
 // The oldest that never sent a message go first: a peer that connects in earnest speaks at once.

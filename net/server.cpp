@@ -205,7 +205,21 @@ std::size_t Server::receive(const Sink& sink) {
 
 void Server::take_events() {
   audit_.monitor().touch();  // no poller waits for it
-  for (ConnectionEvent event; audit_.next_event(event);) continue;
+  for (ConnectionEvent event; audit_.next_event(event);)
+    if (event.type != ZMQ_EVENT_ACCEPTED) note_closed(event.value);
+}
+
+// Its slot is free, unless a newer connection has it. A descriptor that was used again meanwhile
+// gives up the slot of a connection that is there: if that one has to give way, it connects anew.
+void Server::note_closed(int fd) {
+  const auto node = routes_.extract(fd);
+  if (node.empty()) return;
+  Connection* connection = find_connection(node.mapped());
+  if (connection == nullptr || connection->fd != fd) return;
+  Peer& peer = peers_.find(node.mapped().key)->second;
+  (*peer.activity)[node.mapped().slot].compare_exchange_strong(connection->heard_us, 0);
+  counters_.dropped_sends += connection->outbox.clear();
+  peer.connections.erase(node.mapped().slot);
 }
 
 std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink) {
@@ -238,8 +252,13 @@ std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, 
     offend(*route, *peer, fd, now_us);
     return 0;
   }
-  if (!peer->connections.contains(route->slot))
-    peer->connections.emplace(route->slot, Connection{Outbox(options_.outbox, waker_)});
+  auto connection = peer->connections.find(route->slot);
+  if (connection == peer->connections.end())
+    connection =
+        peer->connections.emplace(route->slot, Connection{Outbox(options_.outbox, waker_)}).first;
+  connection->second.fd = fd;
+  connection->second.heard_us = now_us;
+  routes_[fd] = *route;
   ++counters_.frames;
   counters_.messages += messages_.size();
   for (const ByteView message : messages_) sink(*route, message);

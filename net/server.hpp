@@ -86,7 +86,9 @@ class Server final : public PollSource {
  private:
   struct Connection {
     Outbox outbox;
-    bool flushing = false;  // in to_flush_
+    int fd = -1;                // over which something came last
+    std::int64_t heard_us = 0;  // then
+    bool flushing = false;      // in to_flush_
   };
   struct Peer {
     std::shared_ptr<Domain::Activity> activity;
@@ -109,6 +111,7 @@ class Server final : public PollSource {
   const Connection* find_connection(const Route& route) const;
   std::optional<Route> authenticate(Message& id, Message& body);
   void take_events();
+  void note_closed(int fd);
   std::size_t take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink);
   void offend(const Route& route, Peer& peer, int fd, std::int64_t now_us);
   bool flush_connection(const Route& route);
@@ -121,6 +124,7 @@ class Server final : public PollSource {
   std::uint16_t port_ = 0;
   std::uint64_t revision_ = 0;
   std::map<PublicKey, Peer> peers_;
+  std::map<int, Route> routes_;  // by descriptor, of those over which something came
   std::vector<Route> to_flush_;
   std::vector<ByteView> messages_;
   ServerCounters counters_;

@@ -71,6 +71,11 @@ class Loopback {
   }
   Client& connect(const crypto::LinkKey& key) { return connect(key, server_key.public_key); }
 
+  void disconnect(const Client& gone) {
+    poller.remove(*gone.link);
+    std::erase_if(clients_, [&](const auto& client) { return client.get() == &gone; });
+  }
+
   // One turn of the loop.
   void turn() {
     poller.wait(std::chrono::milliseconds(10));

@@ -64,6 +64,44 @@ TEST_CASE("messages up to the frame cap pass, larger ones are refused by send") 
   CHECK(a.inbox[0] == largest);
 }
 
+TEST_CASE("an idle connection keeps its place while others of its key come and go") {
+  Loopback loop(client_port_options(), 4);
+  const auto alice = crypto::generate_link_key();
+  loop.allow({alice});
+  auto& idle = loop.connect(alice);
+  REQUIRE(loop.passes(idle, alice));
+  for (int i = 0; i < 6; ++i) {
+    auto& passing = loop.connect(alice);
+    REQUIRE(loop.passes(passing, alice));
+    loop.disconnect(passing);
+    loop.run_until([] { return false; }, 300ms);  // that is looked at four times a second
+  }
+  CHECK(loop.passes(idle, alice));
+  CHECK(idle.link->counters().disconnects == 0);
+  CHECK(loop.server->connection_counters().shut_deaf == 0);
+}
+
+// libzmq leaves it open and reads it no more: its peer would talk to nobody for ever.
+TEST_CASE(
+    "a connection whose place another one took is cut off as soon as it speaks, and comes back") {
+  Loopback loop(client_port_options(), 2);
+  const auto alice = crypto::generate_link_key();
+  loop.allow({alice});
+  auto& idle = loop.connect(alice);
+  REQUIRE(loop.passes(idle, alice));
+  for (int i = 0; i < 2; ++i) REQUIRE(loop.passes(loop.connect(alice), alice));
+  const auto heard = [&] {
+    return std::ranges::any_of(loop.received,
+                               [](const auto& r) { return text(r.message) == "still there"; });
+  };
+  CHECK(loop.run_until([&] {
+    idle.send("still there");
+    return heard();
+  }));
+  CHECK(idle.link->counters().disconnects == 1);
+  CHECK(loop.server->connection_counters().shut_deaf == 1);
+}
+
 TEST_CASE("an unregistered key is told so, and gets in by itself once it is registered") {
   Loopback loop;
   const auto alice = crypto::generate_link_key();
