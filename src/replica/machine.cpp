@@ -44,6 +44,7 @@ void Machine::forget_old() {
   while (entries_.size() > kKeptBatches || (bytes_ > kKeptBytes && entries_.size() > 1)) {
     const auto oldest = entries_.begin();
     if (oldest->second.version && entries_.size() <= kKeptBatches) return;  // not certified yet
+    if (oldest->second.version) note_extents(oldest->second.executed.touched);
     bytes_ -= oldest->second.bytes;
     entries_.erase(oldest);
   }

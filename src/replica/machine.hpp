@@ -63,8 +63,9 @@ class Machine final : public consensus::StateMachine {
   // The version after `seq` if it is still there; it and older ones are given up. A certificate at
   // `seq` is known: nobody will read at an older one any more.
   std::optional<tree::Version> take_version(Seq seq);
-  // Keys of the extents that batches up to the last take_version() have changed, since the last
-  // call. At most kMaxExtents are kept; then `lost`, and nobody knows which.
+  // Keys of the extents that batches up to the last take_version() have changed, and those that are
+  // not known any more, since the last call. At most kMaxExtents are kept; then `lost`, and nobody
+  // knows which.
   struct ChangedExtents {
     std::vector<Key> keys;
     bool lost = false;
