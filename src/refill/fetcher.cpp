@@ -38,6 +38,13 @@ void Fetcher::want(const NamedBlock& block, Why why) {
     waiting_.push_back(block.digest);
 }
 
+std::vector<Hash> Fetcher::digests(Why why) const {
+  std::vector<Hash> digests;
+  for (const auto& [digest, wanted] : wanted_)
+    if (wanted.why[static_cast<std::size_t>(why)]) digests.push_back(digest);
+  return digests;
+}
+
 void Fetcher::forgive() {
   for (Peer& peer : peers_) peer.banned = false;
 }

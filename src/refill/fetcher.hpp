@@ -94,6 +94,7 @@ class Fetcher {
   void tick(std::uint64_t now_us, Actions& out);
   std::uint64_t deadline() const { return deadline_us_; }  // kNever: nothing is wanted
 
+  std::vector<Hash> digests(Why why) const;
   std::size_t wanted(Why why) const { return counts_[static_cast<std::size_t>(why)]; }
   std::uint32_t banned() const;  // bitmap
 

@@ -51,7 +51,7 @@ Result<PassRecord> decode_record(ByteView file) {
 }
 
 Refill::Refill(Options options, Surroundings& surroundings, const std::optional<PassRecord>& left,
-               std::uint64_t now_us)
+               std::uint64_t now_us, const std::optional<Rest>& rest)
     : options_(options),
       surroundings_(surroundings),
       fetcher_({options.self, options.n, options.bytes_per_second, options.timing}, now_us),
@@ -61,12 +61,39 @@ Refill::Refill(Options options, Surroundings& surroundings, const std::optional<
     finished_s_ = left->finished_s;
     thorough_s_ = left->thorough_s;
   }
-  if (left && left->running) {
+  if (rest) {
+    go_on(*rest, now_us);
+  } else if (left && left->running) {
     begin(left->thorough, left->cursor, left->missing, now_us);
     again_ = true;
   } else {
     begin(false, first_cursor(), 0, now_us);
   }
+}
+
+void Refill::go_on(const Rest& rest, std::uint64_t now_us) {
+  complete_ = true;
+  denied_ = rest.missing != 0;
+  thorough_ = rest.thorough;
+  checked_ = rest.checked;
+  missing_ = rest.missing;
+  retries_ = rest.retries;
+  due_us_ = rest.due_us;
+  due_thorough_ = rest.due_thorough;
+  began_us_ = ended_us_ = now_us;
+  for (const Hash& digest : rest.asked) fetcher_.want({digest, 0}, Why::asked);
+  changed(rest.followed, now_us);
+  deadline_us_ = now_us;
+}
+
+// What is being fetched right now would be forgotten.
+std::optional<Rest> Refill::rest() const {
+  if (!complete_ || running_ || fetcher_.wanted(Why::followed) != 0) return std::nullopt;
+  Rest rest{
+      {},           fetcher_.digests(Why::asked), thorough_, checked_, missing_, retries_, due_us_,
+      due_thorough_};
+  for (const Followed& f : followed_) rest.followed.push_back(f.extent);
+  return rest;
 }
 
 // A clock that went back costs one interval at most.
@@ -100,11 +127,14 @@ void Refill::look_soon(std::uint64_t due_us) {
 
 void Refill::follow(std::uint64_t now_us) {
   for (std::size_t n = 0; n < kLooks && !followed_.empty(); ++n) {
-    const Followed& next = followed_.front();
+    Followed& next = followed_.front();
     if (next.due_us > now_us || fetcher_.wanted(Why::followed) >= kMostWanted) break;
     const auto block = surroundings_.named_at(next.extent);
-    // A state transfer is about to begin a pass; anything else is a pass's to report.
-    if (!block && block.error().code != Errc::stale) look_soon(now_us + kGraceUs);
+    if (!block && block.error().code == Errc::stale) {
+      next.due_us = now_us + kNoVersionUs;
+      break;
+    }
+    if (!block) look_soon(now_us + kGraceUs);  // a pass reports it
     if (block && *block) {
       const Result<bool> here = surroundings_.holds((*block)->digest, false);
       if (!here) look_soon(now_us + kGraceUs);

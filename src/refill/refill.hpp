@@ -68,6 +68,19 @@ struct Options {
   Timing timing;
 };
 
+// What one that is complete, and between two passes, leaves to the next one of the same process,
+// over the very state that it has seen: the end of an epoch is no reason to look at everything.
+struct Rest {
+  std::vector<Key> followed;  // extents that are still to be looked at
+  std::vector<Hash> asked;    // blocks that clients asked for, and nobody has given yet
+  bool thorough = false;      // the last pass was
+  std::uint64_t checked = 0;  // by it
+  std::uint64_t missing = 0;  // that a quorum denied
+  std::uint32_t retries = 0;
+  std::uint64_t due_us = 0;  // of the next pass, by the clock of both
+  bool due_thorough = false;
+};
+
 class Refill {
  public:
   static constexpr std::uint64_t kNever = Fetcher::kNever;
@@ -75,10 +88,11 @@ class Refill {
   static constexpr std::size_t kMaxFollowed = 65'536;
   static constexpr std::uint64_t kGraceUs = 5'000'000;
 
-  // Begins a pass, since what was written while this replica was away is not here. `left`: by the
-  // last process; nullopt: the store is new, or nobody knows. `surroundings` outlive it.
+  // Begins a pass, since what was written while this replica was away is not here; not with a
+  // `rest`. `left`: by the last one; nullopt: the store is new, or nobody knows. `surroundings`
+  // outlive it.
   Refill(Options options, Surroundings& surroundings, const std::optional<PassRecord>& left,
-         std::uint64_t now_us);
+         std::uint64_t now_us, const std::optional<Rest>& rest = std::nullopt);
 
   // The state came from peers: a pass from the beginning, in place of one under way.
   void transferred(std::uint64_t now_us);
@@ -108,11 +122,14 @@ class Refill {
   // quorum said twice in a row that they do not have. A member, old or new, is ready for the next
   // configuration only then, so that replacing one after the other loses no block (protocol §7.7).
   bool complete() const { return complete_; }
+  // nullopt: the next one has to look at everything.
+  std::optional<Rest> rest() const;
   messages::BlocksProgress progress(std::uint64_t now_us) const;
 
  private:
   std::uint64_t next_thorough(std::uint64_t now_us, std::uint64_t wall_s) const;
   PassRecord record(const Key& cursor) const;
+  void go_on(const Rest& rest, std::uint64_t now_us);
   void begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64_t now_us);
   void look(std::uint64_t now_us);
   double position() const;

@@ -63,10 +63,19 @@ BlockKeeper::BlockKeeper(const net::Context& context, const crypto::LinkKey& key
       options_(std::move(options)),
       links_(context, key, net::block_link_options()) {}
 
-BlockKeeper::~BlockKeeper() {
+BlockKeeper::~BlockKeeper() { stop(); }
+
+void BlockKeeper::stop() {
   stopping_ = true;
   links_.waker()->wake();
   if (thread_.joinable()) thread_.join();
+}
+
+std::optional<refill::Rest> BlockKeeper::end() {
+  stop();
+  if (!refill_) return std::nullopt;  // the thread came to nothing
+  take_news(mono_us());
+  return refill_->rest();
 }
 
 void BlockKeeper::publish(tree::Version version, Machine::ChangedExtents changed) {
@@ -137,7 +146,7 @@ void BlockKeeper::run() {
   options.quorum = options_.config.quorum();
   options.bytes_per_second = options_.bytes_per_second;
   options.interval_us = options_.interval_us;
-  refill_.emplace(options, *this, read_record(), mono_us());
+  refill_.emplace(options, *this, read_record(), mono_us(), options_.rest);
   while (!stopping_) {
     const std::uint64_t before = mono_us();
     const std::uint64_t due = std::min(refill_->deadline(), before + kTurnUs);

@@ -1,7 +1,7 @@
 // Brings blocks that certified files name, and that are not here, from the other replicas: the
 // sockets, files and versions around refill::Refill, on a thread of its own, so that neither
-// agreement nor the block port waits for it. Thread-safety: publish, transferred and the destructor
-// from the main thread; the others from any.
+// agreement nor the block port waits for it. Thread-safety: publish, transferred, end and the
+// destructor from the main thread; the others from any.
 #pragma once
 
 #include <atomic>
@@ -25,6 +25,7 @@ struct BlockKeeperOptions {
   std::string record_path;  // what of a pass outlives the process
   std::uint64_t bytes_per_second = 0;
   std::uint64_t interval_us = 0;  // between thorough passes; 0: none
+  std::optional<refill::Rest> rest;
 };
 
 // Blocks are what their digest says, in every epoch.
@@ -56,12 +57,15 @@ class BlockKeeper final : public refill::Surroundings {
   void missed(const Hash& digest);
   messages::BlocksProgress progress() const;
   bool complete() const { return complete_; }  // refill::Refill::complete
+  // Ends its work. What the next one may go on from that begins with the version published last.
+  std::optional<refill::Rest> end();
 
  private:
   BlockKeeper(const net::Context& context, const crypto::LinkKey& key, storage::FileSystem& fs,
               blocks::BlockDirectory& directory, BlockKeeperOptions options);
   std::optional<refill::PassRecord> read_record();
   void run();
+  void stop();
   void take_news(std::uint64_t now_us);
   std::shared_ptr<const tree::Version> version() const;
   void receive(messages::ReplicaId from, ByteView message, std::uint64_t now_us);

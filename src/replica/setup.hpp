@@ -7,6 +7,7 @@
 #include "config/settings.hpp"
 #include "consensus/interceptor.hpp"
 #include "crypto/link_key.hpp"
+#include "refill/refill.hpp"
 
 namespace bftmeta::replica {
 
@@ -19,6 +20,8 @@ struct Setup {
   std::unique_ptr<consensus::Interceptor> interceptor;  // nullptr: a correct replica
   // Of the blocks that its block port serves; empty: a correct replica. On the port's thread.
   std::function<void(Bytes& content)> bend_block;
+  // By the life of this process in the last epoch: its blocks, with the state of its last batch.
+  std::optional<refill::Rest> block_rest;
 };
 
 }  // namespace bftmeta::replica

@@ -322,6 +322,83 @@ TEST_CASE("record: what is written is read, what has rotted is none") {
   CHECK_FALSE(refill::decode_record(refill::encode_record(other)));
 }
 
+TEST_CASE("rest: the next epoch goes on without a pass, and forgets nothing") {
+  World world(files_of(2, 50, 1000));
+  world.start();
+  CHECK_FALSE(world.refill->rest());  // a pass is under way
+  world.run_pass();
+  const Hash lost = world.files.add(3, 1, 100)[0];
+  const Hash put = world.files.add(4, 1, 100)[0];
+  world.version = world.files.version();
+  const std::vector<Key> named = {schema::keys::extent(3, 0), schema::keys::extent(4, 0)};
+  world.refill->changed(named, world.now_us);
+  const Hash rotten = world.own.begin()->first;
+  world.own.erase(rotten);
+  world.refill->missed(rotten, world.now_us);
+  const auto rest = world.refill->rest();
+  REQUIRE(rest);
+  CHECK(rest->followed == named);
+  CHECK(rest->asked == std::vector{rotten});
+  CHECK(rest->checked == 100);
+
+  world.start(world.records.back(), rest);
+  CHECK(world.refill->complete());
+  CHECK_FALSE(world.refill->running());
+  CHECK(world.refill->progress(world.now_us).checked == 100);
+  CHECK(world.refill->progress(world.now_us).finished_s != 0);
+  const std::size_t slices = world.slices;
+  // Its first version comes late.
+  const auto version = std::exchange(world.version, std::nullopt);
+  CHECK(world.run([&] { return world.own.contains(rotten); }, world.now_us + 2 * kSecond));
+  CHECK_FALSE(world.run([&] { return world.complete(); }, world.now_us + 10 * kSecond));
+  world.version = version;
+  REQUIRE(world.run([&] { return world.complete(); }, world.now_us + kSecond));
+  CHECK(world.own.contains(lost));
+  CHECK(world.own.contains(put));
+  CHECK(world.slices == slices);
+  // The daily pass comes when it would have.
+  REQUIRE(world.run([&] { return world.refill->running(); }, test::kStart + 2 * kDay));
+  CHECK(world.refill->progress(world.now_us).thorough);
+  CHECK(world.now_us > test::kStart + kDay - 10 * kSecond);
+}
+
+TEST_CASE("rest: none while a followed block is fetched, or it is not known to be complete") {
+  World world(files_of(2, 50, 1000));
+  world.start();
+  world.run_pass();
+  const Hash late = world.files.add(3, 1, 100)[0];
+  world.version = world.files.version();
+  for (std::uint32_t peer = 1; peer <= World::kPeers; ++peer)
+    world.set(peer, [](const Hash&) { return std::nullopt; });
+  world.refill->changed({schema::keys::extent(3, 0)}, world.now_us);
+  CHECK_FALSE(world.run([&] { return world.own.contains(late); }, world.now_us + 6 * kSecond));
+  CHECK(world.refill->complete());
+  CHECK_FALSE(world.refill->rest());
+  world.refill->transferred(world.now_us);
+  CHECK_FALSE(world.refill->rest());
+}
+
+TEST_CASE(
+    "rest: what a quorum denied is looked for when it would have been, and waited for no more") {
+  World world(files_of(2, 50, 1000));
+  const Hash lost = world.files.contents().begin()->first;
+  for (std::uint32_t peer = 1; peer <= World::kPeers; ++peer)
+    world.set(peer, world.without({lost}));
+  world.start();
+  REQUIRE(world.run([&] { return world.refill->complete() && !world.refill->running(); },
+                    world.now_us + 200 * kSecond));
+  const auto rest = world.refill->rest();
+  REQUIRE(rest);
+  CHECK(rest->missing == 1);
+  const std::uint64_t began = world.now_us;
+  world.start(world.records.back(), rest);
+  CHECK(world.refill->progress(world.now_us).missing == 1);
+  REQUIRE(world.run([&] { return world.refill->running(); }, began + 1000 * kSecond));
+  CHECK(world.now_us - began > 100 * kSecond);
+  world.run_pass();
+  CHECK(world.refill->complete());  // denied before, and again
+}
+
 TEST_CASE("complete: all blocks are here, or a quorum said twice that they have none") {
   World world(files_of(2, 50, 1000));
   const Hash lost = world.files.contents().begin()->first;

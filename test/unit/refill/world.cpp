@@ -72,8 +72,9 @@ Behaviour World::without(std::set<Hash> blocks) {
   };
 }
 
-void World::start(const std::optional<refill::PassRecord>& left) {
-  refill.emplace(options, *this, left, now_us);
+void World::start(const std::optional<refill::PassRecord>& left,
+                  const std::optional<refill::Rest>& rest) {
+  refill.emplace(options, *this, left, now_us, rest);
   for (messages::ReplicaId id = 1; id <= kPeers; ++id) refill->connected(id, true, now_us);
 }
 

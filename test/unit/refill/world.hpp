@@ -58,7 +58,8 @@ class World final : public refill::Surroundings {
     peers_[peer].behaviour = std::move(behaviour);
   }
 
-  void start(const std::optional<refill::PassRecord>& left = std::nullopt);
+  void start(const std::optional<refill::PassRecord>& left = std::nullopt,
+             const std::optional<refill::Rest>& rest = std::nullopt);
   // Until the condition holds; false: not before `until_us`.
   bool run(const std::function<bool()>& condition, std::uint64_t until_us);
   // Until the pass under way has ended; how long it took.
