@@ -1,7 +1,5 @@
 #include "net/peer_mesh.hpp"
 
-#include <algorithm>
-
 namespace bftmeta::net {
 
 namespace {
@@ -80,11 +78,10 @@ Status PeerMesh::connect(const Peers& peers) {
 void PeerMesh::admit() {
   replica_of_.clear();
   AllowList allowed;
-  for (const Peers* peers : {&members_, &others_})
-    for (const auto& [number, replica] : *peers) {
-      replica_of_[replica.link_key] = number;
-      allowed[replica.link_key] = "replica " + std::to_string(number);
-    }
+  for (const Peers* peers : {&members_, &others_, &guests_})
+    for (const auto& [number, replica] : *peers)
+      if (replica_of_.emplace(replica.link_key, number).second)
+        allowed[replica.link_key] = "replica " + std::to_string(number);
   domain_->set_allowed(allowed);
 }
 
@@ -94,6 +91,12 @@ Status PeerMesh::expect(const Peers& others) {
   others_ = others;
   admit();
   return connect(others_);
+}
+
+void PeerMesh::let_in(const Peers& guests) {
+  for (const auto& [number, replica] : guests_) links_.erase(number);
+  guests_ = guests;
+  admit();
 }
 
 void PeerMesh::collect(PollSet& set) {
@@ -111,7 +114,11 @@ std::size_t PeerMesh::receive(const Sink& sink) {
 }
 
 bool PeerMesh::send(std::uint32_t replica, ByteView message) {
-  const auto it = links_.find(replica);
+  auto it = links_.find(replica);
+  if (const auto guest = guests_.find(replica); it == links_.end() && guest != guests_.end()) {
+    if (!connect({*guest})) return false;
+    it = links_.find(replica);
+  }
   return it != links_.end() && it->second->send(message);
 }
 
@@ -123,10 +130,11 @@ void PeerMesh::flush() {
   for (const auto& [number, link] : links_) link->flush();
 }
 
-bool PeerMesh::refused() const {
-  return std::all_of(members_.begin(), members_.end(), [this](const auto& member) {
-    return links_.at(member.first)->state() == LinkState::refused;
-  });
+std::uint32_t PeerMesh::count(LinkState state) const {
+  std::uint32_t count = 0;
+  for (const auto& [number, member] : members_)
+    count += links_.at(number)->state() == state ? 1 : 0;
+  return count;
 }
 
 const ClientLink* PeerMesh::link(std::uint32_t replica) const {

@@ -42,17 +42,21 @@ class PeerMesh final : public PollSource {
   // numbers are not those of members. Errors: as ClientLink::open; the others are there then.
   Status expect(const Peers& others);
 
+  // Who is admitted beside these, instead of those of the last call, and only connected to when
+  // something is sent there. A key that is known by another number keeps that.
+  void let_in(const Peers& guests);
+
   void collect(PollSet& set) override;
   std::size_t receive(const Sink& sink);
 
   // Queues for the end of the turn. False: dropped, because the queue is full (or `replica` is not
-  // another replica).
+  // another replica, or has an address to which there is no link).
   bool send(std::uint32_t replica, ByteView message);
   void broadcast(ByteView message);  // to the members
   void flush();
 
-  // Every member's port refuses this replica's key.
-  bool refused() const;
+  // Members whose links are in this state.
+  std::uint32_t count(LinkState state) const;
 
   // For status pages: nullptr for the replica itself.
   const ClientLink* link(std::uint32_t replica) const;
@@ -72,6 +76,7 @@ class PeerMesh final : public PollSource {
   const std::shared_ptr<Waker> waker_;
   Peers members_;
   Peers others_;
+  Peers guests_;
   std::map<PublicKey, std::uint32_t> replica_of_;
   std::shared_ptr<Domain> domain_;
   std::unique_ptr<Server> server_;

@@ -10,14 +10,37 @@ namespace {
 
 using Ids = std::vector<std::uint32_t>;
 
-std::string text_of(const Ids& ids) {
+std::string seconds_left(std::uint64_t us) {
+  return us == messages::kUnknownUs ? "" : ", about " + std::to_string(us / 1'000'000) + " s left";
+}
+
+// What it does, as it says: first the state, then the blocks.
+std::string text_of(const messages::Learning& learning) {
+  const messages::TransferProgress& t = learning.transfer;
+  const messages::BlocksProgress& b = learning.blocks;
+  if (learning.seq != 0)
+    return "has the state; blocks: " + std::to_string(b.checked) + " looked for, " +
+           std::to_string(b.missing) + " missing, " + std::to_string(b.fetched_bytes) +
+           " bytes fetched" + (b.running ? seconds_left(b.left_us) : "");
+  return "fetches the state: " + std::to_string(t.received_bytes) + " bytes, " +
+         std::to_string(t.leaves) + " of " +
+         (t.target_leaves == 0 ? "unknown" : std::to_string(t.target_leaves)) + " leaves" +
+         seconds_left(t.left_us);
+}
+
+// "4, 6 (fetches the state: ...)"
+std::string text_of(const Ids& ids, const std::map<std::uint32_t, messages::Learning>& heard = {}) {
   std::string text;
-  for (const std::uint32_t id : ids) text += (text.empty() ? "" : ", ") + std::to_string(id);
+  for (const std::uint32_t id : ids) {
+    text += (text.empty() ? "" : ", ") + std::to_string(id);
+    if (const auto it = heard.find(id); it != heard.end()) text += " (" + text_of(it->second) + ")";
+  }
   return text.empty() ? "none" : text;
 }
 
 // Of the next configuration, by their numbers there, those who join first.
-std::string who_is_not_ready(const config::Config& now, const schema::PendingChange& change) {
+std::string who_is_not_ready(const config::Config& now, const schema::PendingChange& change,
+                             const ClusterStatus& status) {
   const Ids joins = config::difference(now, change.next).joining;
   Ids joining;
   Ids staying;
@@ -25,7 +48,7 @@ std::string who_is_not_ready(const config::Config& now, const schema::PendingCha
     if ((change.ready >> r.id & 1) != 0) continue;
     (std::ranges::find(joins, r.id) != joins.end() ? joining : staying).push_back(r.id);
   }
-  return "joining replicas that are not ready: " + text_of(joining) +
+  return "joining replicas that are not ready: " + text_of(joining, admin::joining(status)) +
          "; others that are not: " + text_of(staying);
 }
 
@@ -57,7 +80,7 @@ std::string change_progress(const config::Config& now, const config::Config& nex
   if (!heard->pending)
     return quorums + "a quorum of both has to sign the last batch; " + who_is_behind(status, 0);
   const messages::Seq end = heard->pending->epoch_end_seq;
-  const std::string not_ready = who_is_not_ready(now, *heard->pending);
+  const std::string not_ready = who_is_not_ready(now, *heard->pending, status);
   if (end == 0)
     return quorums + not_ready + "; needed are all that join, and " + quorum_text(next) + "; " +
            who_is_behind(status, 0);

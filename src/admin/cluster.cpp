@@ -155,6 +155,25 @@ std::vector<std::optional<messages::StatusReply>> ask_all(client::Client& client
 
 }  // namespace
 
+std::map<std::uint32_t, messages::Learning> joining(const ClusterStatus& status) {
+  std::map<std::uint32_t, std::vector<messages::Learning>> accounts;
+  for (const auto& reply : status.replicas) {
+    if (!reply) continue;
+    std::map<std::uint32_t, messages::Learning> own;  // nobody has two accounts of one replica
+    for (const messages::Joining& j : reply->joining) own.try_emplace(j.replica, j.learning);
+    for (const auto& [id, learning] : own) accounts[id].push_back(learning);
+  }
+  std::map<std::uint32_t, messages::Learning> middle;
+  for (auto& [id, all] : accounts) {
+    if (all.size() < status.config.weak_quorum()) continue;
+    std::ranges::sort(all, {}, [](const messages::Learning& l) {
+      return std::tuple(l.ready, l.seq, l.transfer.received_bytes, l.blocks.fetched_bytes);
+    });
+    middle[id] = all[all.size() / 2];
+  }
+  return middle;
+}
+
 ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeout) {
   for (;;) {
     config::Config asked = members_of(client);
@@ -170,6 +189,11 @@ namespace {
 Value left(std::uint64_t us) {
   if (us == messages::kUnknownUs) return std::string("unknown");
   return us;
+}
+
+Value target_leaves(const messages::TransferProgress& t) {
+  if (t.target_leaves == 0) return std::string("unknown");
+  return t.target_leaves;
 }
 
 Table blocks_table(const ClusterStatus& s) {
@@ -202,9 +226,28 @@ Table transfers_table(const ClusterStatus& s) {
   for (std::size_t id = 0; id < s.replicas.size(); ++id) {
     if (!s.replicas[id] || !s.replicas[id]->transfer.running) continue;
     const messages::TransferProgress& t = s.replicas[id]->transfer;
-    table.rows.push_back({std::uint64_t{id}, t.target, t.leaves,
-                          t.target_leaves == 0 ? Value(std::string("unknown")) : t.target_leaves,
-                          t.received_bytes, t.bytes_per_second, left(t.left_us)});
+    table.rows.push_back({std::uint64_t{id}, t.target, t.leaves, target_leaves(t), t.received_bytes,
+                          t.bytes_per_second, left(t.left_us)});
+  }
+  return table;
+}
+
+// Of those that are to become members; often none.
+Table joining_table(const ClusterStatus& s) {
+  Table table{
+      "joining",
+      {"id", "ready", "seq", "leaves", "target_leaves", "received_bytes", "bytes_per_second",
+       "left_us", "blocks_checked", "blocks_missing", "blocks_fetched_bytes", "blocks_left_us"},
+      {},
+      true};
+  for (const auto& [id, learning] : joining(s)) {
+    const messages::TransferProgress& t = learning.transfer;
+    const messages::BlocksProgress& b = learning.blocks;
+    table.rows.push_back({std::uint64_t{id}, std::string(learning.ready ? "yes" : "no"),
+                          learning.seq, t.leaves, target_leaves(t), t.received_bytes,
+                          t.bytes_per_second, t.running ? left(t.left_us) : Value(std::uint64_t{0}),
+                          b.checked, b.missing, b.fetched_bytes,
+                          b.running ? left(b.left_us) : Value(std::uint64_t{0})});
   }
   return table;
 }
@@ -236,6 +279,7 @@ Report status_report(const ClusterStatus& s) {
   report.tables.push_back(std::move(table));
   report.tables.push_back(blocks_table(s));
   report.tables.push_back(transfers_table(s));
+  report.tables.push_back(joining_table(s));
   return report;
 }
 

@@ -4,6 +4,7 @@
 
 #include <bftmeta/client.hpp>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,10 +51,13 @@ struct ClusterStatus {
 // between views, or says itself that something is wrong.
 ClusterStatus judge(config::Config config,
                     std::vector<std::optional<messages::StatusReply>> replicas);
+// Who is on the way to become a member, by its position in the next configuration: those of whom
+// f + 1 members have heard, by the account in the middle, which f liars can not choose alone.
+std::map<std::uint32_t, messages::Learning> joining(const ClusterStatus& status);
 // Asks all replicas of today at once; a silent one costs `timeout`.
 ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeout);
 // The health line first, then one row per replica; then the pass over the blocks of each that
-// answers, and the state transfers under way.
+// answers, the state transfers under way, and replicas that are to become members.
 Report status_report(const ClusterStatus& status);
 // What `--exit-code` makes of it.
 ExitCode status_exit_code(Health health);

@@ -32,15 +32,16 @@ void Core::dispatch(event::Peer event) {
   deliver(event.from, event.message);
 }
 
-// Subtrees of the state are the driver's affair (src/transfer), and so are later epochs; here they
-// are nothing.
+// Subtrees of the state are the driver's affair (src/transfer), and so are later epochs and how far
+// who joins is; here they are nothing.
 void Core::deliver(ReplicaId from, PeerMessage& message) {
   std::visit(
       [&](auto& m) {
         using Message = std::remove_cvref_t<decltype(m)>;
         if constexpr (!std::is_same_v<Message, messages::FetchNodes> &&
                       !std::is_same_v<Message, messages::NodesData> &&
-                      !std::is_same_v<Message, messages::Epochs>)
+                      !std::is_same_v<Message, messages::Epochs> &&
+                      !std::is_same_v<Message, messages::Learning>)
           on(from, std::move(m));
       },
       message);

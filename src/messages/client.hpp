@@ -228,6 +228,33 @@ struct TransferProgress {
   friend bool operator==(const TransferProgress&, const TransferProgress&) = default;
 };
 
+// How far a replica is that is to become a member, as it says itself.
+struct Learning {
+  bool ready = false;         // to sign the end of this epoch
+  Seq seq = 0;                // of the state that it has; 0: none yet
+  TransferProgress transfer;  // a newer state is fetched now and then
+  BlocksProgress blocks;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("ready", s.ready);
+    v.field("seq", s.seq);
+    v.field("transfer", s.transfer);
+    v.field("blocks", s.blocks);
+  }
+  friend bool operator==(const Learning&, const Learning&) = default;
+};
+
+struct Joining {
+  ReplicaId replica = 0;  // its position in the next configuration
+  Learning learning;
+  template <class V, class Self>
+  static void fields(V& v, Self& s) {
+    v.field("replica", s.replica);
+    v.field("learning", s.learning);
+  }
+  friend bool operator==(const Joining&, const Joining&) = default;
+};
+
 struct StatusReply {
   std::uint64_t request_id = 0;
   ReplicaId replica = 0;
@@ -250,6 +277,7 @@ struct StatusReply {
   std::uint64_t scrub_cycles = 0;     // that ended since the start
   std::uint64_t damage_found = 0;     // parts of the state store, by scrubs
   std::uint64_t damage_repaired = 0;  // ... however they were found
+  std::vector<Joining> joining;       // from whom it has heard of late
   template <class V, class Self>
   static void fields(V& v, Self& s) {
     v.field("request_id", s.request_id);
@@ -273,6 +301,7 @@ struct StatusReply {
     v.field("scrub_cycles", s.scrub_cycles);
     v.field("damage_found", s.damage_found);
     v.field("damage_repaired", s.damage_repaired);
+    v.field("joining", s.joining, Cap{limits::kMaxReplicas});
   }
   friend bool operator==(const StatusReply&, const StatusReply&) = default;
 };

@@ -71,7 +71,7 @@ constexpr const char* kPeerNames[] = {
     "FETCH-BATCH",       "BATCH",          "FETCH-HISTORY", "HISTORY",
     "FETCH-VIEW-CHANGE", "FETCH-NEW-VIEW", "FORWARD",       "FETCH-PREPARED",
     "PREPARED",          "HELLO",          "HELLO-REPLY",   "EVIDENCE",
-    "FETCH-NODES",       "NODES",          "EPOCHS"};
+    "FETCH-NODES",       "NODES",          "EPOCHS",        "LEARNING"};
 static_assert(std::size(kPeerNames) == std::variant_size_v<PeerMessage>);
 static_assert(std::variant_size_v<PeerMessage> <= kClientTypes);
 constexpr const char* kClientNames[] = {"SUBMIT",       "SUBSCRIBE", "READ",

@@ -18,7 +18,7 @@ using PeerMessage =
     std::variant<PrePrepare, Prepare, Commit, RootShare, RootCert, ViewChange, NewView, PeerStatus,
                  FetchBatch, BatchData, FetchHistory, HistoryData, FetchViewChange, FetchNewView,
                  Forward, FetchPrepared, PreparedData, Hello, HelloReply, Evidence, FetchNodes,
-                 NodesData, Epochs>;
+                 NodesData, Epochs, Learning>;
 using ClientMessage =
     std::variant<Submit, Subscribe, Read, StatusQuery, Fresh, EvidenceQuery>;  // to a replica
 using ReplicaMessage =

@@ -14,9 +14,10 @@ constexpr const char* kVersion = "0.1.0";
 
 void Replica::receive_client(const net::Route& from, ByteView bytes) {
   if (failure_) return;
-  const auto show = [&](const crypto::Context& theirs, messages::Epochs steps) {
+  const auto show = [&](const crypto::Context& theirs) {
     client_port_->send(from,
-                       messages::encode_frame(theirs, messages::ReplicaMessage(std::move(steps))));
+                       messages::encode_frame(
+                           theirs, messages::ReplicaMessage(membership_.steps_from(theirs.epoch))));
   };
   if (!of_this_epoch(bytes, show)) return;
   auto message = messages::decode_client_frame(context(), bytes);
@@ -77,6 +78,7 @@ void Replica::on(const net::Route& from, const messages::StatusQuery& m) {
   s.scrub_cycles = scrub.cycles;
   s.damage_found = scrub.found + log_damage_found_;
   s.damage_repaired = repairs_.count() + log_->damaged_gone();
+  s.joining = heard_of_joining();
   answer(from, std::move(s));
 }
 
@@ -128,8 +130,8 @@ Status Replica::drop_dead_links() {
 
 // The worst first: who does not vote is one of the f faults, whatever else is wrong.
 std::string Replica::condition() const {
-  for (const std::string& fault : {core_->standing_text(), space_fault_, refused_fault_,
-                                   read_fault_, flush_fault_, repairs_.alarm(net::steady_us())})
+  for (const std::string& fault : {core_->standing_text(), space_fault_, read_fault_, flush_fault_,
+                                   repairs_.alarm(net::steady_us())})
     if (!fault.empty()) return fault;
   if (const std::uint32_t accused = core_->evidence().accused() | evidence_files_->accused();
       accused != 0)

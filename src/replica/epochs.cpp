@@ -14,7 +14,9 @@ constexpr std::int64_t kLeaveUs = 30'000'000;
 constexpr std::int64_t kUnbelievedUs = 1'000'000;
 constexpr std::int64_t kEnterAgainUs = 5'000'000;
 constexpr std::int64_t kShowAgainUs = 50'000;  // to one peer
+constexpr std::uint64_t kShownSteps = 8;       // whoever one of the last so many has left out
 constexpr std::int64_t kRefusedUs = 10'000'000;
+constexpr std::int64_t kHeardUs = 10'000'000;  // who has said nothing for so long is gone
 
 }  // namespace
 
@@ -25,17 +27,17 @@ bool Replica::of_this_epoch(ByteView frame, const ShowEpochs& show) {
   const bool readable = !epoch || *epoch == membership_.epoch();
   if (readable) return leaves_us_ == 0 && !next_epoch_;
   if (const auto from = messages::epoch_to_show(cluster_id_, membership_.epoch(), frame))
-    show({cluster_id_, *from}, membership_.steps_from(*from));
+    show({cluster_id_, *from});
   return false;
 }
 
 // A peer that is behind sends many frames, and one answer leads it.
-void Replica::show_epochs(messages::ReplicaId to, const crypto::Context& theirs,
-                          messages::Epochs steps) {
+void Replica::show_epochs(messages::ReplicaId to, const crypto::Context& theirs) {
   const std::int64_t now_us = net::steady_us();
   if (now_us < shown_again_us_[to]) return;
   shown_again_us_[to] = now_us + kShowAgainUs;
-  mesh_->send(to, messages::encode_frame(theirs, messages::PeerMessage(std::move(steps))));
+  mesh_->send(to, messages::encode_frame(
+                      theirs, messages::PeerMessage(membership_.steps_from(theirs.epoch))));
 }
 
 // When the core may go there is the core's matter.
@@ -76,6 +78,11 @@ Status Replica::enter_epoch() {
   return {};
 }
 
+// The next life begins with the state that this one ends with, unless it has to be fetched.
+void Replica::leave_epoch() {
+  if (published_ && published_seq_ == membership_.start()) setup_.block_rest = block_keeper_->end();
+}
+
 // Who joins has to be let in before the epoch ends: it fetches the state and the blocks, says
 // READY, and signs the last batch. A link that can not be made is the joining replica's trouble,
 // not this one's.
@@ -90,44 +97,60 @@ void Replica::expect_joining() {
     joining[now.n() + i] = next.replicas[i];
   if (joining == joining_) return;
   joining_ = joining;
+  heard_of_joining_.clear();
   refresh_members();
-  expect_others();
-}
-
-// Whom the last step has left out can not hear of it from anybody else: when the others had the
-// joint certificate, their links of the epoch before were gone. It is let in for as long as it
-// would show the step to others, and heard for nothing but to be shown it.
-void Replica::expect_others() {
-  net::PeerMesh::Peers others = joining_;
-  if (net::steady_us() < lets_left_in_until_us_)
-    for (const config::Replica& r : membership_.left_out()) others[kFirstLeftOut + r.id] = r;
-  if (const Status expected = mesh_->expect(others); !expected)
+  if (const Status expected = mesh_->expect(joining); !expected)
     log_line(LogLevel::warn, "a joining replica: " + expected.error().message);
 }
 
-void Replica::begin_epoch() {
-  lets_left_in_until_us_ = net::steady_us() + kLeaveUs;
-  expect_others();
+// For the status; it may be a lie, about itself.
+void Replica::note_learning(messages::ReplicaId from, const messages::Learning& learning) {
+  if (joining_.contains(from)) heard_of_joining_[from] = {learning, net::steady_us()};
 }
 
-// Now and then. After that nobody tells a replica that it was left out, but all refuse it.
+std::vector<messages::Joining> Replica::heard_of_joining() const {
+  std::vector<messages::Joining> joining;
+  for (const auto& [number, heard] : heard_of_joining_)
+    if (net::steady_us() - heard.at_us < kHeardUs)
+      joining.push_back({number - membership_.config().n(), heard.learning});
+  return joining;
+}
+
+// Whom a step has left out may have to hear of it from members: when these had the joint
+// certificate, their links of the epoch before were gone. It is let in for as long as it would show
+// the step to others, and heard for nothing but to be shown it. More than the last step, because
+// the next one may follow at once.
+void Replica::let_in_left_out() {
+  net::PeerMesh::Peers left;
+  for (const config::Replica& r : membership_.left_out(kShownSteps))
+    left.emplace(kFirstLeftOut + static_cast<messages::ReplicaId>(left.size()), r);
+  mesh_->let_in(left);
+  lets_left_in_until_us_ = left.empty() ? 0 : net::steady_us() + kLeaveUs;
+}
+
+// Now and then. After that nobody tells a replica that it was left out, but members refuse it: more
+// than may be wrong about it, and too few are left for it to be one.
 void Replica::note_doors() {
   const std::int64_t now_us = net::steady_us();
   if (lets_left_in_until_us_ != 0 && now_us >= lets_left_in_until_us_) {
     lets_left_in_until_us_ = 0;
-    expect_others();
+    mesh_->let_in({});
   }
-  if (!mesh_->refused()) {
+  const std::uint32_t f = membership_.config().f();
+  const bool out =
+      mesh_->count(net::LinkState::refused) > f && mesh_->count(net::LinkState::connected) <= f;
+  if (!out) {
     refused_since_us_ = 0;
-    refused_fault_.clear();
-    return;
+    refusal_said_ = false;
+  } else if (refused_since_us_ == 0) {
+    refused_since_us_ = now_us;
+  } else if (!refusal_said_ && now_us - refused_since_us_ >= kRefusedUs) {
+    refusal_said_ = true;
+    log_line(LogLevel::error,
+             std::to_string(mesh_->count(net::LinkState::refused)) +
+                 " members refuse this replica's link key: it has probably been removed or "
+                 "replaced while it was away; 'bftadm replica list' says who is a member");
   }
-  if (refused_since_us_ == 0) refused_since_us_ = now_us;
-  if (now_us - refused_since_us_ < kRefusedUs || !refused_fault_.empty()) return;
-  refused_fault_ =
-      "every other member refuses this replica's link key: it has probably been removed or "
-      "replaced while it was away; ask 'bftadm replica list' of another, and stop this one";
-  log_line(LogLevel::error, refused_fault_);
 }
 
 }  // namespace bftmeta::replica

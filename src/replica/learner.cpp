@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::uint64_t kRoundUs = 200'000;
 constexpr std::uint64_t kProgressUs = 10'000'000;
+constexpr std::uint64_t kTellUs = 1'000'000;
+constexpr std::uint64_t kDisbeliefUs = 1'000'000;  // whose steps did not hold
 constexpr std::size_t kSliceRecords = 2000;
 
 }  // namespace
@@ -92,6 +94,7 @@ Status Learner::turn() {
   if (now_us() >= next_round_us_) {
     next_round_us_ = now_us() + kRoundUs;
     announce();
+    tell_progress();
     say_progress();
     if (!receiver_) BFTMETA_TRY(begin_transfer());
   }
@@ -112,9 +115,11 @@ void Learner::receive(messages::ReplicaId from, ByteView frame) {
     receiver_->on(from, std::move(*nodes), now_us(), actions);
     keep(perform(actions));
   } else if (const auto* epochs = std::get_if<messages::Epochs>(&*message)) {
+    if (now_us() < unbelieved_until_us_[from]) return;
     const Status followed =
         membership_.follow(storage::posix_file_system(), verifier_, epochs->steps);
     if (!followed && followed.error().code == Errc::unverified) {
+      unbelieved_until_us_[from] = now_us() + kDisbeliefUs;
       log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + followed.error().message);
       return;
     }
@@ -191,6 +196,7 @@ void Learner::announce() {
   std::string waits = "waits for a change of the configuration that names its card";
   if (state_) {
     const bool complete = block_keeper_->complete();
+    ready_ = joining_.expected && (complete || !joining_.ready);
     if (joining_.ready && complete)
       send_all(
           messages::Forward{messages::sign_ready(*setup_.signer, cluster_id_, *joining_.ready)});
@@ -209,7 +215,19 @@ void Learner::announce() {
   said_ = std::move(waits);
 }
 
-// Of a transfer that takes its time, to whoever waits for it: no member knows.
+// To the members, for their status: nobody else can be asked.
+void Learner::tell_progress() {
+  if (now_us() < next_tell_us_) return;
+  next_tell_us_ = now_us() + kTellUs;
+  messages::Learning learning;
+  learning.blocks = block_keeper_->progress();
+  learning.ready = ready_;
+  if (state_) learning.seq = state_->cert.body.seq;
+  if (receiver_) learning.transfer = meter_.progress(*receiver_, now_us());
+  send_all(learning);
+}
+
+// Of a transfer that takes its time, to whoever waits beside it.
 void Learner::say_progress() {
   if (!receiver_ || !receiver_->target() || now_us() < next_progress_us_) return;
   next_progress_us_ = now_us() + kProgressUs;
@@ -223,9 +241,13 @@ std::string Learner::waits_for_blocks() const {
          " blocks that no member has given; it asks again";
 }
 
+// What is sent to a member that does not let it in yet would only wait there, and grow old.
 void Learner::send_all(const messages::PeerMessage& message) {
   const Bytes frame = messages::encode_frame(context(), message);
-  for (messages::ReplicaId r = 0; r < membership_.config().n(); ++r) mesh_->send(r, frame);
+  for (messages::ReplicaId r = 0; r < membership_.config().n(); ++r)
+    if (const net::ClientLink* link = mesh_->link(r);
+        link != nullptr && link->state() == net::LinkState::connected)
+      mesh_->send(r, frame);
 }
 
 }  // namespace bftmeta::replica

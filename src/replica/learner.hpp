@@ -46,6 +46,7 @@ class Learner {
   Status write(transfer::action::Write write, transfer::Actions& more);
   Status arrived();
   void announce();
+  void tell_progress();
   void say_progress();
   std::string waits_for_blocks() const;
   void send_all(const messages::PeerMessage& message);
@@ -60,7 +61,8 @@ class Learner {
   std::unique_ptr<storage::LmdbPageStore> store_;
   std::unique_ptr<transfer::Receiver> receiver_;
   TransferMeter meter_;
-  std::uint64_t next_progress_us_ = 0;
+  std::uint64_t next_progress_us_ = 0;             // in the log
+  std::uint64_t next_tell_us_ = 0;                 // to members
   std::optional<messages::CertifiedState> state_;  // that the store holds
   std::optional<tree::Version> version_;           // its tree
   execution::Joining joining_;                     // what it asks of this replica
@@ -70,6 +72,8 @@ class Learner {
   bool next_epoch_ = false;
   std::atomic<bool> stopping_{false};
   std::string said_;  // the last line about what it waits for
+  bool ready_ = false;
+  std::map<messages::ReplicaId, std::uint64_t> unbelieved_until_us_;
 
   net::Context net_context_;
   net::Poller poller_;

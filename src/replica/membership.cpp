@@ -66,13 +66,13 @@ std::optional<verify::Epoch> Membership::epoch_at(std::uint64_t epoch) const {
   return verify::epoch_at(first_, steps_, epoch);
 }
 
-std::vector<config::Replica> Membership::left_out() const {
+std::vector<config::Replica> Membership::left_out(std::uint64_t epochs) const {
   std::vector<config::Replica> left;
-  if (steps_.empty()) return left;
-  std::set<PublicKey> open;
-  for (const config::Replica& r : config().replicas) open.insert(r.link_key);
-  for (const config::Replica& r : config_of(epoch() - 1)->replicas)
-    if (!open.contains(r.link_key)) left.push_back(r);
+  std::set<PublicKey> known;
+  for (const config::Replica& r : config().replicas) known.insert(r.link_key);
+  for (std::uint64_t back = 1; back <= std::min(epochs, epoch()); ++back)
+    for (const config::Replica& r : config_of(epoch() - back)->replicas)
+      if (known.insert(r.link_key).second) left.push_back(r);
   return left;
 }
 

@@ -34,8 +34,9 @@ class Membership {
   const config::Config* config_of(std::uint64_t epoch) const;
   // The same with all that statements of that epoch are judged by; nullopt for later ones.
   std::optional<verify::Epoch> epoch_at(std::uint64_t epoch) const;
-  // Members of the epoch before whose link keys are no member's now.
-  std::vector<config::Replica> left_out() const;
+  // Members of the last `epochs` before this one whose link keys are no member's now, each key
+  // once.
+  std::vector<config::Replica> left_out(std::uint64_t epochs) const;
   const Hash& cluster_id() const { return anchor_.cluster_id; }
 
   // What whoever is still in `epoch` lacks: one message's worth. Precondition: epoch < epoch().

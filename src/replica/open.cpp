@@ -164,10 +164,12 @@ Status Replica::open_network() {
 }
 
 Status Replica::open_block_port(net::ServerOptions port) {
+  BlockKeeperOptions keeper = block_keeper_options(setup_, directory_, membership_.config(), self_);
+  keeper.rest = std::exchange(setup_.block_rest, std::nullopt);
+  if (!last_cert_ || last_cert_->body.seq != membership_.start()) keeper.rest.reset();
   BFTMETA_ASSIGN(block_keeper_,
-                 BlockKeeper::open(
-                     net_context_, setup_.link_key, storage::posix_file_system(), *block_directory_,
-                     block_keeper_options(setup_, directory_, membership_.config(), self_)));
+                 BlockKeeper::open(net_context_, setup_.link_key, storage::posix_file_system(),
+                                   *block_directory_, std::move(keeper)));
   blocks::BlockServerContext around;
   around.cluster = block_context(cluster_id_);
   around.bend = setup_.bend_block;
@@ -193,7 +195,6 @@ void Replica::recover() {
   machine_->set_audience([this](const auto& results) { return answers_->awaited(results); });
   log_->set_state_provider([this] { return storage::to_state_group(core_->control_state()); });
   refresh_members();
-  begin_epoch();
   consensus::Actions actions;
   core_->start(std::move(recovered_), now(), actions);
   if (core_->out_of_service()) log_line(LogLevel::error, core_->standing_text());

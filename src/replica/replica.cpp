@@ -34,6 +34,7 @@ void Replica::stop() {
 }
 
 Result<Replica::Ended> Replica::run() {
+  let_in_left_out();
   while (!stopping_ && !next_epoch_ && leaves_us_ == 0) BFTMETA_TRY(turn());
   while (!stopping_ && leaves_us_ > net::steady_us()) {
     poller_.wait(std::chrono::milliseconds(20));
@@ -42,7 +43,9 @@ Result<Replica::Ended> Replica::run() {
     client_port_->flush();
   }
   BFTMETA_TRY(sync_log());
-  return next_epoch_ ? Ended::next_epoch : Ended::stopped;
+  if (!next_epoch_) return Ended::stopped;
+  leave_epoch();
+  return Ended::next_epoch;
 }
 
 Status Replica::turn() {
@@ -81,9 +84,7 @@ void Replica::receive() {
 
 void Replica::receive_peer(ReplicaId from, ByteView bytes) {
   if (failure_) return;
-  const auto show = [&](const crypto::Context& theirs, messages::Epochs steps) {
-    show_epochs(from, theirs, std::move(steps));
-  };
+  const auto show = [&](const crypto::Context& theirs) { show_epochs(from, theirs); };
   if (!of_this_epoch(bytes, show) || from >= kFirstLeftOut) return;
   auto message = messages::decode_peer_frame(context(), bytes);
   if (!message) {
@@ -92,6 +93,8 @@ void Replica::receive_peer(ReplicaId from, ByteView bytes) {
   }
   if (setup_.interceptor && !setup_.interceptor->incoming(from, *message, now())) return;
   if (take_nodes(from, *message)) return;
+  if (const auto* learning = std::get_if<messages::Learning>(&*message))
+    return note_learning(from, *learning);
   if (const auto* epochs = std::get_if<messages::Epochs>(&*message)) return follow(from, *epochs);
   keep(step(consensus::event::Peer{from, std::move(*message)}));
 }
@@ -237,6 +240,7 @@ void Replica::publish(const RootCert& cert, tree::Version version) {
   auto state = machine_->certified_state(cert);
   if (!state) return;  // genesis, or not known any more
   published_ = true;
+  published_seq_ = cert.body.seq;
   block_keeper_->publish(version, machine_->take_changed_extents());
   reads_->publish({std::move(*state), std::move(version)});
 }

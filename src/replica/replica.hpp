@@ -59,7 +59,7 @@ class Replica {
   static constexpr std::int64_t kSweepUs = 1'000'000;       // between looks for dead client links
   static constexpr std::int64_t kSpaceRetryUs = 1'000'000;  // between looks at a full disk
   static constexpr std::int64_t kRepairUs = 10'000'000;     // then a newer state is fetched
-  // Numbers of those whom the last step has left out; those of who joins follow the members'.
+  // Numbers of those whom a step has left out; those of who joins follow the members'.
   static constexpr messages::ReplicaId kFirstLeftOut = 2 * limits::kMaxReplicas;
 
   Replica(Setup& setup, const storage::DataDirectory& directory, Membership& membership);
@@ -118,15 +118,17 @@ class Replica {
   void answer_fresh(const consensus::action::AnswerFresh& action);
   void keep(Status status);
   consensus::Now now() const;
-  using ShowEpochs = std::function<void(const crypto::Context& theirs, messages::Epochs)>;
+  using ShowEpochs = std::function<void(const crypto::Context& theirs)>;
   bool of_this_epoch(ByteView frame, const ShowEpochs& show);
   void follow(messages::ReplicaId from, const messages::Epochs& epochs);
   Status enter_epoch();
-  void show_epochs(messages::ReplicaId to, const crypto::Context& theirs, messages::Epochs steps);
-  void begin_epoch();
+  void leave_epoch();
+  void show_epochs(messages::ReplicaId to, const crypto::Context& theirs);
   void expect_joining();
-  void expect_others();
+  void let_in_left_out();
   void note_doors();
+  void note_learning(messages::ReplicaId from, const messages::Learning& learning);
+  std::vector<messages::Joining> heard_of_joining() const;
   bool flush_due(const messages::RootCert& cert) const;
   crypto::Context context() const { return {cluster_id_, membership_.epoch()}; }
 
@@ -166,9 +168,15 @@ class Replica {
   std::int64_t leaves_us_ = 0;              // it has, without this replica: when it stops; 0: not
   std::map<PublicKey, PublicKey> members_;  // registered clients: link key -> sign key
   net::PeerMesh::Peers joining_;            // the next configuration names them, this one does not
-  std::int64_t lets_left_in_until_us_ = 0;  // peers that the last step has left out; 0: no more
+  struct Heard {
+    messages::Learning learning;
+    std::int64_t at_us = 0;
+  };
+  std::map<messages::ReplicaId, Heard> heard_of_joining_;  // of those in joining_ at most
+  std::int64_t lets_left_in_until_us_ = 0;  // peers that a step has left out; 0: no more
   std::map<messages::ReplicaId, std::int64_t> shown_again_us_;  // the chain, not before
-  std::int64_t refused_since_us_ = 0;                           // by all; 0: not
+  std::int64_t refused_since_us_ = 0;                           // by so many that it is out; 0: not
+  bool refusal_said_ = false;
   messages::Seq flushed_seq_ = 0;
   std::optional<messages::RootCert> last_cert_;  // of the last batch of the epoch before
   messages::Seq flush_from_ = 0;                 // executed seq when the last flush began
@@ -187,12 +195,12 @@ class Replica {
   std::uint64_t log_damage_found_ = 0;  // segments
   bool reopens_ = false;
   bool published_ = false;  // a certified version, to the read service
-  bool space_ = true;       // for the log, outside its reserve
+  messages::Seq published_seq_ = 0;
+  bool space_ = true;  // for the log, outside its reserve
   std::int64_t space_retry_us_ = 0;
   std::string space_fault_;  // what is wrong in one line each; empty: nothing
   std::string read_fault_;
   std::string flush_fault_;
-  std::string refused_fault_;
 
   // ---- network and threads; declared last, destroyed first
   net::Context net_context_;

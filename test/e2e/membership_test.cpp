@@ -13,13 +13,25 @@ using namespace std::chrono_literals;
 
 namespace {
 
+bool within(std::chrono::seconds time, const std::function<bool()>& so) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (!so()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(10ms);
+  }
+  return true;
+}
+
 struct Members {
-  test::ProcessCluster cluster{BFTMETAD, {.flush_interval_ms = 500, .block_fetch_rate = 20 << 20}};
+  test::ProcessCluster cluster;
   std::atomic<int> faults{0};  // every replica here is correct
   std::unique_ptr<client::Client> client;
   std::vector<std::uint32_t> members{0, 1, 2, 3};  // their numbers in `cluster`, by position
 
-  Members() {
+  explicit Members(std::uint64_t state_fetch_rate = config::ReplicaSettings().state_fetch_rate)
+      : cluster(BFTMETAD, {.flush_interval_ms = 500,
+                           .state_fetch_rate = state_fetch_rate,
+                           .block_fetch_rate = 20 << 20}) {
     cluster.start_all();
     client::Options options = cluster.client_options();
     options.on_fault = [this](const client::Fault& fault) {
@@ -37,12 +49,7 @@ struct Members {
     return id;
   }
   bool says(std::uint32_t replica, const std::string& line) {
-    const auto end = std::chrono::steady_clock::now() + 20s;
-    while (cluster.errors(replica).find(line) == std::string::npos) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(10ms);
-    }
-    return true;
+    return within(20s, [&] { return cluster.errors(replica).find(line) != std::string::npos; });
   }
   std::uint64_t epoch() { return client->membership()->config.epoch; }
   std::vector<config::Replica> members_now() { return client->membership()->config.replicas; }
@@ -73,6 +80,10 @@ struct Members {
       }
     return true;
   }
+};
+
+struct SlowMembers : Members {
+  SlowMembers() : Members(1 << 20) {}
 };
 
 using PortOf = std::uint16_t (config::Replica::*)() const;
@@ -166,13 +177,7 @@ TEST_CASE_FIXTURE(Members, "the link key of a member that has left opens no port
     CAPTURE(r.id);
     CHECK_FALSE(lets_in(r, &config::Replica::client_port, retired));
     CHECK_FALSE(lets_in(r, &config::Replica::block_port, retired));
-    const auto end = std::chrono::steady_clock::now() + 60s;  // it may hear that it has left
-    bool open = true;
-    while (open && std::chrono::steady_clock::now() < end) {
-      std::this_thread::sleep_for(100ms);
-      open = lets_in(r, &config::Replica::peer_port, retired);
-    }
-    CHECK_FALSE(open);
+    CHECK(within(60s, [&] { return !lets_in(r, &config::Replica::peer_port, retired); }));
     CHECK(lets_in(r, &config::Replica::client_port, guest));
     CHECK(lets_in(r, &config::Replica::block_port, guest));
     if (r.id == 1) continue;
@@ -237,6 +242,78 @@ TEST_CASE_FIXTURE(Members, "a new member has the file data, so all may be replac
   CHECK(files.all_readable());
   CHECK(files.read_all() == files.blocks());
   for (const std::uint32_t member : members) CHECK(files.wait_held_by(member, 30s));
+}
+
+// A receiver stores what it has every 4 MiB.
+TEST_CASE_FIXTURE(SlowMembers,
+                  "a new member that is killed while it fetches the state goes on from there") {
+  constexpr std::size_t kFiles = 64;
+  constexpr std::size_t kEach = 50;
+  std::atomic<std::size_t> set{0};
+  for (std::size_t f = 0; f < kFiles; ++f) {
+    const std::string name = "f" + std::to_string(f);
+    REQUIRE(client->execute(test::create_file(name))->code == schema::Code::ok);
+    for (std::size_t i = 0; i < kEach; ++i) {
+      schema::SetXattr large{{schema::kRootIno, {{to_bytes(name)}}},
+                             to_bytes("user." + std::to_string(i)),
+                             Bytes(limits::kMaxXattrValue)};
+      crypto::random_bytes(large.value);
+      client->submit({{}, large}, [&](const auto& r) { set += r && r->code == schema::Code::ok; });
+    }
+    REQUIRE(within(60s, [&] { return set == (f + 1) * kEach; }));
+  }
+  const std::uint32_t joins = learner();
+  REQUIRE(cluster.propose(*client, {0, 1, 2, joins}) == schema::Code::ok);
+  // As a member tells of it, once it is so far.
+  const auto heard = [this](const std::function<bool(const messages::TransferProgress&)>& so_far) {
+    messages::Learning learning;
+    REQUIRE(within(30s, [&] {
+      const auto status = client->status(0, 500ms);
+      if (!status || status->joining.size() != 1 || status->joining[0].replica != 3) return false;
+      learning = status->joining[0].learning;
+      return so_far(learning.transfer);
+    }));
+    return learning;
+  };
+  const messages::Learning before = heard([](const auto& t) { return t.received_bytes > 6 << 20; });
+  CHECK(before.transfer.target_leaves > kFiles * kEach);
+  CHECK(before.transfer.left_us != messages::kUnknownUs);
+  CHECK(before.seq == 0);
+  CHECK_FALSE(before.ready);
+  cluster.kill(joins);
+  cluster.launch(joins);
+  const messages::Learning again = heard([&](const auto& t) {
+    return t.target_leaves != 0 && t.received_bytes < before.transfer.received_bytes;
+  });
+  CHECK(again.transfer.leaves > before.transfer.leaves / 2);
+  REQUIRE(says(joins, "has the state of sequence number"));
+  const std::string line = cluster.errors(joins);
+  const std::size_t bytes = line.find('(', line.find("has the state of sequence number")) + 1;
+  CHECK(std::stoul(line.substr(bytes)) < kFiles * kEach * limits::kMaxXattrValue - (3 << 20));
+  CHECK(says(0, "epoch 1 begins"));
+}
+
+// What is complete stays so over the end of an epoch: nobody looks at all files again.
+TEST_CASE_FIXTURE(Members, "members that stay go on with their blocks without another pass") {
+  test::BlockFiles files(cluster, *client);
+  files.write("f", 20);
+  const std::string pass = "a pass over the certified files has ended";
+  for (std::uint32_t member = 0; member < 4; ++member) {
+    REQUIRE(files.wait_held_by(member, 30s));
+    REQUIRE(says(member, pass));
+  }
+  change({learner(), 1, 2, 3});
+  REQUIRE(all_follow());
+  std::this_thread::sleep_for(1s);  // one that begins with the epoch ends within it
+  int stayed = 0;
+  for (std::uint32_t member = 1; member < 4; ++member) {
+    const std::string errors = cluster.errors(member);
+    if (errors.find("fetching the state") != std::string::npos) continue;  // it was behind
+    ++stayed;
+    CHECK_MESSAGE(errors.find(pass) == errors.rfind(pass), errors);
+    CHECK(client->status(member, 5s)->blocks.finished_s != 0);
+  }
+  CHECK(stayed > 0);
 }
 
 // It was ready for a change that was taken back: what was named since then counts, too.

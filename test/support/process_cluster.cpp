@@ -121,6 +121,7 @@ config::ReplicaSettings ProcessCluster::settings(std::uint32_t replica) const {
   s.log_retain_bytes = options_.log_retain_bytes;
   s.flush_interval_ms = options_.flush_interval_ms;
   s.scrub_bytes_per_s = options_.scrub_bytes_per_s;
+  s.state_fetch_rate = options_.state_fetch_rate;
   s.block_fetch_rate = options_.block_fetch_rate;
   s.lmdb_map_bytes = config::kDevLmdbMapBytes;
   return s;

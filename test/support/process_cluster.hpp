@@ -21,6 +21,7 @@ class ProcessCluster {
     std::uint64_t log_retain_bytes = config::ReplicaSettings().log_retain_bytes;
     std::uint32_t flush_interval_ms = config::ReplicaSettings().flush_interval_ms;
     std::uint64_t scrub_bytes_per_s = config::ReplicaSettings().scrub_bytes_per_s;
+    std::uint64_t state_fetch_rate = config::ReplicaSettings().state_fetch_rate;
     std::uint64_t block_fetch_rate = config::ReplicaSettings().block_fetch_rate;
   };
 

@@ -70,7 +70,7 @@ TEST_CASE("status: the pass over the blocks, and a state transfer when there is 
   std::string json = admin::to_json(report);
   CHECK(json.find("\"transfers\": []") != std::string::npos);
   CHECK(admin::to_text(report).find("target") == std::string::npos);
-  REQUIRE(report.tables.size() == 3);
+  REQUIRE(report.tables.size() == 4);
   REQUIRE(report.tables[1].rows.size() == 3);
   const std::vector<admin::Value> expected = {std::uint64_t{2},
                                               "looking",
@@ -93,6 +93,33 @@ TEST_CASE("status: the pass over the blocks, and a state transfer when there is 
   CHECK(json.find("\"target_leaves\": \"unknown\"") != std::string::npos);
   CHECK(json.find("\"left_us\": \"unknown\"") != std::string::npos);
   CHECK(admin::to_text(report).find("target seq") != std::string::npos);
+}
+
+TEST_CASE("status: who is to become a member, by the account in the middle of f + 1 or more") {
+  Replies all = replies({0, 0, 0, 0});
+  CHECK(admin::to_json(admin::status_report(admin::judge(four(), all))).find("\"joining\": []") !=
+        std::string::npos);
+  const messages::Learning fetches{false, 0, {true, 70, 5, 50, 600, 60, 9'000'000}, {}};
+  messages::Learning before = fetches;
+  before.transfer.received_bytes = 500;
+  const messages::Learning has{true, 70, {}, {false, true, 1000, 8, 0, 7, 4096}};
+  all[0]->joining = {{3, {true, 99, {}, {}}},
+                     {3, {true, 98, {}, {}}},
+                     {9, {true, 97, {}, {}}}};  // nobody else says so
+  all[1]->joining = {{3, before}, {5, has}};
+  all[2]->joining = {{3, fetches}, {5, has}};
+  const admin::Report report = admin::status_report(admin::judge(four(), all));
+  const admin::Table& table = report.tables.back();
+  REQUIRE(table.rows.size() == 2);
+  const auto number = [](std::uint64_t n) { return admin::Value(n); };
+  CHECK(table.rows[0] == std::vector<admin::Value>{number(3), "no", number(0), number(5),
+                                                   number(50), number(600), number(60),
+                                                   number(9'000'000), number(0), number(0),
+                                                   number(0), number(0)});
+  CHECK(table.rows[1] == std::vector<admin::Value>{number(5), "yes", number(70), number(0),
+                                                   "unknown", number(0), number(0), number(0),
+                                                   number(8), number(0), number(4096), number(0)});
+  CHECK(admin::to_text(report).find("blocks checked") != std::string::npos);
 }
 
 TEST_CASE("paths: absolute, without dots, within the limits") {

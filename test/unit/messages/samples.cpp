@@ -195,6 +195,13 @@ Evidence sample_evidence(const Cluster& cluster) {
   return {sign_share(*cluster.replicas[3], other, 3), cert};
 }
 
+Learning sample_learning() {
+  return {true,
+          6,
+          {true, 7, 4, 5, 600, 70, 8},
+          {true, false, 500, 9, 1, 2, 3000, 100, 5, 1'700'000'000}};
+}
+
 std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
   const Batch batch = sample_batch(cluster);
   const Proposal proposal{0, batch.seq, batch_digest(cluster.context, batch)};
@@ -224,7 +231,8 @@ std::vector<PeerMessage> peer_samples(const Cluster& cluster) {
       sample_evidence(cluster),
       FetchNodes{9, 5, {{{}, 0, pattern(6)}, {Key(Bytes{0x10, 0x80}), 9, pattern(7)}}},
       NodesData{9, CertifiedState{cert, sample_header(6), pattern(8)}, {{{1, 0}}, {}}},
-      Epochs{{sample_step(cluster)}}};
+      Epochs{{sample_step(cluster)}},
+      sample_learning()};
 }
 
 std::vector<ClientMessage> client_samples(const Cluster& cluster) {
@@ -282,7 +290,8 @@ std::vector<ReplicaMessage> replica_samples(const Cluster& cluster) {
                       500,
                       4,
                       6,
-                      5},
+                      5,
+                      {{3, sample_learning()}}},
           FreshReply{{5, 6, 7}, 0, cert},
           EvidenceReply{81, 3, KeptEvidence{7, sample_evidence(cluster)}},
           Epochs{{sample_step(cluster)}}};

@@ -94,7 +94,7 @@ TEST_CASE("a replica that restarts is connected again both ways") {
   CHECK(exchange());
 }
 
-TEST_CASE("a replica that is no member for any of the others knows that all refuse it") {
+TEST_CASE("a replica that the others have left out is refused, and led by one that lets it in") {
   Cluster cluster(4);
   const config::Config before = cluster.config;
   const std::vector<crypto::LinkKey> keys = cluster.keys;
@@ -108,17 +108,38 @@ TEST_CASE("a replica that is no member for any of the others knows that all refu
   cluster.config = before;
   cluster.keys = keys;
   cluster.start(2);
-  CHECK_FALSE(cluster.nodes[2]->mesh->refused());
-  CHECK(cluster.run_until([&] { return cluster.nodes[2]->mesh->refused(); }));
+  PeerMesh& out = *cluster.nodes[2]->mesh;
+  PeerMesh& host = *cluster.nodes[0]->mesh;
+  CHECK(out.count(LinkState::refused) == 0);
+  CHECK(cluster.run_until([&] { return out.count(LinkState::refused) == 3; }));
+  CHECK_FALSE(host.send(62, view("nobody")));
 
-  // Let in by one is enough.
-  REQUIRE(cluster.nodes[0]->mesh->expect({{62, before.replicas[2]}}));
+  host.let_in({{62, before.replicas[2]}, {63, before.replicas[1]}});
+  CHECK(host.link(62) == nullptr);  // it is not called, it calls
+  const auto heard = [&](std::uint32_t number, const std::string& message) {
+    return std::ranges::count(cluster.nodes[0]->inbox, std::pair(number, message)) > 0;
+  };
   CHECK(cluster.run_until([&] {
-    cluster.nodes[2]->mesh->send(0, view("am I one"));
-    return !cluster.nodes[0]->inbox.empty();
+    out.send(0, view("am I one"));
+    cluster.nodes[1]->mesh->send(0, view("I am"));
+    return heard(62, "am I one") && heard(1, "I am");
   }));
-  CHECK(cluster.nodes[0]->inbox.front().first == 62);
-  CHECK_FALSE(cluster.nodes[2]->mesh->refused());
+  // Whoever is a member is not known by another number.
+  CHECK_FALSE(heard(63, "I am"));
+  CHECK(out.count(LinkState::refused) == 2);
+  CHECK(out.count(LinkState::connected) == 1);
+  CHECK(cluster.run_until([&] {
+    host.send(62, view("you were"));
+    return !cluster.nodes[2]->inbox.empty();
+  }));
+  CHECK(cluster.nodes[2]->inbox.front() == std::pair<std::uint32_t, std::string>(0, "you were"));
+
+  host.let_in({});
+  CHECK_FALSE(host.send(62, view("no more")));
+  CHECK(cluster.run_until([&] {
+    out.send(0, view("am I one"));
+    return out.count(LinkState::refused) == 3;
+  }));
 }
 
 TEST_CASE("a link key of another replica is refused at start") {

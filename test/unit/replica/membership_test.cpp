@@ -58,14 +58,14 @@ TEST_CASE("a key that has left never comes back, one that joins finds its place"
   REQUIRE(leaves);
   REQUIRE(joins);
   CHECK_FALSE(joins->position());
-  CHECK(joins->left_out().empty());
+  CHECK(joins->left_out(8).empty());
   CHECK(disk.follow(*leaves, {disk.replaced()}).error().code == Errc::identity);
   CHECK(leaves->epoch() == 1);
   CHECK_FALSE(leaves->position());
   CHECK(disk.load(disk.four.replicas[3]->public_key()).error().code == Errc::identity);
   REQUIRE(disk.follow(*joins, {disk.replaced()}));
   CHECK(joins->position() == 3);
-  CHECK(joins->left_out() == std::vector{disk.four.config().replicas[3]});
+  CHECK(joins->left_out(8) == std::vector{disk.four.config().replicas[3]});
 }
 
 TEST_CASE("a chain on the disk that does not hold is refused") {
