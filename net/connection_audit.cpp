@@ -20,6 +20,7 @@ constexpr std::int64_t kCheckUs = 250'000;
 // Without a receive mark libzmq takes what the kernel has at once, but for a moment or two on a
 // machine that is short of processors.
 constexpr std::int64_t kDeafUs = 1'000'000;
+constexpr std::int64_t kStallUs = 15'000'000;
 
 std::uint16_t port_of(const sockaddr_storage& address) {
   if (address.ss_family == AF_INET6) {
@@ -64,7 +65,10 @@ void shut_connection(int fd) {
 
 ConnectionAudit::ConnectionAudit(const Context& context, const Socket& watched,
                                  const AuditLimits& limits, int events)
-    : watched_(watched.get()), monitor_(context.get(), ZMQ_PAIR), limits_(limits) {
+    : context_(context),
+      watched_(watched.get()),
+      monitor_(context.get(), ZMQ_PAIR),
+      limits_(limits) {
   static std::atomic<std::uint64_t> next_name{0};
   const std::string name = "inproc://bftmeta.monitor." + std::to_string(next_name.fetch_add(1));
   // Without a limit: with one, a burst of connections would block the I/O thread until the next
@@ -162,16 +166,20 @@ void ConnectionAudit::check_connection(int fd, Connection& connection) {
   closed(fd);
 }
 
-// Seen twice at least: what came just now waits as well.
-bool ConnectionAudit::is_deaf(int fd, Connection& connection, std::uint64_t received) const {
+// Seen twice at least: what came just now waits as well. While libzmq takes nothing from anybody
+// its I/O thread may be what stands still, in a slow resolver for example.
+bool ConnectionAudit::is_deaf(int fd, Connection& connection, std::uint64_t received) {
   const std::uint64_t waiting = bytes_waiting(fd);
   const std::uint64_t taken = received - std::min(waiting, received);
-  const bool stuck = waiting != 0 && std::exchange(connection.taken, taken) == taken;
-  if (!stuck)
+  const std::uint64_t before = std::exchange(connection.taken, taken);
+  if (taken != before) context_.note_io(checked_us_);
+  if (waiting == 0 || taken != before) {
     connection.stuck_us = 0;
-  else if (connection.stuck_us == 0)
-    connection.stuck_us = checked_us_;
-  return stuck && checked_us_ - connection.stuck_us >= kDeafUs;
+    return false;
+  }
+  if (connection.stuck_us == 0) connection.stuck_us = checked_us_;
+  const bool others_go_on = context_.io_us() > connection.stuck_us;
+  return checked_us_ - connection.stuck_us >= (others_go_on ? kDeafUs : kStallUs);
 }
 
 // The oldest that never sent a message go first: a peer that connects in earnest speaks at once.

@@ -75,9 +75,10 @@ class ConnectionAudit {
   void opened(int fd);
   void closed(int fd);
   void check_connection(int fd, Connection& connection);
-  bool is_deaf(int fd, Connection& connection, std::uint64_t received) const;
+  bool is_deaf(int fd, Connection& connection, std::uint64_t received);
   void shut_surplus();
 
+  const Context& context_;
   void* const watched_;
   Socket monitor_;
   AuditLimits limits_;

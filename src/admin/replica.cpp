@@ -1,6 +1,9 @@
 // replica list, replace, add, remove: who the members are, changed by statements that admins sign
 // (protocol §9.2).
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <thread>
 
 #include "admin/change_progress.hpp"
@@ -15,6 +18,11 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+
+constexpr seconds kStatusTimeout{2};
+constexpr milliseconds kAnswerTimeout{500};
+constexpr seconds kFirstTimeout{30};
+constexpr seconds kTellEvery{10};
 
 struct Options {
   std::uint32_t id = 0;            // replace
@@ -38,6 +46,23 @@ Result<ns::MembershipAnswer> ask_membership(client::Client& client, std::uint64_
   const ns::QueryResult& result = read.answers.front();
   if (const auto* found = std::get_if<ns::MembershipAnswer>(&result.answer)) return *found;
   return tl::make_unexpected(operation_error("membership", result.code));
+}
+
+// Nobody of those who answer says that anything is certified.
+bool has_no_batch(client::Client& client) {
+  bool answered = false;
+  for (std::uint32_t r = 0; r < members_of(client).n(); ++r) {
+    const auto status = client.status(r, kAnswerTimeout);
+    if (status && status->certified_seq != 0) return false;
+    answered = answered || status;
+  }
+  return answered;
+}
+
+// A cluster that has executed nothing has no root to read at: a session is its first batch.
+Result<messages::RootCert> newest_root(client::Client& client, client::ReadMode mode) {
+  if (has_no_batch(client)) BFTMETA_TRY(client.wait_ready(kFirstTimeout));
+  return client.root(mode);
 }
 
 // ---- the next configuration
@@ -80,13 +105,17 @@ Result<config::Config> with_removed(const Options& o, config::Config c) {
 
 // ---- waiting
 
-constexpr seconds kStatusTimeout{2};
-
+// On a terminal it says now and then what it waits for.
 Status wait_for(client::Client& client, const config::Config& now, const config::Config& next,
                 std::uint32_t timeout_s) {
-  const auto end = std::chrono::steady_clock::now() + seconds(timeout_s);
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + seconds(timeout_s);
+  auto tells = Clock::now() + kTellEvery;
   std::optional<ns::MembershipAnswer> heard;
-  while (std::chrono::steady_clock::now() < end) {
+  const auto progress = [&] {
+    return change_progress(now, next, heard, ask_status(client, kStatusTimeout));
+  };
+  while (Clock::now() < end) {
     // A read finds out by itself when the epoch is over.
     if (auto found = ask_membership(client, now.epoch)) {
       if (!found->pending && !found->next)
@@ -94,13 +123,15 @@ Status wait_for(client::Client& client, const config::Config& now, const config:
       heard = std::move(*found);
     }
     if (members_of(client).epoch > now.epoch) return {};
+    if (::isatty(STDERR_FILENO) == 1 && Clock::now() >= tells) {
+      std::fprintf(stderr, "bftadm: waits: %s\n", progress().c_str());
+      tells = Clock::now() + kTellEvery;
+    }
     std::this_thread::sleep_for(milliseconds(200));
   }
   return fail(Errc::unreachable,
               "change of the configuration: not in force after " + std::to_string(timeout_s) +
-                  " s, and still under way: " +
-                  change_progress(now, next, heard, ask_status(client, kStatusTimeout)) +
-                  "; see 'bftadm replica list'");
+                  " s, and still under way: " + progress() + "; see 'bftadm replica list'");
 }
 
 // Of a change that was refused since there is one: what that one waits for.
@@ -157,7 +188,8 @@ using MakeNext = Result<config::Config> (*)(const Options&, config::Config);
 // The client has to know the newest epoch before it proposes the one behind it.
 Result<ExitCode> change(const Options& o, const Globals& globals, MakeNext make) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
-  BFTMETA_ASSIGN(const messages::RootCert root, client->root(client::ReadMode::linearizable));
+  BFTMETA_ASSIGN(const messages::RootCert root,
+                 newest_root(*client, client::ReadMode::linearizable));
   const config::Config now = members_of(*client);
   if (root.body.epoch > now.epoch)
     return fail(Errc::stale, "membership: epoch " + std::to_string(root.body.epoch) +
@@ -169,7 +201,7 @@ Result<ExitCode> change(const Options& o, const Globals& globals, MakeNext make)
 // An unchanged configuration takes back what is pending.
 Result<ExitCode> take_back(const Options& o, const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
-  BFTMETA_ASSIGN(const auto root, client->root());
+  BFTMETA_ASSIGN(const auto root, newest_root(*client, client::ReadMode::verified));
   const config::Config now = members_of(*client);
   BFTMETA_ASSIGN(const schema::OpResult result, execute_change(o, globals, *client, now, now));
   if (result.code == schema::Code::exists)
@@ -200,7 +232,7 @@ void add_rows(Table& table, const config::Config& c, const std::string& of,
 
 Result<ExitCode> list(const Globals& globals) {
   BFTMETA_ASSIGN(const auto client, connect(globals));
-  BFTMETA_ASSIGN(const auto root, client->root());
+  BFTMETA_ASSIGN(const auto root, newest_root(*client, client::ReadMode::verified));
   const config::Config now = members_of(*client);
   BFTMETA_ASSIGN(const ns::MembershipAnswer found, ask_membership(*client, now.epoch));
   Table table{"members", {"of", "id", "vote_key_fingerprint", "host", "port", "ready"}, {}};
@@ -214,6 +246,7 @@ Result<ExitCode> list(const Globals& globals) {
   }
   report.tables.push_back(std::move(table));
   print(globals.output, report);
+  BFTMETA_TRY(client->close());
   return ExitCode::ok;
 }
 
