@@ -45,19 +45,15 @@ std::int64_t steady_us() {
       .count();
 }
 
-Domain::Domain(std::string name, std::size_t slots) : name_(std::move(name)), slots_(slots) {
-  BFTMETA_ASSERT(slots >= 1 && slots <= kMaxSlots);
+Domain::Domain(std::string name, std::size_t per_key) : name_(std::move(name)), per_key_(per_key) {
+  BFTMETA_ASSERT(per_key >= 1);
   crypto::random_bytes(secret_);
 }
 
 void Domain::set_allowed(const AllowList& allowed) {
   const std::lock_guard lock(mutex_);
   std::erase_if(entries_, [&](const auto& entry) { return !allowed.contains(entry.first); });
-  for (const auto& [key, name] : allowed) {
-    Entry& entry = entries_[key];
-    entry.name = name;
-    if (entry.activity == nullptr) entry.activity = std::make_shared<Activity>();
-  }
+  for (const auto& [key, name] : allowed) entries_[key].name = name;
   revision_.fetch_add(1, std::memory_order_release);
 }
 
@@ -67,60 +63,41 @@ void Domain::ban(const PublicKey& key, std::int64_t until_us) {
   if (it != entries_.end()) it->second.banned_until_us = until_us;
 }
 
-std::optional<Domain::Member> Domain::member(const PublicKey& key) const {
+bool Domain::allowed(const PublicKey& key) const {
   const std::lock_guard lock(mutex_);
-  const auto it = entries_.find(key);
-  if (it == entries_.end()) return std::nullopt;
-  return Member{it->second.name, it->second.activity};
+  return entries_.contains(key);
 }
-
-namespace {
-
-// The lowest gives way to a new connection: a free slot, one over which nothing came in time, so
-// that it has probably gone, the least recently used.
-std::pair<int, std::int64_t> rank(std::int64_t activity, std::int64_t now_us) {
-  constexpr std::int64_t kUnheardUs = 10'000'000;
-  if (activity == 0) return {0, 0};
-  if (activity < 0 && now_us + activity > kUnheardUs) return {1, -activity};
-  return {2, std::abs(activity)};
-}
-
-}  // namespace
 
 Domain::Decision Domain::admit(const PublicKey& key) {
   const std::lock_guard lock(mutex_);
   const auto it = entries_.find(key);
   if (it == entries_.end()) return {};
   Entry& entry = it->second;
-  const std::int64_t now = steady_us();
-  if (now < entry.banned_until_us) return {std::nullopt, Refusal::banned};
+  if (steady_us() < entry.banned_until_us) return {std::nullopt, Refusal::banned};
   if (const std::uint64_t at = all_read_.load(std::memory_order_relaxed); entry.admitted_at != at) {
     entry.admitted_at = at;
     entry.admitted = 0;
   }
-  if (entry.admitted == slots_) return {std::nullopt, Refusal::banned};
+  if (entry.admitted == per_key_) return {std::nullopt, Refusal::banned};
   ++entry.admitted;
-  Activity& activity = *entry.activity;
-  std::size_t slot = 0;
-  for (std::size_t i = 1; i < slots_; ++i)
-    if (rank(activity[i].load(), now) < rank(activity[slot].load(), now)) slot = i;
-  activity[slot].store(-now);
-  return {routing_id_of({key, static_cast<std::uint8_t>(slot)}), {}};
+  return {routing_id_of({key, ++last_number_}), {}};
 }
 
 std::string Domain::routing_id_of(const Route& route) const {
+  std::array<std::uint8_t, sizeof route.number> number{};
+  store_be64(number.data(), route.number);
   std::string id(secret_.begin(), secret_.end());
   id.append(route.key.begin(), route.key.end());
-  id.push_back(static_cast<char>(route.slot));
+  id.append(number.begin(), number.end());
   return id;
 }
 
 std::optional<Route> Domain::route_of(ByteView id) const {
   Route route;
-  if (id.size() != secret_.size() + route.key.size() + 1) return std::nullopt;
+  if (id.size() != secret_.size() + route.key.size() + sizeof route.number) return std::nullopt;
   if (!equal(id.first(secret_.size()), secret_)) return std::nullopt;
   std::ranges::copy(id.subspan(secret_.size(), route.key.size()), route.key.begin());
-  route.slot = id.back();
+  route.number = load_be64(id.last(sizeof route.number).data());
   return route;
 }
 
@@ -161,10 +138,10 @@ Authenticator::~Authenticator() {
   thread_.join();
 }
 
-std::shared_ptr<Domain> Authenticator::domain(const std::string& name, std::size_t slots) {
+std::shared_ptr<Domain> Authenticator::domain(const std::string& name, std::size_t per_key) {
   const std::lock_guard lock(mutex_);
   auto& domain = domains_[name];
-  if (domain == nullptr) domain = std::make_shared<Domain>(name, slots);
+  if (domain == nullptr) domain = std::make_shared<Domain>(name, per_key);
   return domain;
 }
 

@@ -1,11 +1,12 @@
 // Who may connect: the ZAP handler (RFC 27) of a context, one thread, and one Domain per listening
 // socket with the CURVE keys that it admits. The handler also chooses the routing id of every
-// connection, `secret || key || slot`, in place of the one that the peer asked for: a peer can
-// neither take another's id nor guess one, and a key has at most `slots` connections, because one
-// more replaces the least recently used of the SAME key. Thread-safety: all public functions.
+// connection, `secret || key || number`, in place of the one that the peer asked for: a peer can
+// neither take another's id nor guess one, and no two connections ever have the same.
+// Thread-safety: all public functions.
 #pragma once
 
 #include <atomic>
+#include <compare>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -25,39 +26,31 @@ using AllowList = std::map<PublicKey, PeerName>;
 // One connection, as far as the authenticated side of it goes.
 struct Route {
   PublicKey key{};
-  std::uint8_t slot = 0;
+  std::uint64_t number = 0;  // in the order of admission; from 1
   friend auto operator<=>(const Route&, const Route&) = default;
 };
 
 class Domain {
  public:
-  static constexpr std::size_t kMaxSlots = 64;
-  // When something came last (steady clock, us); negative: when the slot was given out, and nothing
-  // has come yet; 0: it is free.
-  using Activity = std::array<std::atomic<std::int64_t>, kMaxSlots>;
+  static constexpr std::size_t kPerClient = 64;
 
-  // slots: connections per key, 1..kMaxSlots.
-  Domain(std::string name, std::size_t slots);
+  // per_key: connections that a key may have (Server keeps to it), 1 or more.
+  Domain(std::string name, std::size_t per_key);
 
   const std::string& name() const { return name_; }
+  std::size_t per_key() const { return per_key_; }
   // Replaces the list. Keys that are gone lose their connections at their next frame and get no
   // answers any more.
   void set_allowed(const AllowList& allowed);
   // Refuses handshakes of this key for a while; existing connections are the server's business.
   void ban(const PublicKey& key, std::int64_t until_us);
-  // The server has read all that had come. Between two of these a key gets no more than its slots
-  // of new connections: what was not read of those that it gave up is still in memory.
+  // The server has read all that had come. Between two of these a key gets no more than `per_key`
+  // new connections: what was not read of those that it gave up is still in memory.
   void note_all_read() { all_read_.fetch_add(1, std::memory_order_relaxed); }
 
   // Changes with every set_allowed.
   std::uint64_t revision() const { return revision_.load(std::memory_order_acquire); }
-  // The name of an admitted key and the table in which the server notes (steady clock, us) when a
-  // slot was last used; nullopt for a key that is not on the list.
-  struct Member {
-    PeerName name;
-    std::shared_ptr<Activity> activity;
-  };
-  std::optional<Member> member(const PublicKey& key) const;
+  bool allowed(const PublicKey& key) const;
 
   // For the handler: the routing id of a new connection, or why there is none.
   enum class Refusal { unknown_key, banned };
@@ -73,17 +66,17 @@ class Domain {
  private:
   struct Entry {
     PeerName name;
-    std::shared_ptr<Activity> activity;
     std::int64_t banned_until_us = 0;
     std::uint64_t admitted_at = 0;  // all_read_ of the last admission
     std::size_t admitted = 0;       // since then
   };
 
   const std::string name_;
-  const std::size_t slots_;
+  const std::size_t per_key_;
   std::array<std::uint8_t, 16> secret_{};
   mutable std::mutex mutex_;
   std::map<PublicKey, Entry> entries_;
+  std::uint64_t last_number_ = 0;
   std::atomic<std::uint64_t> revision_{1};
   std::atomic<std::uint64_t> all_read_{0};
 };
@@ -119,7 +112,7 @@ class Authenticator {
   Authenticator& operator=(const Authenticator&) = delete;
 
   // Made by the first call, with no key on its list.
-  std::shared_ptr<Domain> domain(const std::string& name, std::size_t slots);
+  std::shared_ptr<Domain> domain(const std::string& name, std::size_t per_key);
   AuthCounters counters() const;
 
  private:

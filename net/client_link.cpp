@@ -71,9 +71,11 @@ Status ClientLink::connect() {
   socket_.set(ZMQ_CONNECT_TIMEOUT, kConnectTimeoutMs);
   set_curve_keys(socket_, key_);
   socket_.set_key(ZMQ_CURVE_SERVERKEY, options_.server_key);
-  audit_ = std::make_unique<ConnectionAudit>(
-      context_, socket_, AuditLimits{.max_connections = 2, .max_unread = options_.max_unread},
-      ZMQ_EVENT_ALL);
+  audit_ = std::make_unique<ConnectionAudit>(context_, socket_,
+                                             AuditLimits{.max_connections = 2,
+                                                         .max_unread = options_.max_unread,
+                                                         .max_unread_in_all = options_.max_unread},
+                                             ZMQ_EVENT_ALL);
   if (zmq_connect(socket_.get(), endpoint_.c_str()) != 0)
     return fail(Errc::invalid_argument, "cannot connect to " + endpoint_ + ": " +
                                             zmq_strerror(zmq_errno()) +
@@ -119,7 +121,10 @@ void ClientLink::handle_event(const ConnectionEvent& event, std::int64_t now_us)
       lose_connection();
       if (retry_at_us_ == 0) retry_at_us_ = now_us + kSecond;
       break;
-    case ZMQ_EVENT_CONNECT_RETRIED: retry_at_us_ = 0; break;  // libzmq does it by itself
+    case ZMQ_EVENT_CONNECT_RETRIED:  // libzmq does it by itself: nobody listens there
+      retry_at_us_ = 0;
+      if (state_ == LinkState::refused) state_ = LinkState::connecting;
+      break;
     default: break;
   }
 }

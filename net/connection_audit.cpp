@@ -2,12 +2,12 @@
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -17,10 +17,6 @@ namespace bftmeta::net {
 namespace {
 
 constexpr std::int64_t kCheckUs = 250'000;
-// Without a receive mark libzmq takes what the kernel has at once, but for a moment or two on a
-// machine that is short of processors.
-constexpr std::int64_t kDeafUs = 1'000'000;
-constexpr std::int64_t kStallUs = 15'000'000;
 
 std::uint16_t port_of(const sockaddr_storage& address) {
   if (address.ss_family == AF_INET6) {
@@ -51,12 +47,6 @@ std::uint64_t bytes_received(int fd) {
   return info.tcpi_bytes_received;
 }
 
-// Of what was received, what nobody has taken.
-std::uint64_t bytes_waiting(int fd) {
-  int bytes = 0;
-  return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
-}
-
 }  // namespace
 
 void shut_connection(int fd) {
@@ -65,10 +55,7 @@ void shut_connection(int fd) {
 
 ConnectionAudit::ConnectionAudit(const Context& context, const Socket& watched,
                                  const AuditLimits& limits, int events)
-    : context_(context),
-      watched_(watched.get()),
-      monitor_(context.get(), ZMQ_PAIR),
-      limits_(limits) {
+    : watched_(watched.get()), monitor_(context.get(), ZMQ_PAIR), limits_(limits) {
   static std::atomic<std::uint64_t> next_name{0};
   const std::string name = "inproc://bftmeta.monitor." + std::to_string(next_name.fetch_add(1));
   // Without a limit: with one, a burst of connections would block the I/O thread until the next
@@ -151,6 +138,7 @@ void ConnectionAudit::check(std::int64_t now_us) {
   checked_us_ = now_us;
   for (std::size_t fd = 0; fd < connections_.size(); ++fd)
     if (connections_[fd].open) check_connection(static_cast<int>(fd), connections_[fd]);
+  shut_fullest();
   shut_surplus();
 }
 
@@ -159,48 +147,52 @@ void ConnectionAudit::check_connection(int fd, Connection& connection) {
   const std::uint64_t received = bytes_received(fd);
   // More was read than has come: messages of a connection that had this descriptor before.
   connection.read = std::min(connection.read, received);
-  const bool deaf = is_deaf(fd, connection, received);
-  if (!deaf && received - connection.read <= limits_.max_unread) return;
-  ++(deaf ? counters_.shut_deaf : counters_.shut_unread);
-  shut_connection(fd);
-  closed(fd);
+  connection.unread = received - connection.read;
+  if (connection.unread > limits_.max_unread) shut(fd, counters_.shut_unread);
 }
 
-// Seen twice at least: what came just now waits as well. While libzmq takes nothing from anybody
-// its I/O thread may be what stands still, in a slow resolver for example.
-bool ConnectionAudit::is_deaf(int fd, Connection& connection, std::uint64_t received) {
-  const std::uint64_t waiting = bytes_waiting(fd);
-  const std::uint64_t taken = received - std::min(waiting, received);
-  const std::uint64_t before = std::exchange(connection.taken, taken);
-  if (taken != before) context_.note_io(checked_us_);
-  if (waiting == 0 || taken != before) {
-    connection.stuck_us = 0;
-    return false;
+// It counts as open until libzmq has reported its end: what it holds is still there.
+void ConnectionAudit::shut(int fd, std::uint64_t& counter) {
+  Connection& connection = connections_[static_cast<std::size_t>(fd)];
+  if (std::exchange(connection.shut, true)) return;
+  ++counter;
+  shut_connection(fd);
+}
+
+template <class Rank>
+std::vector<int> ConnectionAudit::victims(Rank rank) const {
+  std::vector<int> open;
+  for (std::size_t fd = 0; fd < connections_.size(); ++fd)
+    if (connections_[fd].open && !connections_[fd].shut) open.push_back(static_cast<int>(fd));
+  std::ranges::sort(open, {},
+                    [&](int fd) { return rank(connections_[static_cast<std::size_t>(fd)]); });
+  return open;
+}
+
+// The fullest that never sent a message go first: one that is never finished is of no use.
+void ConnectionAudit::shut_fullest() {
+  std::uint64_t unread = 0;
+  for (const Connection& c : connections_)
+    if (c.open && !c.shut) unread += c.unread;
+  if (unread <= limits_.max_unread_in_all) return;
+  const auto rank = [](const Connection& c) {
+    return std::pair(c.ever_delivered, std::numeric_limits<std::uint64_t>::max() - c.unread);
+  };
+  for (const int fd : victims(rank)) {
+    if (unread <= limits_.max_unread_in_all) return;
+    unread -= connections_[static_cast<std::size_t>(fd)].unread;
+    shut(fd, counters_.shut_unread);
   }
-  if (connection.stuck_us == 0) connection.stuck_us = checked_us_;
-  const bool others_go_on = context_.io_us() > connection.stuck_us;
-  return checked_us_ - connection.stuck_us >= (others_go_on ? kDeafUs : kStallUs);
 }
 
 // The oldest that never sent a message go first: a peer that connects in earnest speaks at once.
-// One pass over all, whatever the surplus is: who makes it needs no key.
 void ConnectionAudit::shut_surplus() {
   if (open_ <= limits_.max_connections) return;
-  std::vector<std::size_t> victims;
-  for (std::size_t fd = 0; fd < connections_.size(); ++fd)
-    if (connections_[fd].open) victims.push_back(fd);
-  const auto rank = [this](std::size_t fd) {
-    return std::pair(connections_[fd].ever_delivered, connections_[fd].order);
-  };
-  const std::size_t surplus = open_ - limits_.max_connections;
-  std::ranges::nth_element(victims, victims.begin() + static_cast<std::ptrdiff_t>(surplus), {},
-                           rank);
-  victims.resize(surplus);
-  for (const std::size_t fd : victims) {
-    ++counters_.shut_too_many;
-    shut_connection(static_cast<int>(fd));
-    closed(static_cast<int>(fd));
-  }
+  const std::vector<int> oldest =
+      victims([](const Connection& c) { return std::pair(c.ever_delivered, c.order); });
+  if (oldest.size() <= limits_.max_connections) return;  // the others are about to end
+  for (std::size_t i = 0; i < oldest.size() - limits_.max_connections; ++i)
+    shut(oldest[i], counters_.shut_too_many);
 }
 
 }  // namespace bftmeta::net

@@ -1,9 +1,8 @@
 // Watches the TCP connections of one ZeroMQ socket from outside, for what libzmq does not limit, or
 // not safely: bytes that wait to be read, those of a multi-part message that never ends included,
-// descriptors that are accepted, and connections that libzmq has stopped reading. A connection that
-// has received more than `max_unread` bytes beyond those that were read, or that is one too many,
-// is shut down; so is one that nobody reads, because another has taken its routing id: its peer
-// would go on talking to it for ever. Thread-safety: the thread of the socket.
+// and descriptors that are accepted. A connection that has received more than `max_unread` bytes
+// beyond those that were read, or that is one too many, is shut down; so are those that hold most
+// when all together exceed `max_unread_in_all`. Thread-safety: the thread of the socket.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +20,8 @@ struct ConnectionEvent {
 
 struct AuditLimits {
   std::size_t max_connections = 0;
-  std::uint64_t max_unread = 0;  // bytes on the wire
+  std::uint64_t max_unread = 0;         // bytes on the wire, per connection
+  std::uint64_t max_unread_in_all = 0;  // of all connections
 };
 
 struct AuditCounters {
@@ -29,7 +29,6 @@ struct AuditCounters {
   std::uint64_t closed_unheard = 0;  // without a single message: most are failed handshakes
   std::uint64_t shut_unread = 0;
   std::uint64_t shut_too_many = 0;
-  std::uint64_t shut_deaf = 0;
 };
 
 // Shuts a TCP connection down; libzmq notices as if the peer had hung up. Nothing happens when the
@@ -59,26 +58,29 @@ class ConnectionAudit {
   Socket& monitor() { return monitor_; }
   const AuditCounters& counters() const { return counters_; }
   std::size_t open_connections() const { return open_; }
+  bool is_open(int fd) const;
 
  private:
   struct Connection {
     bool open = false;
+    bool shut = false;  // by us, and its end has not been reported yet
     bool ever_delivered = false;
-    std::uint32_t ports = 0;    // local and remote, to recognise a reused descriptor
-    std::uint64_t order = 0;    // of acceptance
-    std::uint64_t read = 0;     // bytes on the wire; the handshake's are not in it
-    std::uint64_t taken = 0;    // by libzmq, from the kernel
-    std::int64_t stuck_us = 0;  // since when it takes nothing of what waits; 0: it does
+    std::uint32_t ports = 0;   // local and remote, to recognise a reused descriptor
+    std::uint64_t order = 0;   // of acceptance
+    std::uint64_t read = 0;    // bytes on the wire; the handshake's are not in it
+    std::uint64_t unread = 0;  // at the last look
   };
 
-  bool is_open(int fd) const;
   void opened(int fd);
   void closed(int fd);
   void check_connection(int fd, Connection& connection);
-  bool is_deaf(int fd, Connection& connection, std::uint64_t received);
+  void shut(int fd, std::uint64_t& counter);
+  // Open ones that were not shut, the first to go in front.
+  template <class Rank>
+  std::vector<int> victims(Rank rank) const;
+  void shut_fullest();
   void shut_surplus();
 
-  const Context& context_;
   void* const watched_;
   Socket monitor_;
   AuditLimits limits_;

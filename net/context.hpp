@@ -2,9 +2,6 @@
 // it is destroyed (members declared after it do that by themselves). Thread-safety: safe to share.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-
 namespace bftmeta::net {
 
 class Context {
@@ -16,13 +13,8 @@ class Context {
 
   void* get() const { return context_; }
 
-  // When the I/O thread was last seen to take something from a connection (steady clock, us).
-  void note_io(std::int64_t now_us) const { io_us_.store(now_us, std::memory_order_relaxed); }
-  std::int64_t io_us() const { return io_us_.load(std::memory_order_relaxed); }
-
  private:
   void* context_;
-  mutable std::atomic<std::int64_t> io_us_{0};
 };
 
 }  // namespace bftmeta::net

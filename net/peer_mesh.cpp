@@ -4,9 +4,9 @@ namespace bftmeta::net {
 
 namespace {
 
-// One connection is used; the second slot lets a restarted replica in while the old connection of
-// its former life still seems to stand.
-constexpr std::size_t kSlotsPerReplica = 2;
+// One is used; the second is for a replica that was started again while the connection of its
+// former life still seems to stand.
+constexpr std::size_t kConnectionsPerReplica = 2;
 // Nobody answers on a replica's own connection: a peer that does is cut off early.
 constexpr std::uint64_t kMaxUnread = kMiB;
 
@@ -58,7 +58,7 @@ Result<std::unique_ptr<PeerMesh>> PeerMesh::open_as(
 
 Status PeerMesh::listen(Authenticator& authenticator, const config::Replica& own,
                         const std::string& listen_host) {
-  domain_ = authenticator.domain("peers", kSlotsPerReplica);
+  domain_ = authenticator.domain("peers", kConnectionsPerReplica);
   ServerOptions options = peer_port_options();
   options.domain = domain_;
   options.host = listen_host.empty() ? own.host : listen_host;
@@ -108,8 +108,10 @@ std::size_t PeerMesh::receive(const Sink& sink) {
   for (const auto& [number, link] : links_) link->receive([](ByteView) {});
   return server_->receive([&](const Route& from, ByteView message) {
     // The allow-list is made of the same keys, so there is always one.
-    if (const auto it = replica_of_.find(from.key); it != replica_of_.end())
-      sink(it->second, message);
+    const auto it = replica_of_.find(from.key);
+    if (it == replica_of_.end()) return;
+    sink(it->second, message);
+    if (guests_.contains(it->second)) server_->hang_up(from);
   });
 }
 

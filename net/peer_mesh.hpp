@@ -43,7 +43,9 @@ class PeerMesh final : public PollSource {
   Status expect(const Peers& others);
 
   // Who is admitted beside these, instead of those of the last call, and only connected to when
-  // something is sent there. A key that is known by another number keeps that.
+  // something is sent there. Each is heard once a second: its connection is closed behind a
+  // message, so that keys of whom nobody trusts any more get no more than a hearing. A key that is
+  // known by another number keeps that.
   void let_in(const Peers& guests);
 
   void collect(PollSet& set) override;

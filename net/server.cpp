@@ -21,6 +21,7 @@ constexpr std::uint32_t kMaxBanShift = 6;  // 64 s
 ServerOptions common_options() {
   ServerOptions options;
   options.max_connections = connections_per_port();
+  options.max_unread_in_all = 512 * kMiB;
   options.turn_bytes = 8 * kMiB;
   return options;
 }
@@ -104,13 +105,12 @@ Server::Server(const Context& context, const crypto::LinkKey& key, ServerOptions
       waker_(std::move(waker)),
       socket_(context.get(), ZMQ_ROUTER),
       audit_(context, socket_,
-             {.max_connections = options_.max_connections, .max_unread = options_.max_unread},
+             {.max_connections = options_.max_connections,
+              .max_unread = options_.max_unread,
+              .max_unread_in_all = options_.max_unread_in_all},
              kEvents) {
   set_link_options(socket_, options_.outbox.max_frame);
   socket_.set(ZMQ_ROUTER_MANDATORY, 1);
-  // Safe here, and only here: routing ids come from Domain::admit, so what is handed over is a slot
-  // of one key to a newer connection of the same key.
-  socket_.set(ZMQ_ROUTER_HANDOVER, 1);
   socket_.set(ZMQ_CURVE_SERVER, 1);
   set_curve_keys(socket_, key);
   socket_.set_text(ZMQ_ZAP_DOMAIN, options_.domain->name());
@@ -141,16 +141,15 @@ void Server::drop_removed_keys() {
   const std::uint64_t revision = options_.domain->revision();
   if (revision == revision_) return;
   revision_ = revision;
-  std::erase_if(peers_, [&](auto& peer) { return !options_.domain->member(peer.first); });
+  std::erase_if(routes_, [&](auto& at) { return !options_.domain->allowed(at.second.key); });
+  std::erase_if(peers_, [&](auto& peer) { return !options_.domain->allowed(peer.first); });
 }
 
 Server::Peer* Server::find_peer(const PublicKey& key, std::int64_t now_us) {
   if (const auto it = peers_.find(key); it != peers_.end()) return &it->second;
-  const auto member = options_.domain->member(key);
-  if (!member) return nullptr;
+  if (!options_.domain->allowed(key)) return nullptr;
   const Rates& rates = options_.rates;
-  Peer peer{.activity = member->activity,
-            .bytes = TokenBucket(rates.bytes_per_s, rates.burst_bytes, now_us),
+  Peer peer{.bytes = TokenBucket(rates.bytes_per_s, rates.burst_bytes, now_us),
             .messages = TokenBucket(rates.messages_per_s, rates.burst_messages, now_us)};
   return &peers_.emplace(key, std::move(peer)).first->second;
 }
@@ -158,8 +157,9 @@ Server::Peer* Server::find_peer(const PublicKey& key, std::int64_t now_us) {
 const Server::Connection* Server::find_connection(const Route& route) const {
   const auto peer = peers_.find(route.key);
   if (peer == peers_.end()) return nullptr;
-  const auto connection = peer->second.connections.find(route.slot);
-  return connection == peer->second.connections.end() ? nullptr : &connection->second;
+  const auto connection = peer->second.connections.find(route.number);
+  if (connection == peer->second.connections.end() || connection->second.shut) return nullptr;
+  return &connection->second;
 }
 
 Server::Connection* Server::find_connection(const Route& route) {
@@ -170,8 +170,7 @@ std::optional<Route> Server::authenticate(Message& id, Message& body) {
   // Two independent statements of who this is: libzmq's record of the handshake and the routing id
   // that the handler chose. They differ only if a peer got a routing id of its own past it.
   const auto route = options_.domain->route_of(id.view());
-  if (!route || route->slot >= Domain::kMaxSlots ||
-      body.property("User-Id") != to_hex(route->key)) {
+  if (!route || body.property("User-Id") != to_hex(route->key)) {
     ++counters_.dropped_forged_route;
     ++counters_.disconnected;
     shut_connection(body.connection_fd());
@@ -205,21 +204,59 @@ std::size_t Server::receive(const Sink& sink) {
 
 void Server::take_events() {
   audit_.monitor().touch();  // no poller waits for it
-  for (ConnectionEvent event; audit_.next_event(event);)
-    if (event.type != ZMQ_EVENT_ACCEPTED) note_closed(event.value);
+  for (ConnectionEvent event; audit_.next_event(event);) {
+    if (event.type == ZMQ_EVENT_ACCEPTED) continue;
+    if (const auto at = routes_.find(event.value); at != routes_.end()) forget(Route(at->second));
+  }
 }
 
-// Its slot is free, unless a newer connection has it. A descriptor that was used again meanwhile
-// gives up the slot of a connection that is there: if that one has to give way, it connects anew.
-void Server::note_closed(int fd) {
-  const auto node = routes_.extract(fd);
-  if (node.empty()) return;
-  Connection* connection = find_connection(node.mapped());
-  if (connection == nullptr || connection->fd != fd) return;
-  Peer& peer = peers_.find(node.mapped().key)->second;
-  (*peer.activity)[node.mapped().slot].compare_exchange_strong(connection->heard_us, 0);
-  counters_.dropped_sends += connection->outbox.clear();
-  peer.connections.erase(node.mapped().slot);
+void Server::forget(const Route& route) {
+  const auto peer = peers_.find(route.key);
+  if (peer == peers_.end()) return;
+  const auto connection = peer->second.connections.find(route.number);
+  if (connection == peer->second.connections.end()) return;
+  counters_.dropped_sends += connection->second.outbox.clear();
+  routes_.erase(connection->second.fd);
+  peer->second.connections.erase(connection);
+}
+
+void Server::shut(Connection& connection) {
+  if (connection.shut) return;
+  connection.shut = true;
+  ++counters_.disconnected;
+  counters_.dropped_sends += connection.outbox.clear();
+  shut_connection(connection.fd);
+}
+
+// One more than a key may have: what was silent longest has probably gone, and else connects anew.
+void Server::make_room(Peer& peer) {
+  const auto open = [](const auto& entry) { return !entry.second.shut; };
+  while (std::ranges::count_if(peer.connections, open) >=
+         static_cast<std::ptrdiff_t>(options_.domain->per_key()))
+    shut(std::ranges::min_element(peer.connections, {}, [](const auto& entry) {
+           return std::pair(entry.second.shut, entry.second.heard_us);
+         })->second);
+}
+
+// The connection of a frame; nullptr: it is closed, and this was left of it. Numbers tell who had a
+// descriptor first, and the events of a connection come before anything of the next one that has
+// its descriptor.
+Server::Connection* Server::note_heard(const Route& route, Peer& peer, int fd,
+                                       std::int64_t now_us) {
+  auto at = routes_.find(fd);
+  if (at == routes_.end() || at->second != route) {
+    take_events();
+    if (!audit_.is_open(fd)) return nullptr;
+    at = routes_.find(fd);
+    if (at != routes_.end() && at->second.number > route.number) return nullptr;
+    if (at != routes_.end()) forget(Route(at->second));
+    make_room(peer);
+    routes_.emplace(fd, route);
+    peer.connections.emplace(route.number, Connection{Outbox(options_.outbox, waker_), fd});
+  }
+  Connection& connection = peer.connections.at(route.number);
+  connection.heard_us = now_us;
+  return &connection;
 }
 
 std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink) {
@@ -236,36 +273,32 @@ std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, 
   Peer* peer = find_peer(route->key, now_us);
   if (peer == nullptr) {
     ++counters_.dropped_not_allowed;
-    ++counters_.disconnected;
-    shut_connection(fd);
+    if (!routes_.contains(fd)) {  // else it is closed, and its descriptor another's
+      ++counters_.disconnected;
+      shut_connection(fd);
+    }
     return 0;
   }
-  (*peer->activity)[route->slot].store(now_us, std::memory_order_relaxed);
+  Connection* connection = note_heard(*route, *peer, fd, now_us);
+  if (connection != nullptr && connection->shut) return 0;
   if (multi_part || !split_frame(body.view(), messages_)) {
     ++counters_.dropped_malformed;
-    offend(*route, *peer, fd, now_us);
+    offend(*route, *peer, connection, now_us);
     return 0;
   }
   if (!peer->bytes.take(static_cast<std::int64_t>(body.view().size()), now_us) ||
       !peer->messages.take(static_cast<std::int64_t>(messages_.size()), now_us)) {
     ++counters_.dropped_over_rate;
-    offend(*route, *peer, fd, now_us);
+    offend(*route, *peer, connection, now_us);
     return 0;
   }
-  auto connection = peer->connections.find(route->slot);
-  if (connection == peer->connections.end())
-    connection =
-        peer->connections.emplace(route->slot, Connection{Outbox(options_.outbox, waker_)}).first;
-  connection->second.fd = fd;
-  connection->second.heard_us = now_us;
-  routes_[fd] = *route;
   ++counters_.frames;
   counters_.messages += messages_.size();
   for (const ByteView message : messages_) sink(*route, message);
   return messages_.size();
 }
 
-void Server::offend(const Route& route, Peer& peer, int fd, std::int64_t now_us) {
+void Server::offend(const Route& route, Peer& peer, Connection* connection, std::int64_t now_us) {
   if (options_.offences_per_s == 0) return;
   if (now_us - peer.offences_since_us > kSecond) {
     peer.offences = 0;
@@ -276,8 +309,12 @@ void Server::offend(const Route& route, Peer& peer, int fd, std::int64_t now_us)
   options_.domain->ban(route.key, now_us + (kSecond << std::min(peer.bans, kMaxBanShift)));
   ++peer.bans;
   peer.banned_us = now_us;
-  ++counters_.disconnected;
-  shut_connection(fd);
+  if (connection != nullptr) shut(*connection);
+}
+
+void Server::hang_up(const Route& route) {
+  options_.domain->ban(route.key, steady_us() + kSecond);
+  if (Connection* connection = find_connection(route)) shut(*connection);
 }
 
 bool Server::send(const Route& to, ByteView message) {
@@ -312,10 +349,7 @@ bool Server::flush_connection(const Route& route) {
   });
   if (outcome == SendOutcome::full) return false;
   connection->flushing = false;
-  if (outcome == SendOutcome::gone) {
-    counters_.dropped_sends += connection->outbox.clear();
-    peers_.find(route.key)->second.connections.erase(route.slot);
-  }
+  if (outcome == SendOutcome::gone) forget(route);
   return true;
 }
 

@@ -2,7 +2,8 @@
 // known by their CURVE key. Nothing blocks; every queue is bounded; what does not fit is dropped
 // and counted (the protocol above retransmits). Invariant: a frame is handed up only when its
 // connection's key is on the domain's list now and the routing id is the one that the handler made
-// for that key; an answer goes to exactly such a connection. Thread-safety: one thread.
+// for that key; an answer goes to exactly such a connection. A key that has spoken over more
+// connections than it may have loses the one that was silent longest. Thread-safety: one thread.
 #pragma once
 
 #include <functional>
@@ -31,9 +32,10 @@ struct ServerOptions {
   std::uint16_t port = 0;           // 0: any free one
   std::size_t max_connections = 1;  // all keys, handshakes under way included
   std::uint64_t max_unread = 0;     // bytes per connection that wait in libzmq; one more: cut off
-  OutboxLimits outbox;              // per connection; max_frame holds for both directions
-  Rates rates;                      // per key, what it may send
-  std::size_t turn_bytes = 1;       // receive() stops after this many
+  std::uint64_t max_unread_in_all = 0;  // bytes of all; above, those that hold most are cut off
+  OutboxLimits outbox;                  // per connection; max_frame holds for both directions
+  Rates rates;                          // per key, what it may send
+  std::size_t turn_bytes = 1;           // receive() stops after this many
   // More dropped frames in one second than this: disconnected, and refused for 1 s, 2 s, ... 64 s.
   // 0: never (replicas: their frames are dropped, but they are always heard again).
   std::uint32_t offences_per_s = 0;
@@ -77,6 +79,9 @@ class Server final : public PollSource {
   // Queues for the end of the turn. False: no such connection, or its queue is full.
   bool send(const Route& to, ByteView message);
   void flush();
+  // Who sent this has been heard: its connection is closed, and its key refused for a second. What
+  // it has sent already may still be handed up.
+  void hang_up(const Route& route);
 
   const ServerCounters& counters() const { return counters_; }
   const AuditCounters& connection_counters() const { return audit_.counters(); }
@@ -86,15 +91,15 @@ class Server final : public PollSource {
  private:
   struct Connection {
     Outbox outbox;
-    int fd = -1;                // over which something came last
-    std::int64_t heard_us = 0;  // then
-    bool flushing = false;      // in to_flush_
+    int fd = -1;
+    std::int64_t heard_us = 0;
+    bool flushing = false;  // in to_flush_
+    bool shut = false;      // by us: it is over, and its end has not been reported yet
   };
   struct Peer {
-    std::shared_ptr<Domain::Activity> activity;
     TokenBucket bytes;
     TokenBucket messages;
-    std::map<std::uint8_t, Connection> connections = {};
+    std::map<std::uint64_t, Connection> connections = {};  // by number, over which something came
     std::uint32_t offences = 0;
     std::int64_t offences_since_us = 0;
     std::uint32_t bans = 0;
@@ -107,13 +112,17 @@ class Server final : public PollSource {
 
   void drop_removed_keys();
   Peer* find_peer(const PublicKey& key, std::int64_t now_us);
+  // That something can be sent to.
   Connection* find_connection(const Route& route);
   const Connection* find_connection(const Route& route) const;
+  Connection* note_heard(const Route& route, Peer& peer, int fd, std::int64_t now_us);
+  void make_room(Peer& peer);
+  void shut(Connection& connection);
+  void forget(const Route& route);
   std::optional<Route> authenticate(Message& id, Message& body);
   void take_events();
-  void note_closed(int fd);
   std::size_t take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink);
-  void offend(const Route& route, Peer& peer, int fd, std::int64_t now_us);
+  void offend(const Route& route, Peer& peer, Connection* connection, std::int64_t now_us);
   bool flush_connection(const Route& route);
 
   ServerOptions options_;
@@ -124,7 +133,8 @@ class Server final : public PollSource {
   std::uint16_t port_ = 0;
   std::uint64_t revision_ = 0;
   std::map<PublicKey, Peer> peers_;
-  std::map<int, Route> routes_;  // by descriptor, of those over which something came
+  // By descriptor: of each Connection, and of no other.
+  std::map<int, Route> routes_;
   std::vector<Route> to_flush_;
   std::vector<ByteView> messages_;
   ServerCounters counters_;

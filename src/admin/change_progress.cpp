@@ -19,9 +19,11 @@ std::string text_of(const messages::Learning& learning) {
   const messages::TransferProgress& t = learning.transfer;
   const messages::BlocksProgress& b = learning.blocks;
   if (learning.seq != 0)
-    return "has the state; blocks: " + std::to_string(b.checked) + " looked for, " +
-           std::to_string(b.missing) + " missing, " + std::to_string(b.fetched_bytes) +
-           " bytes fetched" + (b.running ? seconds_left(b.left_us) : "");
+    return "has the state of " + std::to_string(learning.seq) +
+           (t.running ? ", fetches a newer one" : "") + "; blocks: " + std::to_string(b.checked) +
+           " looked for, " + std::to_string(b.missing) + " missing, " +
+           std::to_string(b.fetched_bytes) + " bytes fetched" +
+           (b.running ? seconds_left(b.left_us) : "");
   return "fetches the state: " + std::to_string(t.received_bytes) + " bytes, " +
          std::to_string(t.leaves) + " of " +
          (t.target_leaves == 0 ? "unknown" : std::to_string(t.target_leaves)) + " leaves" +

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <functional>
 #include <future>
+#include <span>
+#include <type_traits>
 
 #include "crypto/keys.hpp"
 
@@ -153,6 +155,50 @@ std::vector<std::optional<messages::StatusReply>> ask_all(client::Client& client
   return replies;
 }
 
+// The numbers of a message in the order of its fields: read from one, or put into one.
+struct ReadNumbers {
+  std::vector<std::uint64_t> numbers = {};
+  template <class T>
+  void field(const char*, const T& v) {
+    if constexpr (std::is_integral_v<T>)
+      numbers.push_back(static_cast<std::uint64_t>(v));
+    else
+      T::fields(*this, v);
+  }
+};
+
+struct PutNumbers {
+  std::span<const std::uint64_t> numbers;
+  template <class T>
+  void field(const char*, T& v) {
+    if constexpr (std::is_integral_v<T>) {
+      v = static_cast<T>(numbers.front());
+      numbers = numbers.subspan(1);
+    } else {
+      T::fields(*this, v);
+    }
+  }
+};
+
+messages::Learning middle_of(const std::vector<messages::Learning>& accounts) {
+  std::vector<std::vector<std::uint64_t>> by_field;
+  for (const messages::Learning& account : accounts) {
+    ReadNumbers read;
+    messages::Learning::fields(read, account);
+    by_field.resize(read.numbers.size());
+    for (std::size_t i = 0; i < by_field.size(); ++i) by_field[i].push_back(read.numbers[i]);
+  }
+  std::vector<std::uint64_t> numbers;
+  for (std::vector<std::uint64_t>& said : by_field) {
+    std::ranges::sort(said);
+    numbers.push_back(said[said.size() / 2]);
+  }
+  messages::Learning middle;
+  PutNumbers put{numbers};
+  messages::Learning::fields(put, middle);
+  return middle;
+}
+
 }  // namespace
 
 std::map<std::uint32_t, messages::Learning> joining(const ClusterStatus& status) {
@@ -164,13 +210,8 @@ std::map<std::uint32_t, messages::Learning> joining(const ClusterStatus& status)
     for (const auto& [id, learning] : own) accounts[id].push_back(learning);
   }
   std::map<std::uint32_t, messages::Learning> middle;
-  for (auto& [id, all] : accounts) {
-    if (all.size() < status.config.weak_quorum()) continue;
-    std::ranges::sort(all, {}, [](const messages::Learning& l) {
-      return std::tuple(l.ready, l.seq, l.transfer.received_bytes, l.blocks.fetched_bytes);
-    });
-    middle[id] = all[all.size() / 2];
-  }
+  for (const auto& [id, all] : accounts)
+    if (all.size() >= status.config.quorum()) middle[id] = middle_of(all);
   return middle;
 }
 

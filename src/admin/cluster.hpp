@@ -51,8 +51,9 @@ struct ClusterStatus {
 // between views, or says itself that something is wrong.
 ClusterStatus judge(config::Config config,
                     std::vector<std::optional<messages::StatusReply>> replicas);
-// Who is on the way to become a member, by its position in the next configuration: those of whom
-// f + 1 members have heard, by the account in the middle, which f liars can not choose alone.
+// Who is on the way to become a member, by its position in the next configuration: those of whom a
+// quorum of members has heard. Each number is the one in the middle of what they say, so that f of
+// them who lie cannot move it out of what correct ones say.
 std::map<std::uint32_t, messages::Learning> joining(const ClusterStatus& status);
 // Asks all replicas of today at once; a silent one costs `timeout`.
 ClusterStatus ask_status(client::Client& client, std::chrono::milliseconds timeout);

@@ -15,6 +15,8 @@ constexpr Micros kLeastTimeout = 150'000;
 constexpr Micros kFirstPause = 50'000;
 constexpr Micros kMostPause = 2'000'000;
 constexpr Micros kMostReadGather = 200;
+// A replica that starts again may hold no certificate until it has heard its peers.
+constexpr Micros kEmptyPatience = 2'000'000;
 
 }  // namespace
 
@@ -83,15 +85,35 @@ void Reads::send_waiting(const Now& now) {
   }
   // Nobody is left to ask. If several did not even answer, our own network is the likely cause.
   for (Shared& u : units) {
+    if (found_empty(*u, now)) {
+      finish(*u,
+             fail(Errc::not_found,
+                  "read: the cluster has executed nothing yet, so there is no certified root; its "
+                  "first operation makes one, for instance that of a mount"),
+             now);
+      continue;
+    }
     pause(*u, now);
     waiting_.push_back(std::move(u));
   }
+}
+
+// Not proven by anything, so it ends a wait and decides nothing else: who has ever seen a
+// certificate goes on waiting for one.
+bool Reads::found_empty(Unit& unit, const Now& now) const {
+  if (core_.certificates.newest_seq() != 0 || count(unit.nothing) < core_.replicas.quorum()) {
+    unit.nothing_since = 0;
+    return false;
+  }
+  if (unit.nothing_since == 0) unit.nothing_since = now.mono;
+  return now.mono - unit.nothing_since >= kEmptyPatience;
 }
 
 void Reads::pause(Unit& unit, const Now& now) {
   const std::uint32_t doublings = std::min<std::uint32_t>(unit.rounds++, 16);
   unit.tried = 0;
   unit.timed_out = 0;
+  unit.nothing = 0;
   unit.not_before =
       now.mono + core_.replicas.jittered(std::min(kFirstPause << doublings, kMostPause));
 }
@@ -218,6 +240,8 @@ void Reads::on_reply(ReplicaId from, const messages::ReadReply& reply, ByteView 
     return retry(message.units, from, false, now);
   }
   if (reply.status == messages::ReadStatus::too_large) return split(message, now);
+  if (reply.status == messages::ReadStatus::too_old && reply.seq == 0 && !reply.cert)
+    for (const Shared& u : message.units) u->nothing |= bit(from);
   core_.replicas.note_bad_read(from);
   retry(message.units, from, false, now);
 }
@@ -275,6 +299,7 @@ void Reads::follow(const Renumbering& moved) {
     u->tried = u->read.avoid;
     u->timed_out = 0;
     u->too_large = 0;
+    u->nothing = 0;
     u->not_before = 0;
   }
 }

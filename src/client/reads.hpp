@@ -46,6 +46,8 @@ class Reads {
     ReplicaSet tried = 0;  // replicas whose answer was of no use
     ReplicaSet timed_out = 0;
     ReplicaSet too_large = 0;  // replicas that say that its proof alone is too large
+    ReplicaSet nothing = 0;    // replicas that say, in this round, that they hold no certificate
+    Micros nothing_since = 0;  // that a quorum says so; 0: it does not
     std::uint32_t rounds = 0;  // pauses so far
     Micros not_before = 0;
     bool alone = false;  // its proof is large: nothing shares its message
@@ -77,6 +79,8 @@ class Reads {
   void retry(const std::vector<Shared>& units, ReplicaId failed, bool timed_out, const Now& now);
   void split(const Message& message, const Now& now);
   void pause(Unit& unit, const Now& now);
+  // A quorum has nothing certified, for longer than replicas need that just started.
+  bool found_empty(Unit& unit, const Now& now) const;
   void finish(Unit& unit, const Status& status, const Now& now);
   Micros hedge_delay() const;
   Micros reply_timeout() const;

@@ -73,26 +73,40 @@ Refill::Refill(Options options, Surroundings& surroundings, const std::optional<
 
 void Refill::go_on(const Rest& rest, std::uint64_t now_us) {
   complete_ = true;
-  denied_ = rest.missing != 0;
-  thorough_ = rest.thorough;
-  checked_ = rest.checked;
-  missing_ = rest.missing;
+  denied_ = rest.denied;
   retries_ = rest.retries;
-  due_us_ = rest.due_us;
-  due_thorough_ = rest.due_thorough;
-  began_us_ = ended_us_ = now_us;
+  if (rest.going) {
+    check_rate_ = rest.going->rate;
+    begin(true, rest.going->cursor, 0, now_us);
+    from_beginning_ = rest.going->from_beginning;
+  } else {
+    thorough_ = rest.thorough;
+    missing_ = rest.missing;
+    due_us_ = rest.due_us;
+    due_thorough_ = rest.due_thorough;
+    began_us_ = ended_us_ = now_us;
+  }
+  checked_ = rest.checked;
   for (const Hash& digest : rest.asked) fetcher_.want({digest, 0}, Why::asked);
   changed(rest.followed, now_us);
   deadline_us_ = now_us;
 }
 
-// What is being fetched right now would be forgotten.
+// What is being fetched right now would be forgotten; of a pass it is looked at again.
 std::optional<Rest> Refill::rest() const {
-  if (!complete_ || running_ || fetcher_.wanted(Why::followed) != 0) return std::nullopt;
-  Rest rest{
-      {},           fetcher_.digests(Why::asked), thorough_, checked_, missing_, retries_, due_us_,
-      due_thorough_};
+  if (!complete_ || unsure_ || fetcher_.wanted(Why::followed) != 0) return std::nullopt;
+  if (running_ && (!thorough_ || missing_ != 0)) return std::nullopt;
+  Rest rest;
+  if (running_) rest.going = {settled_, from_beginning_, reads_.rate()};
   for (const Followed& f : followed_) rest.followed.push_back(f.extent);
+  rest.asked = fetcher_.digests(Why::asked);
+  rest.thorough = thorough_;
+  rest.checked = checked_;
+  rest.missing = missing_;
+  rest.denied = denied_;
+  rest.retries = retries_;
+  rest.due_us = due_us_;
+  rest.due_thorough = due_thorough_;
   return rest;
 }
 
@@ -117,6 +131,7 @@ void Refill::changed(const std::vector<Key>& extents, std::uint64_t now_us) {
 
 // A pass by names at that time, or again when the one under way has ended.
 void Refill::look_soon(std::uint64_t due_us) {
+  unsure_ = true;
   if (running_) {
     again_ = true;
   } else if (due_us < due_us_) {
@@ -155,7 +170,7 @@ void Refill::begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64
   fetcher_.forgive();
   running_ = true;
   thorough_ = thorough;
-  cursor_ = cursor;
+  cursor_ = settled_ = cursor;
   if (thorough) {
     const std::uint64_t rate = std::exchange(check_rate_, 0);
     reads_ = transfer::Pace(rate != 0 ? rate : options_.bytes_per_second, kReadBurst);
@@ -170,6 +185,10 @@ void Refill::begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64
   missing_ = missing;
   doubtful_ = 0;
   from_beginning_ = cursor == first_cursor();
+  if (from_beginning_) {
+    unsure_ = doubtful_too_ = false;
+    lacking_ = 0;
+  }
   failure_.reset();
   due_us_ = kNever;
   deadline_us_ = now_us;
@@ -299,18 +318,32 @@ void Refill::settle(std::uint64_t now_us) {
   }
   for (const Fetcher::Ended& ended : actions.ended) {
     if (ended.outcome == Outcome::kept) continue;
-    if (ended.wanted_by(Why::pass)) {
-      ++missing_;
-      const int own = options_.self < options_.n ? 1 : 0;
-      if (std::popcount(ended.denied) + own < static_cast<int>(options_.quorum)) ++doubtful_;
-    }
-    if (ended.wanted_by(Why::followed)) look_soon(now_us + options_.first_retry_us);
+    note_lacking(ended, now_us);
   }
+}
+
+// That a quorum denies what a client has named says nothing of this replica.
+void Refill::note_lacking(const Fetcher::Ended& ended, std::uint64_t now_us) {
+  const int own = options_.self < options_.n ? 1 : 0;
+  const bool doubtful = std::popcount(ended.denied) + own < static_cast<int>(options_.quorum);
+  if (ended.wanted_by(Why::pass)) {
+    ++missing_;
+    if (doubtful) ++doubtful_;
+  }
+  if (!ended.wanted_by(Why::followed)) return;
+  ++lacking_;
+  if (doubtful) {
+    doubtful_too_ = true;
+    complete_ = false;
+  }
+  look_soon(now_us + options_.first_retry_us);
 }
 
 // Everything before the next slice was looked at.
 void Refill::remember(std::uint64_t now_us) {
-  if (!cursor_ || now_us - remembered_us_ < kRememberUs) return;
+  if (!cursor_) return;
+  settled_ = *cursor_;
+  if (now_us - remembered_us_ < kRememberUs) return;
   remembered_us_ = now_us;
   surroundings_.remember(record(*cursor_));
 }
@@ -343,7 +376,7 @@ void Refill::judge() {
   }
   if (!from_beginning_ || failure_) return;
   const bool denied = missing_ != 0 && doubtful_ == 0;
-  complete_ = missing_ == 0 || (denied && denied_);
+  complete_ = !doubtful_too_ && (missing_ == 0 || (denied && denied_));
   denied_ = denied;
 }
 
@@ -373,7 +406,7 @@ messages::BlocksProgress Refill::progress(std::uint64_t now_us) const {
   const double at = position();
   p.permille = static_cast<std::uint32_t>(at * 1000);
   p.checked = checked_;
-  p.missing = missing_ + fetcher_.wanted(Why::pass) + fetcher_.wanted(Why::followed);
+  p.missing = missing_ + lacking_ + fetcher_.wanted(Why::pass) + fetcher_.wanted(Why::followed);
   p.fetched = fetched_;
   p.fetched_bytes = fetched_bytes_;
   p.finished_s = finished_s_;

@@ -68,14 +68,22 @@ struct Options {
   Timing timing;
 };
 
-// What one that is complete, and between two passes, leaves to the next one of the same process,
-// over the very state that it has seen: the end of an epoch is no reason to look at everything.
+// What one that is complete leaves to the next one of the same process, over the very state that it
+// has seen: the end of an epoch is no reason to look at everything. Between two passes, or in a
+// thorough one that goes on.
 struct Rest {
+  struct Going {
+    Key cursor;  // everything before was looked at
+    bool from_beginning = false;
+    std::uint64_t rate = 0;  // bytes per second that it reads
+  };
+  std::optional<Going> going;
   std::vector<Key> followed;  // extents that are still to be looked at
   std::vector<Hash> asked;    // blocks that clients asked for, and nobody has given yet
   bool thorough = false;      // the last pass was
   std::uint64_t checked = 0;  // by it
   std::uint64_t missing = 0;  // that a quorum denied
+  bool denied = false;        // see Refill
   std::uint32_t retries = 0;
   std::uint64_t due_us = 0;  // of the next pass, by the clock of both
   bool due_thorough = false;
@@ -122,7 +130,8 @@ class Refill {
   // quorum said twice in a row that they do not have. A member, old or new, is ready for the next
   // configuration only then, so that replacing one after the other loses no block (protocol §7.7).
   bool complete() const { return complete_; }
-  // nullopt: the next one has to look at everything.
+  // nullopt: the next one has to look at everything, since this one is not complete, or does not
+  // know what became of something that was changed.
   std::optional<Rest> rest() const;
   messages::BlocksProgress progress(std::uint64_t now_us) const;
 
@@ -133,6 +142,7 @@ class Refill {
   void begin(bool thorough, Key cursor, std::uint64_t missing, std::uint64_t now_us);
   void look(std::uint64_t now_us);
   double position() const;
+  void note_lacking(const Fetcher::Ended& ended, std::uint64_t now_us);
   bool look_at(const NamedBlock& block, std::uint64_t now_us);
   void follow(std::uint64_t now_us);
   void look_soon(std::uint64_t due_us);
@@ -155,6 +165,7 @@ class Refill {
   bool running_ = false;
   bool thorough_ = false;
   std::optional<Key> cursor_;      // of the next slice; nullopt: all are read
+  Key settled_;                    // everything before was looked at, and what it wanted has ended
   std::deque<NamedBlock> unseen_;  // of slices that were read
   bool draining_ = false;          // nothing more is looked at until all that is wanted has ended
   Slice slice_;                    // the last one; its blocks are in unseen_
@@ -172,6 +183,10 @@ class Refill {
 
   bool complete_ = false;
   bool denied_ = false;  // the last whole one lacked blocks, and a quorum denied each of them
+  // ---- what was followed since it began
+  bool unsure_ = false;        // it was not all looked at, or not all to be had
+  bool doubtful_too_ = false;  // of that, a block that fewer than a quorum denied
+  std::uint64_t lacking_ = 0;  // blocks that were not to be had
 
   // ---- the next one
   std::uint64_t due_us_ = kNever;

@@ -116,13 +116,14 @@ void Learner::receive(messages::ReplicaId from, ByteView frame) {
     keep(perform(actions));
   } else if (const auto* epochs = std::get_if<messages::Epochs>(&*message)) {
     if (now_us() < unbelieved_until_us_[from]) return;
-    const Status followed =
-        membership_.follow(storage::posix_file_system(), verifier_, epochs->steps);
-    if (!followed && followed.error().code == Errc::unverified) {
+    if (const auto end = membership_.end_of(verifier_, epochs->steps);
+        !end) {  // its sender's fault
       unbelieved_until_us_[from] = now_us() + kDisbeliefUs;
-      log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + followed.error().message);
+      log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + end.error().message);
       return;
     }
+    const Status followed =
+        membership_.follow(storage::posix_file_system(), verifier_, epochs->steps);
     keep(followed);
     next_epoch_ = followed.has_value();
   }

@@ -134,7 +134,7 @@ Status Replica::open_network() {
                  net::PeerMesh::open(net_context_, *authenticator_, membership_.config(), self_,
                                      setup_.link_key, s.listen_host, poller_.waker()));
   net::ServerOptions clients = net::client_port_options();
-  client_domain_ = authenticator_->domain("clients", net::Domain::kMaxSlots);
+  client_domain_ = authenticator_->domain("clients", net::Domain::kPerClient);
   clients.domain = client_domain_;
   clients.host = host;
   clients.port = self.client_port();
@@ -146,7 +146,7 @@ Status Replica::open_network() {
                      storage::posix_file_system(), directory_.blocks_path(),
                      [](const std::string& line) { log_line(LogLevel::error, line); }));
   net::ServerOptions block_options = net::block_port_options();
-  block_domain_ = authenticator_->domain("blocks", net::Domain::kMaxSlots);
+  block_domain_ = authenticator_->domain("blocks", net::Domain::kPerClient);
   block_options.domain = block_domain_;
   block_options.host = host;
   block_options.port = self.block_port();

@@ -20,6 +20,7 @@ class Pace {
   Pace(std::uint64_t bytes_per_second, std::uint64_t burst_bytes)
       : rate_(bytes_per_second), burst_bytes_(burst_bytes) {}
 
+  std::uint64_t rate() const { return rate_; }
   bool open(std::uint64_t now_us) const { return opens_us() <= now_us; }
   // 0: it has always been open.
   std::uint64_t opens_us() const {

@@ -6,21 +6,13 @@
 #include "admin/keyring.hpp"
 #include "block_files.hpp"
 #include "crypto/keys.hpp"
+#include "large_state.hpp"
 #include "verify/epoch_chain.hpp"
 
 using namespace bftmeta;
 using namespace std::chrono_literals;
 
 namespace {
-
-bool within(std::chrono::seconds time, const std::function<bool()>& so) {
-  const auto end = std::chrono::steady_clock::now() + time;
-  while (!so()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(10ms);
-  }
-  return true;
-}
 
 struct Members {
   test::ProcessCluster cluster;
@@ -49,7 +41,8 @@ struct Members {
     return id;
   }
   bool says(std::uint32_t replica, const std::string& line) {
-    return within(20s, [&] { return cluster.errors(replica).find(line) != std::string::npos; });
+    return test::within(20s,
+                        [&] { return cluster.errors(replica).find(line) != std::string::npos; });
   }
   std::uint64_t epoch() { return client->membership()->config.epoch; }
   std::vector<config::Replica> members_now() { return client->membership()->config.replicas; }
@@ -177,7 +170,7 @@ TEST_CASE_FIXTURE(Members, "the link key of a member that has left opens no port
     CAPTURE(r.id);
     CHECK_FALSE(lets_in(r, &config::Replica::client_port, retired));
     CHECK_FALSE(lets_in(r, &config::Replica::block_port, retired));
-    CHECK(within(60s, [&] { return !lets_in(r, &config::Replica::peer_port, retired); }));
+    CHECK(test::within(60s, [&] { return !lets_in(r, &config::Replica::peer_port, retired); }));
     CHECK(lets_in(r, &config::Replica::client_port, guest));
     CHECK(lets_in(r, &config::Replica::block_port, guest));
     if (r.id == 1) continue;
@@ -216,11 +209,20 @@ TEST_CASE_FIXTURE(Members, "all four replicas are replaced, one after the other,
 }
 
 // Nobody but the members knows, and its link key is none of theirs any more.
-TEST_CASE_FIXTURE(Members, "a member that was down when it was replaced hears of it") {
+TEST_CASE_FIXTURE(Members,
+                  "a member that was down when it was replaced hears of it, or says what it sees") {
   cluster.kill(2);
   change({0, 1, learner(), 3});
-  cluster.launch(2);
-  CHECK_MESSAGE(says(2, "has left the configuration"), cluster.errors(2));
+  SUBCASE("from members that let it in to be told") {
+    cluster.launch(2);
+    CHECK_MESSAGE(says(2, "has left the configuration"), cluster.errors(2));
+  }
+  SUBCASE("from nobody after half a minute: it tells of the refusals") {
+    std::this_thread::sleep_for(32s);
+    cluster.launch(2);
+    CHECK_MESSAGE(says(2, " members refuse this replica's link key"), cluster.errors(2));
+    CHECK_FALSE(cluster.child(2).wait_exit(0ms));
+  }
 }
 
 TEST_CASE_FIXTURE(Members, "a new member has the file data, so all may be replaced in a row") {
@@ -247,27 +249,14 @@ TEST_CASE_FIXTURE(Members, "a new member has the file data, so all may be replac
 // A receiver stores what it has every 4 MiB.
 TEST_CASE_FIXTURE(SlowMembers,
                   "a new member that is killed while it fetches the state goes on from there") {
-  constexpr std::size_t kFiles = 64;
-  constexpr std::size_t kEach = 50;
-  std::atomic<std::size_t> set{0};
-  for (std::size_t f = 0; f < kFiles; ++f) {
-    const std::string name = "f" + std::to_string(f);
-    REQUIRE(client->execute(test::create_file(name))->code == schema::Code::ok);
-    for (std::size_t i = 0; i < kEach; ++i) {
-      schema::SetXattr large{{schema::kRootIno, {{to_bytes(name)}}},
-                             to_bytes("user." + std::to_string(i)),
-                             Bytes(limits::kMaxXattrValue)};
-      crypto::random_bytes(large.value);
-      client->submit({{}, large}, [&](const auto& r) { set += r && r->code == schema::Code::ok; });
-    }
-    REQUIRE(within(60s, [&] { return set == (f + 1) * kEach; }));
-  }
+  constexpr std::size_t kBytes = 13 << 20;
+  test::make_large_state(*client, kBytes);
   const std::uint32_t joins = learner();
   REQUIRE(cluster.propose(*client, {0, 1, 2, joins}) == schema::Code::ok);
   // As a member tells of it, once it is so far.
   const auto heard = [this](const std::function<bool(const messages::TransferProgress&)>& so_far) {
     messages::Learning learning;
-    REQUIRE(within(30s, [&] {
+    REQUIRE(test::within(30s, [&] {
       const auto status = client->status(0, 500ms);
       if (!status || status->joining.size() != 1 || status->joining[0].replica != 3) return false;
       learning = status->joining[0].learning;
@@ -275,8 +264,8 @@ TEST_CASE_FIXTURE(SlowMembers,
     }));
     return learning;
   };
-  const messages::Learning before = heard([](const auto& t) { return t.received_bytes > 6 << 20; });
-  CHECK(before.transfer.target_leaves > kFiles * kEach);
+  const messages::Learning before = heard([](const auto& t) { return t.received_bytes > 5 << 20; });
+  CHECK(before.transfer.target_leaves > kBytes / limits::kMaxXattrValue);
   CHECK(before.transfer.left_us != messages::kUnknownUs);
   CHECK(before.seq == 0);
   CHECK_FALSE(before.ready);
@@ -289,7 +278,7 @@ TEST_CASE_FIXTURE(SlowMembers,
   REQUIRE(says(joins, "has the state of sequence number"));
   const std::string line = cluster.errors(joins);
   const std::size_t bytes = line.find('(', line.find("has the state of sequence number")) + 1;
-  CHECK(std::stoul(line.substr(bytes)) < kFiles * kEach * limits::kMaxXattrValue - (3 << 20));
+  CHECK(std::stoul(line.substr(bytes)) < kBytes - (3 << 20));
   CHECK(says(0, "epoch 1 begins"));
 }
 

@@ -28,8 +28,8 @@ class Loopback {
   };
 
   explicit Loopback(net::ServerOptions options = net::client_port_options(),
-                    std::size_t slots = 4) {
-    options.domain = authenticator.domain("clients", slots);
+                    std::size_t per_key = 4) {
+    options.domain = authenticator.domain("clients", per_key);
     options.host = "127.0.0.1";
     server_options = options;
     start_server();

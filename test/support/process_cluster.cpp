@@ -230,12 +230,19 @@ std::optional<messages::RootCert> certificate_of(const client::Options& client,
 
 bool catches_up(client::Client& client, std::uint32_t replica, messages::Seq goal,
                 std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  while (std::chrono::steady_clock::now() < deadline) {
+  return within(timeout, [&] {
     const auto status = client.status(replica, std::chrono::milliseconds(500));
-    if (status && status->executed_seq >= goal) return true;
+    return status && status->executed_seq >= goal;
+  });
+}
+
+bool within(std::chrono::milliseconds time, const std::function<bool()>& so) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (!so()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  return false;
+  return true;
 }
 
 }  // namespace bftmeta::test

@@ -5,6 +5,7 @@
 
 #include <bftmeta/client.hpp>
 
+#include <functional>
 #include <memory>
 
 #include "support/child.hpp"
@@ -93,5 +94,8 @@ std::optional<messages::RootCert> certificate_of(const client::Options& client,
 // Until the replica says that it has executed `goal`; false: not within `timeout`.
 bool catches_up(client::Client& client, std::uint32_t replica, messages::Seq goal,
                 std::chrono::milliseconds timeout);
+
+// Whether `so` has become true in this time; asked a hundred times a second.
+bool within(std::chrono::milliseconds time, const std::function<bool()>& so);
 
 }  // namespace bftmeta::test

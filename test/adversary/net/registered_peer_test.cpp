@@ -1,6 +1,7 @@
 // Attacks by somebody whose key is registered: a malicious client or replica.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <set>
 #include <thread>
 
@@ -14,6 +15,11 @@ using test::Loopback;
 using test::RawDealer;
 
 namespace {
+
+std::size_t open_descriptors() {
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
+}
 
 struct Scene {
   crypto::LinkKey alice = crypto::generate_link_key();
@@ -97,20 +103,79 @@ TEST_CASE("attack: routing ids of the form that libzmq gives out itself, and dup
 
 TEST_CASE("attack: one key opens many connections; they take places from each other only") {
   Scene scene;
+  const std::size_t before = open_descriptors();
   std::vector<std::unique_ptr<RawDealer>> crowd;
-  for (int i = 0; i < 30; ++i) {
+  SUBCASE("over which it speaks") {
+    for (int i = 0; i < 30; ++i) {
+      crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
+                                                  scene.loop.server->port()));
+      crowd.back()->send_message("one of many");
+    }
+    // What is under way when a connection loses its place is lost; some messages get through.
+    REQUIRE(scene.loop.run_until([&] {
+      return scene.loop.authenticator.counters().admitted >= 31 && scene.from_mallory() >= 4;
+    }));
+    std::set<Route> routes;
+    for (const auto& r : scene.loop.received)
+      if (r.from.key == scene.mallory.public_key && scene.loop.server->connected(r.from))
+        routes.insert(r.from);
+    CHECK(routes.size() <= 4);
+  }
+  SUBCASE("over which it never speaks") {
+    for (int i = 0; i < 30; ++i)
+      crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
+                                                  scene.loop.server->port()));
+    REQUIRE(
+        scene.loop.run_until([&] { return scene.loop.authenticator.counters().admitted >= 31; }));
+  }
+  scene.check_good_peer();
+  // When it has gone nothing of it is left.
+  crowd.clear();
+  CHECK(scene.loop.run_until([&] { return open_descriptors() <= before; }));
+  scene.check_good_peer();
+}
+
+TEST_CASE("attack: a connection is lost again and again while it speaks; nothing of them is left") {
+  Scene scene;
+  const std::size_t before = open_descriptors();
+  for (int round = 0; round < 5; ++round) {
+    std::vector<std::unique_ptr<RawDealer>> crowd;
+    for (int i = 0; i < 8; ++i)
+      crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
+                                                  scene.loop.server->port()));
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+    scene.loop.run_until([&] {
+      for (auto& dealer : crowd) dealer->send_message("me, me");
+      return std::chrono::steady_clock::now() > end;
+    });
+  }
+  CHECK(scene.from_mallory() > 20);
+  CHECK(scene.loop.server->counters().disconnected > 4);
+  CHECK(scene.loop.run_until([&] { return open_descriptors() <= before; }));
+  scene.check_good_peer();
+}
+
+TEST_CASE("attack: each connection holds less than it may, all of them too much") {
+  auto options = client_port_options();
+  options.max_unread = 1024 * 1024;
+  options.max_unread_in_all = 2 * 1024 * 1024;
+  options.turn_bytes = 64 * 1024;
+  Scene scene(options);
+  std::vector<std::unique_ptr<RawDealer>> crowd;
+  for (int i = 0; i < 4; ++i) {
     crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
                                                 scene.loop.server->port()));
-    crowd.back()->send_message("one of many");
+    crowd.back()->send_message("first");
   }
-  // What is under way when a connection loses its place is lost; some messages get through.
-  REQUIRE(scene.loop.run_until([&] {
-    return scene.loop.authenticator.counters().admitted >= 31 && scene.from_mallory() >= 4;
-  }));
-  std::set<std::uint8_t> slots;
-  for (const auto& r : scene.loop.received)
-    if (r.from.key == scene.mallory.public_key) slots.insert(r.from.slot);
-  CHECK(slots.size() <= 4);
+  REQUIRE(scene.loop.run_until([&] { return scene.from_mallory() == 4; }));
+  // The loop stands still meanwhile, and long enough to look at the connections in its next turn.
+  const Bytes large(900 * 1024, 1);
+  for (auto& dealer : crowd) CHECK(dealer->send_message(text(large)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  scene.loop.turn();
+  const auto shut = scene.loop.server->connection_counters().shut_unread;
+  CHECK(shut >= 1);
+  CHECK(shut <= 2);
   scene.check_good_peer();
 }
 
@@ -286,7 +351,7 @@ TEST_CASE("attack: small frames faster than they are read; the connection is cut
   scene.check_good_peer();
 }
 
-TEST_CASE("attack: new connections while nothing is read; a key gets no more than its slots") {
+TEST_CASE("attack: new connections while nothing is read; a key gets no more than it may have") {
   Scene scene;
   std::vector<std::unique_ptr<RawDealer>> crowd;
   for (int i = 0; i < 12; ++i) {

@@ -56,14 +56,18 @@ TEST_CASE("a change that is not scheduled names who is not ready, and who does n
   CHECK(seven.says("joining replicas that are not ready: 4, 6; others that are not: 3"));
   CHECK(seven.says("needed are all that join, and 5 of 7"));
   CHECK(seven.says("members of now that do not answer: 3"));
-  for (const int member : {0, 1})
+  for (const int member : {0, 1, 2})
     seven.status.replicas[member]->joining = {
         {4, {false, 0, {true, 900, 10, 40, 8000, 800, 6'500'000}, {}}}};
   CHECK(seven.says(
       "not ready: 4 (fetches the state: 8000 bytes, 10 of 40 leaves, about 6 s left), 6;"));
-  for (const int member : {0, 2})
+  for (const int member : {0, 1, 2})
     seven.status.replicas[member]->joining = {{6, {false, 900, {}, {true, true, 10, 5, 2, 3, 99}}}};
-  CHECK(seven.says("6 (has the state; blocks: 5 looked for, 2 missing, 99 bytes fetched); others"));
+  CHECK(seven.says(
+      "6 (has the state of 900; blocks: 5 looked for, 2 missing, 99 bytes fetched); others"));
+  for (const int member : {0, 1, 2})
+    seven.status.replicas[member]->joining[0].learning.transfer.running = true;
+  CHECK(seven.says("6 (has the state of 900, fetches a newer one; blocks:"));
   Step one(4);
   one.heard->pending->ready = 0b0111;
   CHECK(one.says("joining replicas that are not ready: 3; others that are not: none"));

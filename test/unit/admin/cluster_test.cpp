@@ -95,7 +95,7 @@ TEST_CASE("status: the pass over the blocks, and a state transfer when there is 
   CHECK(admin::to_text(report).find("target seq") != std::string::npos);
 }
 
-TEST_CASE("status: who is to become a member, by the account in the middle of f + 1 or more") {
+TEST_CASE("status: who is to become a member, each number as the middle of a quorum has it") {
   Replies all = replies({0, 0, 0, 0});
   CHECK(admin::to_json(admin::status_report(admin::judge(four(), all))).find("\"joining\": []") !=
         std::string::npos);
@@ -103,11 +103,13 @@ TEST_CASE("status: who is to become a member, by the account in the middle of f 
   messages::Learning before = fetches;
   before.transfer.received_bytes = 500;
   const messages::Learning has{true, 70, {}, {false, true, 1000, 8, 0, 7, 4096}};
-  all[0]->joining = {{3, {true, 99, {}, {}}},
-                     {3, {true, 98, {}, {}}},
-                     {9, {true, 97, {}, {}}}};  // nobody else says so
-  all[1]->joining = {{3, before}, {5, has}};
+  messages::Learning half_a_lie = fetches;  // next to a true one, if accounts were put in order
+  half_a_lie.ready = true;
+  half_a_lie.transfer.left_us = 1;
+  all[0]->joining = {{3, half_a_lie}, {3, {true, 98, {}, {}}}, {6, has}, {9, has}};
+  all[1]->joining = {{3, before}, {5, has}, {6, has}};  // 6: two say so, and one may lie
   all[2]->joining = {{3, fetches}, {5, has}};
+  all[3]->joining = {{3, fetches}, {5, has}};
   const admin::Report report = admin::status_report(admin::judge(four(), all));
   const admin::Table& table = report.tables.back();
   REQUIRE(table.rows.size() == 2);

@@ -183,6 +183,36 @@ TEST_CASE("a replica that is behind is not a liar") {
   CHECK(h.faults.empty());
 }
 
+TEST_CASE("of a cluster that has executed nothing a read says so, soon") {
+  Harness h;
+  const Micros before = h.cluster.now.mono;
+  SUBCASE("a quorum says that it holds nothing") {
+    h.cluster.replica(1).silent = true;
+    const auto r = h.read({path("a")});
+    REQUIRE_FALSE(r);
+    CHECK(r.error().code == Errc::not_found);
+    CHECK(h.cluster.now.mono - before < 5'000'000);
+    CHECK(h.faults.empty());
+  }
+  SUBCASE("no quorum does: the others may hold something") {
+    h.cluster.replica(1).silent = true;
+    h.cluster.replica(2).silent = true;
+    const auto r = h.read({path("a")});
+    REQUIRE_FALSE(r);
+    CHECK(r.error().code == Errc::unreachable);
+  }
+  SUBCASE("it is empty for a moment only") {
+    std::optional<Result<ReadResult>> read;
+    h.begin_read(path(""), ReadMode::verified, read);
+    h.run_for(1'000'000);
+    CHECK_FALSE(read);
+    REQUIRE(h.execute(make_file("a")));
+    h.run_for(1'000'000);
+    REQUIRE(read);
+    CHECK(*read);
+  }
+}
+
 TEST_CASE("when all replicas lie the answer is an error, not a guess") {
   Harness h;
   h.execute(make_file("a"));

@@ -378,6 +378,107 @@ TEST_CASE("rest: none while a followed block is fetched, or it is not known to b
   CHECK_FALSE(world.refill->rest());
 }
 
+TEST_CASE("rest: none when a changed file was not looked at, or its block not to be had") {
+  World world(files_of(2, 50, 1000));
+  world.start();
+  world.run_pass();
+  REQUIRE(world.refill->rest());
+  const Hash late = world.files.add(3, 1, 100)[0];
+  world.version = world.files.version();
+  const std::vector<Key> named = {schema::keys::extent(3, 0)};
+  const auto follow = [&] {
+    world.refill->changed(named, world.now_us);
+    world.run([] { return false; }, world.now_us + 10 * kSecond);
+    CHECK_FALSE(world.refill->rest());
+  };
+  const auto found_by_a_pass = [&] {
+    REQUIRE(world.run([&] { return world.refill->running(); }, world.now_us + 61 * kSecond));
+    world.run_pass();
+    CHECK(world.complete());
+    CHECK(world.refill->complete());
+    CHECK(world.refill->progress(world.now_us).missing == 0);
+    CHECK(world.refill->rest());
+  };
+  SUBCASE("a quorum denies it: this replica lacks nothing that others have") {
+    for (const std::uint32_t peer : {1U, 2U, 3U}) world.set(peer, world.without({late}));
+    follow();
+    CHECK(world.refill->complete());
+    CHECK(world.refill->progress(world.now_us).missing == 1);
+    for (const std::uint32_t peer : {1U, 2U, 3U}) world.set(peer, world.honest());
+    found_by_a_pass();
+  }
+  SUBCASE("one denies it: another may have it") {
+    world.set(1, world.without({late}));
+    for (const std::uint32_t peer : {2U, 3U})
+      world.set(peer, [](const Hash&) { return std::nullopt; });
+    follow();
+    REQUIRE(world.run([&] { return !world.refill->complete(); }, world.now_us + 600 * kSecond));
+    CHECK(world.refill->progress(world.now_us).missing == 1);
+    for (const std::uint32_t peer : {1U, 2U, 3U}) world.set(peer, world.honest());
+    found_by_a_pass();
+  }
+  SUBCASE("the own disk is full") {
+    world.disk_full = true;
+    follow();
+    CHECK_FALSE(world.refill->complete());
+    CHECK(world.refill->progress(world.now_us).missing == 1);
+    world.disk_full = false;
+    found_by_a_pass();
+  }
+  SUBCASE("more has changed than is kept: a pass finds it") {
+    const std::vector<Key> many(refill::Refill::kMaxFollowed, named[0]);
+    world.refill->changed(many, world.now_us);
+    CHECK(world.refill->rest());
+    world.refill->changed(named, world.now_us);
+    CHECK_FALSE(world.refill->rest());
+    CHECK(world.refill->complete());
+    found_by_a_pass();
+  }
+}
+
+TEST_CASE("rest: a thorough pass goes on where it is, at its rate") {
+  Files files = files_of(1, 50, 100'000);
+  const Hash last = files.add(2, 50, 100'000).back();
+  World world(std::move(files));
+  world.options.bytes_per_second = 4'000'000;
+  world.start();
+  world.run_pass();
+  world.refill->check_all(1'000'000, world.now_us);
+  REQUIRE(world.run([&] { return world.refill->progress(world.now_us).permille >= 500; },
+                    world.now_us + 20 * kSecond));
+  const auto rest = world.refill->rest();
+  REQUIRE(rest);
+  REQUIRE(rest->going);
+  CHECK(rest->going->rate == 1'000'000);
+  const std::uint64_t began = world.now_us;
+  world.start(world.records.back(), rest);
+  CHECK(world.refill->complete());
+  CHECK(world.refill->progress(world.now_us).thorough);
+  CHECK(world.refill->rest());
+  SUBCASE("nothing is missing") {
+    world.run_pass();
+    CHECK(world.refill->complete());
+    CHECK(world.records.back().thorough_s != 0);
+    // What it has read before it does not read again, but for a slice.
+    CHECK(world.now_us - began < 7 * kSecond);
+    CHECK(world.now_us - began > 3 * kSecond / 2);
+  }
+  SUBCASE("it finds what has rotted and nobody has: as if nothing had ended between") {
+    world.rotten.insert(last);
+    for (const std::uint32_t peer : {1U, 2U, 3U}) world.set(peer, world.without({last}));
+    world.run_pass();
+    CHECK_FALSE(world.refill->complete());
+    CHECK(world.refill->progress(world.now_us).missing == 1);
+    CHECK_FALSE(world.refill->rest());
+  }
+  SUBCASE("none once it has found something") {
+    world.rotten.insert(last);
+    for (const std::uint32_t peer : {1U, 2U, 3U})
+      world.set(peer, [](const Hash&) { return std::nullopt; });
+    CHECK(world.run([&] { return !world.refill->rest(); }, world.now_us + 60 * kSecond));
+  }
+}
+
 TEST_CASE(
     "rest: what a quorum denied is looked for when it would have been, and waited for no more") {
   World world(files_of(2, 50, 1000));

@@ -15,14 +15,22 @@ struct ChainDisk {
   Status follow(replica::Membership& m, std::vector<messages::EpochStep> steps) const {
     return m.follow(storage::posix_file_system(), verifier, steps);
   }
-  // Member 3 gives way to one whose number in `seven` is 6.
-  messages::EpochStep replaced() const {
+  // One of `seven`, as member 3.
+  config::Replica third(std::uint32_t number) const {
+    config::Replica replica = seven.config().replicas[number];
+    replica.id = 3;
+    return replica;
+  }
+  // Member 3 gives way to one of `seven`; the others sign.
+  messages::EpochStep replaced() const { return replaced(four.config(), 6); }
+  messages::EpochStep replaced(const config::Config& before, std::uint32_t number) const {
     messages::EpochStep step;
-    step.next = four.config();
-    step.next.epoch = 1;
-    step.next.replicas[3] = seven.config().replicas[6];
-    step.next.replicas[3].id = 3;
-    messages::CertBody body = sample_body(four, 6);
+    step.next = before;
+    step.next.epoch = before.epoch + 1;
+    step.next.replicas[3] = third(number);
+    messages::CertBody body = sample_body(four, 6 * step.next.epoch);
+    body.epoch = before.epoch;
+    body.config_hash = before.hash();
     body.epoch_end_seq = body.seq;
     body.next_config_hash = step.next.hash();
     step.cert = four.certify_jointly(body, 0b0111, four, 0b0111);

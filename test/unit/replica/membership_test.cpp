@@ -68,6 +68,22 @@ TEST_CASE("a key that has left never comes back, one that joins finds its place"
   CHECK(joins->left_out(8) == std::vector{disk.four.config().replicas[3]});
 }
 
+TEST_CASE("whom the last steps have left out") {
+  ChainDisk disk;
+  auto m = disk.load(disk.four.replicas[0]->public_key());
+  REQUIRE(m);
+  for (const std::uint32_t number : {6U, 5U, 4U})
+    REQUIRE(disk.follow(*m, {disk.replaced(m->config(), number)}));
+  std::vector<config::Replica> left;
+  for (const config::Replica& before :
+       {disk.third(5), disk.third(6), disk.four.config().replicas[3]}) {
+    left.push_back(before);
+    CHECK(m->left_out(left.size()) == left);
+  }
+  CHECK(m->left_out(8) == left);
+  CHECK(m->left_out(0).empty());
+}
+
 TEST_CASE("a chain on the disk that does not hold is refused") {
   ChainDisk disk;
   const PublicKey key = disk.four.replicas[0]->public_key();
