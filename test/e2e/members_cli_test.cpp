@@ -29,6 +29,12 @@ struct Admin {
     args.insert(args.begin(), {"--config", toml});
     return test::run_program("bftadm", args);
   }
+  // What it prints there is in `out`, and the words of a command are none of the shell's.
+  test::RunResult on_a_terminal(const std::vector<std::string>& args) const {
+    std::string command = std::string(BINDIR) + "/bftadm --config " + toml;
+    for (const std::string& arg : args) command += " " + arg;
+    return test::run({"/usr/bin/script", "-qec", command, "/dev/null"}, "", 40s);
+  }
   json ok(std::vector<std::string> args) const {
     args.insert(args.begin(), {"-o", "json"});
     const test::RunResult r = raw(args);
@@ -108,6 +114,13 @@ TEST_CASE("a change that can not be made, or not yet: the quorums, who is missin
   CHECK_FALSE(a.ok({"replica", "list"}).contains("pending_quorum"));
   a.check_members({0, 1, 2, 3});
   a.refused({"replica", "cancel"}, ExitCode::failed, {"none is under way"});
+
+  // On a terminal it does not keep silent that long.
+  const test::RunResult r = a.on_a_terminal({"replica", "replace", "1", card, "--timeout", "12"});
+  CHECK(r.exit_code == static_cast<int>(ExitCode::unreachable));
+  const std::size_t tells = r.out.find("bftadm: waits: " + waits);
+  CHECK_MESSAGE(tells < r.out.find("not in force after 12 s"), r.out);
+  CHECK(a.ok({"replica", "cancel"})["taken_back"] == true);
 }
 
 TEST_CASE("four become seven and four again: their numbers, the chain, the end of who leaves") {
