@@ -60,7 +60,8 @@ void Domain::set_allowed(const AllowList& allowed) {
 void Domain::ban(const PublicKey& key, std::int64_t until_us) {
   const std::lock_guard lock(mutex_);
   const auto it = entries_.find(key);
-  if (it != entries_.end()) it->second.banned_until_us = until_us;
+  if (it == entries_.end()) return;
+  it->second.banned_until_us = std::max(it->second.banned_until_us, until_us);
 }
 
 bool Domain::allowed(const PublicKey& key) const {

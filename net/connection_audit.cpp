@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -151,7 +150,7 @@ void ConnectionAudit::check_connection(int fd, Connection& connection) {
   if (connection.unread > limits_.max_unread) shut(fd, counters_.shut_unread);
 }
 
-// It counts as open until libzmq has reported its end: what it holds is still there.
+// It counts as open until libzmq has reported its end: its descriptor is still taken.
 void ConnectionAudit::shut(int fd, std::uint64_t& counter) {
   Connection& connection = connections_[static_cast<std::size_t>(fd)];
   if (std::exchange(connection.shut, true)) return;
@@ -169,16 +168,12 @@ std::vector<int> ConnectionAudit::victims(Rank rank) const {
   return open;
 }
 
-// The fullest that never sent a message go first: one that is never finished is of no use.
 void ConnectionAudit::shut_fullest() {
   std::uint64_t unread = 0;
   for (const Connection& c : connections_)
     if (c.open && !c.shut) unread += c.unread;
   if (unread <= limits_.max_unread_in_all) return;
-  const auto rank = [](const Connection& c) {
-    return std::pair(c.ever_delivered, std::numeric_limits<std::uint64_t>::max() - c.unread);
-  };
-  for (const int fd : victims(rank)) {
+  for (const int fd : victims([](const Connection& c) { return ~c.unread; })) {
     if (unread <= limits_.max_unread_in_all) return;
     unread -= connections_[static_cast<std::size_t>(fd)].unread;
     shut(fd, counters_.shut_unread);

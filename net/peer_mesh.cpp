@@ -110,8 +110,9 @@ std::size_t PeerMesh::receive(const Sink& sink) {
     // The allow-list is made of the same keys, so there is always one.
     const auto it = replica_of_.find(from.key);
     if (it == replica_of_.end()) return;
-    sink(it->second, message);
-    if (guests_.contains(it->second)) server_->hang_up(from);
+    const std::uint32_t number = it->second;
+    sink(number, message);
+    if (guests_.contains(number)) server_->hang_up(from);
   });
 }
 

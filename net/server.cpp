@@ -17,6 +17,7 @@ namespace {
 constexpr int kEvents = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED;
 constexpr std::int64_t kForgiveBansAfter = 600 * kSecond;
 constexpr std::uint32_t kMaxBanShift = 6;  // 64 s
+constexpr std::uint32_t kMutedFrames = 100;
 
 ServerOptions common_options() {
   ServerOptions options;
@@ -141,8 +142,8 @@ void Server::drop_removed_keys() {
   const std::uint64_t revision = options_.domain->revision();
   if (revision == revision_) return;
   revision_ = revision;
-  std::erase_if(routes_, [&](auto& at) { return !options_.domain->allowed(at.second.key); });
   std::erase_if(peers_, [&](auto& peer) { return !options_.domain->allowed(peer.first); });
+  std::erase_if(places_, [&](auto& place) { return !peers_.contains(place.second.route.key); });
 }
 
 Server::Peer* Server::find_peer(const PublicKey& key, std::int64_t now_us) {
@@ -206,57 +207,72 @@ void Server::take_events() {
   audit_.monitor().touch();  // no poller waits for it
   for (ConnectionEvent event; audit_.next_event(event);) {
     if (event.type == ZMQ_EVENT_ACCEPTED) continue;
-    if (const auto at = routes_.find(event.value); at != routes_.end()) forget(Route(at->second));
+    if (const auto at = places_.find(event.value); at != places_.end()) forget(at->second);
   }
 }
 
-void Server::forget(const Route& route) {
-  const auto peer = peers_.find(route.key);
+// Its number stays, so that what is left of it is told from what comes from the next one.
+void Server::forget(Place& place) {
+  if (std::exchange(place.over, true)) return;
+  const auto peer = peers_.find(place.route.key);
   if (peer == peers_.end()) return;
-  const auto connection = peer->second.connections.find(route.number);
+  const auto connection = peer->second.connections.find(place.route.number);
   if (connection == peer->second.connections.end()) return;
   counters_.dropped_sends += connection->second.outbox.clear();
-  routes_.erase(connection->second.fd);
   peer->second.connections.erase(connection);
 }
 
-void Server::shut(Connection& connection) {
-  if (connection.shut) return;
-  connection.shut = true;
+// Numbers tell who had a descriptor first, and the events of a connection come before anything of
+// the next one that has its descriptor. All have to be taken.
+bool Server::is_over(const Route& route, int fd) const {
+  if (!audit_.is_open(fd)) return true;
+  const auto at = places_.find(fd);
+  if (at == places_.end() || at->second.route.number < route.number) return false;
+  return at->second.over || at->second.route != route;
+}
+
+void Server::shut(const Route& route) {
+  take_events();  // else its descriptor may be another's by now
+  Connection* connection = find_connection(route);
+  if (connection == nullptr) return;
+  connection->shut = true;
   ++counters_.disconnected;
-  counters_.dropped_sends += connection.outbox.clear();
-  shut_connection(connection.fd);
+  counters_.dropped_sends += connection->outbox.clear();
+  shut_connection(connection->fd);
 }
 
 // One more than a key may have: what was silent longest has probably gone, and else connects anew.
-void Server::make_room(Peer& peer) {
-  const auto open = [](const auto& entry) { return !entry.second.shut; };
-  while (std::ranges::count_if(peer.connections, open) >=
-         static_cast<std::ptrdiff_t>(options_.domain->per_key()))
-    shut(std::ranges::min_element(peer.connections, {}, [](const auto& entry) {
-           return std::pair(entry.second.shut, entry.second.heard_us);
-         })->second);
+void Server::make_room(const PublicKey& key, const Peer& peer) {
+  std::optional<Route> silent;
+  std::int64_t heard_us = 0;
+  std::size_t open = 0;
+  for (const auto& [number, connection] : peer.connections) {
+    if (connection.shut) continue;
+    ++open;
+    if (silent && connection.heard_us >= heard_us) continue;
+    silent = Route{key, number};
+    heard_us = connection.heard_us;
+  }
+  if (open >= options_.domain->per_key()) shut(*silent);
 }
 
-// The connection of a frame; nullptr: it is closed, and this was left of it. Numbers tell who had a
-// descriptor first, and the events of a connection come before anything of the next one that has
-// its descriptor.
-Server::Connection* Server::note_heard(const Route& route, Peer& peer, int fd,
-                                       std::int64_t now_us) {
-  auto at = routes_.find(fd);
-  if (at == routes_.end() || at->second != route) {
+// False: this server has shut the connection of the frame, and hears it no more. What is left of
+// one that is over is heard, and not answered.
+bool Server::note_heard(const Route& route, Peer& peer, int fd, std::int64_t now_us) {
+  const auto at = places_.find(fd);
+  if (at == places_.end() || at->second.over || at->second.route != route) {
     take_events();
-    if (!audit_.is_open(fd)) return nullptr;
-    at = routes_.find(fd);
-    if (at != routes_.end() && at->second.number > route.number) return nullptr;
-    if (at != routes_.end()) forget(Route(at->second));
-    make_room(peer);
-    routes_.emplace(fd, route);
+    if (is_over(route, fd)) return true;
+    make_room(route.key, peer);
+    if (is_over(route, fd)) return true;
+    Place& place = places_[fd];
+    forget(place);
+    place = {route, false};
     peer.connections.emplace(route.number, Connection{Outbox(options_.outbox, waker_), fd});
   }
   Connection& connection = peer.connections.at(route.number);
   connection.heard_us = now_us;
-  return &connection;
+  return !connection.shut;
 }
 
 std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink) {
@@ -265,56 +281,75 @@ std::size_t Server::take_frame(Message& id, Message& body, std::int64_t now_us, 
   const bool multi_part = body.more();
   const auto route = authenticate(id, body);
   if (multi_part) on_wire += discard_rest(socket_, body);
+  Peer* peer = route ? find_peer(route->key, now_us) : nullptr;
+  const bool heard = peer != nullptr && note_heard(*route, *peer, fd, now_us);
   if (!audit_.delivered(fd, on_wire)) {
     take_events();
     audit_.delivered(fd, on_wire);
   }
   if (!route) return 0;
-  Peer* peer = find_peer(route->key, now_us);
   if (peer == nullptr) {
     ++counters_.dropped_not_allowed;
-    if (!routes_.contains(fd)) {  // else it is closed, and its descriptor another's
-      ++counters_.disconnected;
-      shut_connection(fd);
-    }
+    take_events();
+    if (is_over(*route, fd)) return 0;
+    ++counters_.disconnected;
+    shut_connection(fd);
     return 0;
   }
-  Connection* connection = note_heard(*route, *peer, fd, now_us);
-  if (connection != nullptr && connection->shut) return 0;
+  if (!heard) return 0;
+  if (now_us < peer->muted_until_us) {
+    drop_muted(*route, *peer);
+    return 0;
+  }
   if (multi_part || !split_frame(body.view(), messages_)) {
     ++counters_.dropped_malformed;
-    offend(*route, *peer, connection, now_us);
+    offend(*route, *peer, now_us);
     return 0;
   }
   if (!peer->bytes.take(static_cast<std::int64_t>(body.view().size()), now_us) ||
       !peer->messages.take(static_cast<std::int64_t>(messages_.size()), now_us)) {
     ++counters_.dropped_over_rate;
-    offend(*route, *peer, connection, now_us);
+    offend(*route, *peer, now_us);
     return 0;
   }
   ++counters_.frames;
   counters_.messages += messages_.size();
-  for (const ByteView message : messages_) sink(*route, message);
+  hung_up_ = false;
+  for (std::size_t i = 0; i < messages_.size() && !hung_up_; ++i) sink(*route, messages_[i]);
   return messages_.size();
 }
 
-void Server::offend(const Route& route, Peer& peer, Connection* connection, std::int64_t now_us) {
+void Server::offend(const Route& route, Peer& peer, std::int64_t now_us) {
   if (options_.offences_per_s == 0) return;
   if (now_us - peer.offences_since_us > kSecond) {
     peer.offences = 0;
     peer.offences_since_us = now_us;
   }
   if (++peer.offences <= options_.offences_per_s) return;
-  if (now_us - peer.banned_us > kForgiveBansAfter) peer.bans = 0;
-  options_.domain->ban(route.key, now_us + (kSecond << std::min(peer.bans, kMaxBanShift)));
-  ++peer.bans;
-  peer.banned_us = now_us;
-  if (connection != nullptr) shut(*connection);
+  if (now_us >= peer.banned_until_us) {  // else this was sent before it was banned
+    if (now_us - peer.banned_until_us > kForgiveBansAfter) peer.bans = 0;
+    peer.banned_until_us = now_us + (kSecond << std::min(peer.bans, kMaxBanShift));
+    ++peer.bans;
+    options_.domain->ban(route.key, peer.banned_until_us);
+  }
+  shut(route);
 }
 
 void Server::hang_up(const Route& route) {
-  options_.domain->ban(route.key, steady_us() + kSecond);
-  if (Connection* connection = find_connection(route)) shut(*connection);
+  hung_up_ = true;
+  if (const auto peer = peers_.find(route.key); peer != peers_.end()) {
+    peer->second.muted_until_us = steady_us() + kSecond;
+    peer->second.muted_frames = 0;
+  }
+  shut(route);
+}
+
+// Who goes on and on does not get in for the rest of it.
+void Server::drop_muted(const Route& route, Peer& peer) {
+  ++counters_.dropped_over_rate;
+  if (++peer.muted_frames <= kMutedFrames) return;
+  options_.domain->ban(route.key, peer.muted_until_us);
+  shut(route);
 }
 
 bool Server::send(const Route& to, ByteView message) {
@@ -349,7 +384,7 @@ bool Server::flush_connection(const Route& route) {
   });
   if (outcome == SendOutcome::full) return false;
   connection->flushing = false;
-  if (outcome == SendOutcome::gone) forget(route);
+  if (outcome == SendOutcome::gone) forget(places_.at(connection->fd));
   return true;
 }
 

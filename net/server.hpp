@@ -79,8 +79,7 @@ class Server final : public PollSource {
   // Queues for the end of the turn. False: no such connection, or its queue is full.
   bool send(const Route& to, ByteView message);
   void flush();
-  // Who sent this has been heard: its connection is closed, and its key refused for a second. What
-  // it has sent already may still be handed up.
+  // Who sent this has been heard: its connection is closed, and for a second none of its key is.
   void hang_up(const Route& route);
 
   const ServerCounters& counters() const { return counters_; }
@@ -103,7 +102,14 @@ class Server final : public PollSource {
     std::uint32_t offences = 0;
     std::int64_t offences_since_us = 0;
     std::uint32_t bans = 0;
-    std::int64_t banned_us = 0;
+    std::int64_t banned_until_us = 0;
+    std::int64_t muted_until_us = 0;  // after a hang_up()
+    std::uint32_t muted_frames = 0;   // since then
+  };
+  // The last connection of a descriptor over which something came.
+  struct Place {
+    Route route;
+    bool over = true;  // else it is among its peer's connections
   };
 
   Server(const Context& context, const crypto::LinkKey& key, ServerOptions options,
@@ -115,14 +121,16 @@ class Server final : public PollSource {
   // That something can be sent to.
   Connection* find_connection(const Route& route);
   const Connection* find_connection(const Route& route) const;
-  Connection* note_heard(const Route& route, Peer& peer, int fd, std::int64_t now_us);
-  void make_room(Peer& peer);
-  void shut(Connection& connection);
-  void forget(const Route& route);
+  bool note_heard(const Route& route, Peer& peer, int fd, std::int64_t now_us);
+  void make_room(const PublicKey& key, const Peer& peer);
+  bool is_over(const Route& route, int fd) const;
+  void shut(const Route& route);
+  void forget(Place& place);
   std::optional<Route> authenticate(Message& id, Message& body);
   void take_events();
   std::size_t take_frame(Message& id, Message& body, std::int64_t now_us, const Sink& sink);
-  void offend(const Route& route, Peer& peer, Connection* connection, std::int64_t now_us);
+  void offend(const Route& route, Peer& peer, std::int64_t now_us);
+  void drop_muted(const Route& route, Peer& peer);
   bool flush_connection(const Route& route);
 
   ServerOptions options_;
@@ -133,8 +141,8 @@ class Server final : public PollSource {
   std::uint16_t port_ = 0;
   std::uint64_t revision_ = 0;
   std::map<PublicKey, Peer> peers_;
-  // By descriptor: of each Connection, and of no other.
-  std::map<int, Route> routes_;
+  std::map<int, Place> places_;  // by descriptor
+  bool hung_up_ = false;         // on whom a frame is of that is handed up
   std::vector<Route> to_flush_;
   std::vector<ByteView> messages_;
   ServerCounters counters_;

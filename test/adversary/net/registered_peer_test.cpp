@@ -161,6 +161,8 @@ TEST_CASE("attack: each connection holds less than it may, all of them too much"
   options.max_unread_in_all = 2 * 1024 * 1024;
   options.turn_bytes = 64 * 1024;
   Scene scene(options);
+  auto& silent = scene.loop.connect(scene.alice);
+  REQUIRE(scene.loop.run_until([&] { return silent.link->state() == LinkState::connected; }));
   std::vector<std::unique_ptr<RawDealer>> crowd;
   for (int i = 0; i < 4; ++i) {
     crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
@@ -176,6 +178,29 @@ TEST_CASE("attack: each connection holds less than it may, all of them too much"
   const auto shut = scene.loop.server->connection_counters().shut_unread;
   CHECK(shut >= 1);
   CHECK(shut <= 2);
+  scene.check_good_peer();
+  CHECK(silent.link->counters().disconnects == 0);
+}
+
+TEST_CASE("attack: bad frames are left behind, and an honest connection has their descriptor") {
+  auto options = client_port_options();
+  options.offences_per_s = 10;
+  Scene scene(options);
+  auto dealer = std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
+                                            scene.loop.server->port());
+  dealer->send_message("first");
+  REQUIRE(scene.loop.run_until([&] { return scene.from_mallory() == 1; }));
+  for (int i = 0; i < 100; ++i) dealer->send(Bytes(20, 0xff));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  dealer.reset();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // both ends are closed
+  auto& honest = scene.loop.connect(scene.alice);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the handshake is over
+  REQUIRE(scene.loop.run_until([&] { return honest.link->state() == LinkState::connected; }));
+  REQUIRE(
+      scene.loop.run_until([&] { return scene.loop.server->counters().dropped_malformed > 20; }));
+  CHECK(scene.loop.passes(honest, scene.alice));
+  CHECK(honest.link->counters().disconnects == 0);
   scene.check_good_peer();
 }
 

@@ -49,8 +49,9 @@ struct Cluster {
     nodes[i]->mesh = std::move(*mesh);
     nodes[i]->poller.add(*nodes[i]->mesh);
   }
-  bool run_until(const std::function<bool()>& done) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  bool run_until(const std::function<bool()>& done,
+                 std::chrono::milliseconds limit = std::chrono::seconds(10)) {
+    const auto end = std::chrono::steady_clock::now() + limit;
     while (!done()) {
       if (std::chrono::steady_clock::now() > end) return false;
       for (auto& node : nodes)
@@ -134,6 +135,20 @@ TEST_CASE("a replica that the others have left out is refused, and led by one th
     return heard(62, "am I one");
   }));
   CHECK(cluster.nodes[1]->mesh->link(0)->counters().disconnects == 0);
+  // However much it has to say.
+  cluster.nodes[0]->inbox.clear();
+  CHECK(cluster.run_until([&] {
+    for (int i = 0; i < 100; ++i) out.send(0, view("and I"));
+    return heard(62, "and I");
+  }));
+  cluster.run_until(
+      [&] {
+        for (int i = 0; i < 100; ++i) out.send(0, view("and I"));
+        return false;
+      },
+      std::chrono::milliseconds(500));
+  CHECK(std::ranges::count(cluster.nodes[0]->inbox,
+                           std::pair(std::uint32_t{62}, std::string("and I"))) == 1);
   CHECK(cluster.run_until([&] {
     host.send(62, view("you were"));
     return !cluster.nodes[2]->inbox.empty();
