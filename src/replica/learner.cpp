@@ -116,8 +116,8 @@ void Learner::receive(messages::ReplicaId from, ByteView frame) {
     keep(perform(actions));
   } else if (const auto* epochs = std::get_if<messages::Epochs>(&*message)) {
     if (now_us() < unbelieved_until_us_[from]) return;
-    if (const auto end = membership_.end_of(verifier_, epochs->steps);
-        !end) {  // its sender's fault
+    // What does not hold is its sender's fault; an error behind that is this replica's trouble.
+    if (const auto end = membership_.end_of(verifier_, epochs->steps); !end) {
       unbelieved_until_us_[from] = now_us() + kDisbeliefUs;
       log_line(LogLevel::warn, "peer " + std::to_string(from) + ": " + end.error().message);
       return;

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "net/auth.hpp"
@@ -110,6 +112,21 @@ class Loopback {
                return r.from.key == key.public_key && r.message == to_bytes(text);
              });
            });
+  }
+
+  // Of this process.
+  static std::size_t open_descriptors() {
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
+  }
+  // Until no more than that are open, without a turn: nothing is read meanwhile.
+  static bool wait_closed(std::size_t descriptors) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (open_descriptors() > descriptors) {
+      if (std::chrono::steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
   }
 
   net::Context context;

@@ -1,7 +1,6 @@
 // Attacks by somebody whose key is registered: a malicious client or replica.
 #include <doctest/doctest.h>
 
-#include <filesystem>
 #include <set>
 #include <thread>
 
@@ -16,11 +15,6 @@ using test::RawDealer;
 
 namespace {
 
-std::size_t open_descriptors() {
-  return static_cast<std::size_t>(
-      std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
-}
-
 struct Scene {
   crypto::LinkKey alice = crypto::generate_link_key();
   crypto::LinkKey mallory = crypto::generate_link_key();
@@ -34,6 +28,9 @@ struct Scene {
   }
   RawDealer dealer(std::string_view routing_id = "") {
     return RawDealer(mallory, loop.server_key.public_key, loop.server->port(), routing_id);
+  }
+  std::unique_ptr<RawDealer> another() {
+    return std::make_unique<RawDealer>(mallory, loop.server_key.public_key, loop.server->port());
   }
   std::size_t from_mallory() const {
     return static_cast<std::size_t>(std::ranges::count_if(
@@ -103,12 +100,11 @@ TEST_CASE("attack: routing ids of the form that libzmq gives out itself, and dup
 
 TEST_CASE("attack: one key opens many connections; they take places from each other only") {
   Scene scene;
-  const std::size_t before = open_descriptors();
+  const std::size_t before = Loopback::open_descriptors();
   std::vector<std::unique_ptr<RawDealer>> crowd;
   SUBCASE("over which it speaks") {
     for (int i = 0; i < 30; ++i) {
-      crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
-                                                  scene.loop.server->port()));
+      crowd.push_back(scene.another());
       crowd.back()->send_message("one of many");
     }
     // What is under way when a connection loses its place is lost; some messages get through.
@@ -122,27 +118,23 @@ TEST_CASE("attack: one key opens many connections; they take places from each ot
     CHECK(routes.size() <= 4);
   }
   SUBCASE("over which it never speaks") {
-    for (int i = 0; i < 30; ++i)
-      crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
-                                                  scene.loop.server->port()));
+    for (int i = 0; i < 30; ++i) crowd.push_back(scene.another());
     REQUIRE(
         scene.loop.run_until([&] { return scene.loop.authenticator.counters().admitted >= 31; }));
   }
   scene.check_good_peer();
   // When it has gone nothing of it is left.
   crowd.clear();
-  CHECK(scene.loop.run_until([&] { return open_descriptors() <= before; }));
+  CHECK(scene.loop.run_until([&] { return Loopback::open_descriptors() <= before; }));
   scene.check_good_peer();
 }
 
 TEST_CASE("attack: a connection is lost again and again while it speaks; nothing of them is left") {
   Scene scene;
-  const std::size_t before = open_descriptors();
+  const std::size_t before = Loopback::open_descriptors();
   for (int round = 0; round < 5; ++round) {
     std::vector<std::unique_ptr<RawDealer>> crowd;
-    for (int i = 0; i < 8; ++i)
-      crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
-                                                  scene.loop.server->port()));
+    for (int i = 0; i < 8; ++i) crowd.push_back(scene.another());
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
     scene.loop.run_until([&] {
       for (auto& dealer : crowd) dealer->send_message("me, me");
@@ -151,7 +143,7 @@ TEST_CASE("attack: a connection is lost again and again while it speaks; nothing
   }
   CHECK(scene.from_mallory() > 20);
   CHECK(scene.loop.server->counters().disconnected > 4);
-  CHECK(scene.loop.run_until([&] { return open_descriptors() <= before; }));
+  CHECK(scene.loop.run_until([&] { return Loopback::open_descriptors() <= before; }));
   scene.check_good_peer();
 }
 
@@ -165,8 +157,7 @@ TEST_CASE("attack: each connection holds less than it may, all of them too much"
   REQUIRE(scene.loop.run_until([&] { return silent.link->state() == LinkState::connected; }));
   std::vector<std::unique_ptr<RawDealer>> crowd;
   for (int i = 0; i < 4; ++i) {
-    crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
-                                                scene.loop.server->port()));
+    crowd.push_back(scene.another());
     crowd.back()->send_message("first");
   }
   REQUIRE(scene.loop.run_until([&] { return scene.from_mallory() == 4; }));
@@ -186,16 +177,18 @@ TEST_CASE("attack: bad frames are left behind, and an honest connection has thei
   auto options = client_port_options();
   options.offences_per_s = 10;
   Scene scene(options);
-  auto dealer = std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
-                                            scene.loop.server->port());
+  const std::size_t before = Loopback::open_descriptors();
+  auto dealer = scene.another();
   dealer->send_message("first");
   REQUIRE(scene.loop.run_until([&] { return scene.from_mallory() == 1; }));
   for (int i = 0; i < 100; ++i) dealer->send(Bytes(20, 0xff));
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   dealer.reset();
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // both ends are closed
+  REQUIRE(Loopback::wait_closed(before));
   auto& honest = scene.loop.connect(scene.alice);
-  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the handshake is over
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (scene.loop.authenticator.counters().admitted < 3 && std::chrono::steady_clock::now() < end)
+    std::this_thread::yield();
   REQUIRE(scene.loop.run_until([&] { return honest.link->state() == LinkState::connected; }));
   REQUIRE(
       scene.loop.run_until([&] { return scene.loop.server->counters().dropped_malformed > 20; }));
@@ -380,8 +373,7 @@ TEST_CASE("attack: new connections while nothing is read; a key gets no more tha
   Scene scene;
   std::vector<std::unique_ptr<RawDealer>> crowd;
   for (int i = 0; i < 12; ++i) {
-    crowd.push_back(std::make_unique<RawDealer>(scene.mallory, scene.loop.server_key.public_key,
-                                                scene.loop.server->port()));
+    crowd.push_back(scene.another());
     crowd.back()->send_message("hello");
   }
   // The loop stands still.

@@ -3,8 +3,6 @@
 #include <linux/tcp.h>
 #include <sys/socket.h>
 
-#include <thread>
-
 #include "base/limits.hpp"
 #include "support/loopback.hpp"
 
@@ -72,12 +70,13 @@ TEST_CASE("an idle connection keeps its place while others of its key come and g
   loop.allow({alice});
   auto& idle = loop.connect(alice);
   REQUIRE(loop.passes(idle, alice));
+  const std::size_t before = Loopback::open_descriptors();
   // Each takes the descriptor of the one before, sooner than ends are looked at without a reason.
   for (int i = 0; i < 12; ++i) {
     auto& passing = loop.connect(alice);
     REQUIRE(loop.passes(passing, alice));
     loop.disconnect(passing);
-    std::this_thread::sleep_for(20ms);  // the server's end is closed
+    REQUIRE(Loopback::wait_closed(before));
   }
   CHECK(loop.passes(idle, alice));
   CHECK(idle.link->counters().disconnects == 0);
@@ -107,16 +106,18 @@ TEST_CASE("answers go to the connection that asked, and to none that has its des
   Loopback loop(client_port_options(), 4);
   const auto alice = crypto::generate_link_key();
   loop.allow({alice});
+  REQUIRE(loop.passes(loop.connect(alice), alice));  // what is opened once is open now
+  const std::size_t before = Loopback::open_descriptors();
   std::vector<Route> gone;
   for (int i = 0; i < 6; ++i) {
     auto& passing = loop.connect(alice);
     REQUIRE(loop.passes(passing, alice));
     const Route route = loop.received.back().from;
     CHECK(loop.server->connected(route));
-    for (const Route& before : gone) CHECK_FALSE(loop.server->connected(before));
+    for (const Route& last : gone) CHECK_FALSE(loop.server->connected(last));
     gone.push_back(route);
     loop.disconnect(passing);
-    std::this_thread::sleep_for(20ms);  // the server's end is closed
+    REQUIRE(Loopback::wait_closed(before));
   }
   // The end of the last one is looked at when the next has its descriptor.
   auto& stays = loop.connect(alice);
